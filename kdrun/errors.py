@@ -1,0 +1,52 @@
+"""The errors a user can cause or meet; each becomes one line on stderr and an exit code."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class KdrunError(Exception):
+    """A failure with a message for the user; `code` is the process's exit code."""
+
+    code = 70
+
+
+class ConfigError(KdrunError):
+    """A key, value or command that is not allowed."""
+
+    code = 2
+
+
+class DataError(KdrunError):
+    """Missing, damaged or inconsistent data."""
+
+    code = 3
+
+
+class WeightsError(KdrunError):
+    """A teacher, checkpoint or weights file that cannot be used."""
+
+    code = 4
+
+
+class NumericError(KdrunError):
+    """A non-finite loss or logit, or memory that ran out."""
+
+    code = 5
+
+
+class OutputError(KdrunError):
+    """An output folder, lock or disk that cannot be used."""
+
+    code = 6
+
+
+class Stopped(KdrunError):
+    """The run was told to stop and can go on from its last checkpoint."""
+
+    code = 75
+
+
+def near_miss(name: str, choices: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the closest of the choices, or nothing where none is close."""
+    close = get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""

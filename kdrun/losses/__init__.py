@@ -1,0 +1,48 @@
+"""Distillation losses: pure functions of tensors, student first, float32 or better inside.
+
+Each is differentiable in its student argument, takes no gradient to the teacher, raises ValueError
+for arguments that do not fit, and never waits for the device.
+"""
+
+from kdrun.losses.attention import activation_attention_loss, attention_map, attention_map_loss
+from kdrun.losses.correlation import dist_loss
+from kdrun.losses.decoupled import dkd_loss, nkd_loss, wsl_loss
+from kdrun.losses.hint import hint_loss, layer_map, match_spatial
+from kdrun.losses.projection import Projection, ProjectionFit, fit_projection
+from kdrun.losses.relational import rkd_angle_loss, rkd_distance_loss
+from kdrun.losses.soft_target import (
+    cross_entropy_loss,
+    distillation_loss,
+    ensemble_probabilities,
+    hard_target_loss,
+    logit_mse_loss,
+    soft_probability_loss,
+    soft_target_loss,
+    standardize_logits,
+)
+
+__all__ = [
+    "Projection",
+    "ProjectionFit",
+    "activation_attention_loss",
+    "attention_map",
+    "attention_map_loss",
+    "cross_entropy_loss",
+    "dist_loss",
+    "distillation_loss",
+    "dkd_loss",
+    "ensemble_probabilities",
+    "fit_projection",
+    "hard_target_loss",
+    "hint_loss",
+    "layer_map",
+    "logit_mse_loss",
+    "match_spatial",
+    "nkd_loss",
+    "rkd_angle_loss",
+    "rkd_distance_loss",
+    "soft_probability_loss",
+    "soft_target_loss",
+    "standardize_logits",
+    "wsl_loss",
+]

@@ -1,0 +1,74 @@
+"""Losses between attention maps: of transformers, and of a CNN's activations."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdrun.losses.hint import match_spatial
+from kdrun.losses.inputs import check_reduction, full_precision, paired
+
+
+def attention_map(query: Tensor, key: Tensor) -> Tensor:
+    """softmax(query keyᵀ / sqrt(d)): (..., L, d) of one head width d to (..., L, L)."""
+    if query.shape != key.shape:
+        raise ValueError(
+            f"query and key differ in shape: {tuple(query.shape)} and {tuple(key.shape)}"
+        )
+    query, key = full_precision(query, key)
+    with torch.autocast(query.device.type, enabled=False):
+        scores = query @ key.transpose(-2, -1)
+    return F.softmax(scores / query.shape[-1] ** 0.5, dim=-1)
+
+
+def attention_map_loss(
+    student_map: Tensor, teacher_map: Tensor, reduction: str = "mean", kind: str = "mse"
+) -> Tensor:
+    """Difference of (N, heads, L, L) or (N, L, L) attention maps whose rows sum to 1.
+
+    Args:
+        student_map: heads are averaged on both sides where their numbers differ.
+        teacher_map: of as many tokens L; ValueError otherwise.
+        reduction: "mean" over the entries of "mse" and the rows of "kl", or "sum".
+        kind: "mse", the squared difference, or "kl", KL(teacher's row || student's row).
+    """
+    check_reduction(reduction, ("mean", "sum"))
+    if kind not in ("mse", "kl"):
+        raise ValueError(f"unknown kind of attention loss '{kind}' (known: mse, kl)")
+    if student_map.ndim == teacher_map.ndim == 4 and student_map.shape[1] != teacher_map.shape[1]:
+        student_map = full_precision(student_map)[0].mean(dim=1)
+        teacher_map = full_precision(teacher_map)[0].mean(dim=1)
+    student, teacher = paired(student_map, teacher_map)
+    if kind == "mse":
+        return F.mse_loss(student, teacher, reduction=reduction)
+    # A weight that underflowed to 0 would make the divergence infinite.
+    log_student = student.clamp_min(torch.finfo(student.dtype).tiny).log()
+    total = F.kl_div(log_student, teacher, reduction="sum")
+    rows = student.numel() // student.shape[-1]
+    return total / rows if reduction == "mean" else total
+
+
+def activation_attention_loss(
+    student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]
+) -> Tensor:
+    """Attention transfer between lists of (N, C, H, W) maps (Zagoruyko & Komodakis, 2017).
+
+    Where the channels' mean square is large, as a unit vector over the positions; the mean squared
+    difference over samples and positions, summed over layers. Sizes are matched by averaging.
+    """
+    if len(student_maps) != len(teacher_maps) or not student_maps:
+        raise ValueError(
+            "attention transfer needs as many student as teacher layers and at least one, "
+            f"got {len(student_maps)} and {len(teacher_maps)}"
+        )
+    losses = []
+    for student_map, teacher_map in zip(student_maps, teacher_maps, strict=True):
+        student, teacher = match_spatial(*full_precision(student_map, teacher_map.detach()))
+        losses.append(F.mse_loss(*paired(_positions(student), _positions(teacher))))
+    return sum(losses[1:], start=losses[0])
+
+
+def _positions(feature_map: Tensor) -> Tensor:
+    """(N, H*W) of unit length: the mean square over the channels."""
+    return F.normalize(feature_map.square().mean(dim=1).flatten(1), dim=1)

@@ -1,0 +1,153 @@
+"""Losses on the relations between the samples of a batch (Park et al., 2019)."""
+
+import warnings
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from kdrun.losses.inputs import check_reduction, full_precision
+
+REDUCTIONS = ("mean", "sum", "reference")
+# Entries of one (anchors, N, N) buffer, of which three are alive at a time.
+CHUNK = 2**19
+
+
+def rkd_distance_loss(student: Tensor, teacher: Tensor, reduction: str = "mean") -> Tensor:
+    """Huber loss on pairwise distances, each side's over its own mean distance.
+
+    Args:
+        student: (N, d) features; the batch's mean distance takes gradient too.
+        teacher: (N, any width).
+        reduction: "mean" or "sum" over the ordered pairs of distinct samples; "reference" divides
+            the sum by N², as the authors' code does.
+    """
+    _check(student, teacher, reduction)
+    samples = len(student)
+    if samples < 2:
+        return _nothing_to_compare("distance", 2, student)
+    total = F.smooth_l1_loss(
+        _relative_distances(student), _relative_distances(teacher.detach()), reduction="sum"
+    )
+    count = {"mean": samples * (samples - 1), "sum": 1, "reference": samples**2}[reduction]
+    return (total / count).to(_dtype(student))
+
+
+def rkd_angle_loss(student: Tensor, teacher: Tensor, reduction: str = "mean") -> Tensor:
+    """Huber loss on the cosines of the angles that each sample sees between each two others.
+
+    Args:
+        student: (N, d) features. The cost is cubic in N and free of d, the memory constant.
+        teacher: (N, any width).
+        reduction: "mean" or "sum" over the ordered triples of distinct samples; "reference"
+            divides the sum by N³, as the authors' code does.
+    """
+    _check(student, teacher, reduction)
+    samples = len(student)
+    if samples < 3:
+        return _nothing_to_compare("angle", 3, student)
+    dtype = _dtype(student)
+    total: Tensor = _AngleSum.apply(
+        _squared_distances(student).to(dtype), _squared_distances(teacher.detach()).to(dtype)
+    )
+    triples = samples * (samples - 1) * (samples - 2)
+    count = {"mean": triples, "sum": 1, "reference": samples**3}[reduction]
+    return total / count
+
+
+def _check(student: Tensor, teacher: Tensor, reduction: str) -> None:
+    check_reduction(reduction, REDUCTIONS)
+    if student.ndim != 2 or teacher.ndim != 2 or len(student) != len(teacher):
+        raise ValueError(
+            f"features must be (N, d) of the same samples, got {tuple(student.shape)} and "
+            f"{tuple(teacher.shape)}"
+        )
+
+
+def _dtype(student: Tensor) -> torch.dtype:
+    return full_precision(student)[0].dtype
+
+
+def _nothing_to_compare(relation: str, least: int, student: Tensor) -> Tensor:
+    warnings.warn(
+        f"the rkd {relation} loss compares at least {least} samples: 0 for a batch of "
+        f"{len(student)}",
+        stacklevel=3,
+    )
+    return 0 * student.sum(dtype=_dtype(student))
+
+
+def _squared_distances(features: Tensor) -> Tensor:
+    """(N, N) in float64; exactly 0, with gradient 0, between rows that agree to its precision."""
+    # The Gram matrix costs N² d and no (N, N, d) buffer. Its cancellation, which at a mean of 100
+    # spoils float32, is nothing in float64 about the mean.
+    features = features.double()
+    features = features - features.mean(dim=0)
+    gram = features @ features.T
+    squares = gram.diagonal()[:, None] + gram.diagonal()
+    squared = squares - 2 * gram
+    rounding = 4 * features.shape[1] * torch.finfo(torch.float64).eps
+    return squared.where(squared > rounding * squares, 0.0)
+
+
+def _relative_distances(features: Tensor) -> Tensor:
+    """(N, N) distances over the mean of the distinct pairs; all 0 for a collapsed batch."""
+    squared = _squared_distances(features)
+    # The root of 0 has no gradient: take that of 1 there and discard it.
+    apart = squared > 0
+    distances = squared.where(apart, 1.0).sqrt().where(apart, 0.0)
+    mean = distances.sum() / (len(features) * (len(features) - 1))
+    return distances / mean.where(mean > 0, 1.0)
+
+
+class _AngleSum(torch.autograd.Function):
+    """Sum of the Huber losses over the ordered triples, from (N, N) squared distances.
+
+    Autograd would keep several (N, N, N) tensors for the backward pass; the gradient is closed
+    form, so it is summed up a few anchors at a time beside the loss.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, teacher: Tensor) -> Tensor:
+        samples = len(student)
+        student_inverse, teacher_inverse = _inverse_distances(student), _inverse_distances(teacher)
+        total = student.new_zeros((), dtype=torch.float64)
+        gradient = torch.zeros_like(student)
+        for start in range(0, samples, max(1, CHUNK // samples**2)):
+            anchors = slice(start, start + max(1, CHUNK // samples**2))
+            arms = student_inverse[anchors]
+            cosines = _cosines(student, student_inverse, anchors)
+            difference = _cosines(teacher, teacher_inverse, anchors).neg_().add_(cosines)
+            difference.diagonal(dim1=1, dim2=2).zero_()
+            # The derivative of the Huber loss; the loss itself is slope * (difference - slope / 2).
+            slope = difference.clamp(-1, 1)
+            total += difference.add_(slope, alpha=-0.5).mul_(slope).sum()
+            turned = cosines.mul_(slope).sum(dim=2)
+            pull = slope.mul_(arms[:, :, None]).mul_(arms[:, None, :])
+            gradient -= pull.sum(dim=0) / 2
+            gradient[anchors] += pull.sum(dim=2) - turned * arms.square()
+        ctx.save_for_backward(gradient)
+        return total.to(student.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, output_gradient: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return output_gradient * gradient, None
+
+
+def _inverse_distances(squared: Tensor) -> Tensor:
+    """1 / distance, and 0 between duplicates: an angle with such an arm counts as a right one."""
+    return squared.where(squared > 0, 1.0).rsqrt().where(squared > 0, 0.0)
+
+
+def _cosines(squared: Tensor, inverse: Tensor, anchors: slice) -> Tensor:
+    """(anchors, N, N): the cosine of the angle at each anchor, by the law of cosines.
+
+    From squared distances alone it is precise for near samples far from the others too.
+    """
+    sides, arms = squared[anchors] / 2, inverse[anchors]
+    cosines = sides[:, :, None] + sides[:, None, :]
+    return cosines.sub_(squared, alpha=0.5).mul_(arms[:, :, None]).mul_(arms[:, None, :])

@@ -1,0 +1,149 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdrun.temperature import SCHEDULES, softmax_with_temperature, temperature_at
+
+some_logits = st.lists(st.floats(-20, 20), min_size=2, max_size=8).map(
+    lambda row: torch.tensor([row], dtype=torch.float64)
+)
+temperatures = st.floats(0.1, 1000)
+
+
+def entropy(probs):
+    return -torch.special.xlogy(probs, probs).sum(-1)
+
+
+@pytest.mark.parametrize("T", [0, -1, -math.inf, math.nan, 1000.1])
+def test_a_temperature_out_of_range_is_refused(T):
+    with pytest.raises(ValueError, match=r"T must be in \(0, 1000\] or inf, got"):
+        softmax_with_temperature(torch.zeros(1, 3), T)
+
+
+@given(logits=some_logits, T=temperatures)
+@settings(max_examples=50, deadline=None)
+def test_softmax_is_the_normalised_exponential_of_the_quotient(logits, T):
+    weights = [math.exp((z - logits.max().item()) / T) for z in logits[0].tolist()]
+    expected = torch.tensor([[w / sum(weights) for w in weights]], dtype=torch.float64)
+    torch.testing.assert_close(softmax_with_temperature(logits, T), expected)
+
+
+@given(logits=some_logits, T=st.floats(0.5, 20))
+@settings(max_examples=50, deadline=None)
+def test_entropy_grows_with_T_at_the_rate_variance_over_T_cubed(logits, T):
+    step = 1e-4 * T
+    low, middle, high = (softmax_with_temperature(logits, T + h) for h in (-step, 0, step))
+    slope = (entropy(high) - entropy(low)) / (2 * step)
+    mean = (middle * logits).sum(-1, keepdim=True)
+    variance = (middle * (logits - mean).square()).sum(-1)
+    torch.testing.assert_close(slope, variance / T**3, rtol=1e-3, atol=1e-7)
+
+
+@given(logits=some_logits, T=st.floats(0.5, 100))
+@settings(max_examples=25, deadline=None)
+def test_jacobian_matches_closed_form(logits, T):
+    p = softmax_with_temperature(logits, T)[0]
+    jacobian = torch.autograd.functional.jacobian(
+        lambda z: softmax_with_temperature(z, T), logits[0]
+    )
+    torch.testing.assert_close(jacobian, (torch.diag(p) - torch.outer(p, p)) / T)
+
+
+def test_low_temperature_splits_evenly_over_the_largest_logits():
+    probs = softmax_with_temperature(torch.tensor([[3.0, 1.0, 3.0, 2.9]]), 1e-3)
+    torch.testing.assert_close(probs, torch.tensor([[0.5, 0.0, 0.5, 0.0]]))
+
+
+def test_infinite_temperature_is_uniform_and_differentiable():
+    logits = torch.randn(2, 5, requires_grad=True)
+    probs = softmax_with_temperature(logits, math.inf)
+    assert torch.equal(probs, torch.full((2, 5), 0.2))
+    probs[:, 0].sum().backward()
+    assert torch.equal(logits.grad, torch.zeros(2, 5))
+
+
+@pytest.mark.parametrize(
+    ("given_dtype", "returned"),
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+)
+@pytest.mark.parametrize("T", [1.0, 1000.0])
+def test_probabilities_are_at_least_float32(given_dtype, returned, T):
+    assert softmax_with_temperature(torch.zeros(2, 3, dtype=given_dtype), T).dtype == returned
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [8.0, 8.0, 8.0, 8.0, 8.0]),
+        ("linear", [8.0, 6.5, 5.0, 3.5, 2.0]),
+        ("cosine", [8.0, 5 + 3 * math.sqrt(0.5), 5.0, 5 - 3 * math.sqrt(0.5), 2.0]),
+        ("exponential", [8.0, 8 / math.sqrt(2), 4.0, 4 / math.sqrt(2), 2.0]),
+        ("step", [8.0, 8.0, 4.0, 4.0, 2.0]),
+    ],
+)
+def test_schedule_visits_its_values(schedule, expected):
+    values = [temperature_at(schedule, epoch, 5, 8.0, 2.0, 0.5, 2) for epoch in range(5)]
+    assert values == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedule_never_rises_nor_leaves_its_ends_within_the_epochs(schedule):
+    values = [temperature_at(schedule, tenth / 10, 6, 9.0, 1.5, 0.5, 2) for tenth in range(61)]
+    assert all(later <= earlier for earlier, later in pairwise(values))
+    assert values[0] == 9.0
+    assert min(values) >= 1.5 - 1e-12
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_single_epoch_stays_at_the_start(schedule):
+    assert temperature_at(schedule, 0.9, 1, 4.0) == 4.0
+
+
+def test_step_stops_at_the_end_temperature():
+    assert temperature_at("step", 40, 50, 8.0, end=3.0) == 3.0
+
+
+def test_a_schedule_may_rise():
+    assert temperature_at("linear", 1, 3, 1.0, end=5.0) == pytest.approx(3.0)
+
+
+def test_only_the_constant_schedule_starts_at_infinity():
+    assert temperature_at("constant", 3, 10, math.inf) == math.inf
+    for schedule in set(SCHEDULES) - {"constant"}:
+        with pytest.raises(ValueError, match=r"\(0, 1000\], got inf"):
+            temperature_at(schedule, 3, 10, math.inf)
+    with pytest.raises(ValueError, match=r"\(0, 1000\], got inf"):
+        temperature_at("linear", 3, 10, 4.0, end=math.inf)
+
+
+def test_an_unknown_schedule_is_refused_with_a_near_miss():
+    with pytest.raises(ValueError, match="unknown schedule 'cosin'; did you mean 'cosine'"):
+        temperature_at("cosin", 0, 10, 4.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start": 0.0},
+        {"end": 0.0},
+        {"epoch": -1},
+        {"epoch": math.nan},
+        {"epochs": 0},
+        {"gamma": 0.0},
+        {"gamma": 1.5},
+        {"every": 0},
+    ],
+)
+def test_a_schedule_refuses_arguments_out_of_range(wrong):
+    arguments = {"schedule": "step", "epoch": 1, "epochs": 10, "start": 4.0} | wrong
+    with pytest.raises(ValueError, match="got"):
+        temperature_at(**arguments)
