@@ -1,0 +1,32 @@
+"""The layer that turns features into logits."""
+
+from torch import nn
+
+
+def head_path(model: nn.Module) -> str:
+    """Module path of the classifying layer: the last linear one, else the last convolution.
+
+    SqueezeNet ends in a 1×1 convolution; every other classifier in a linear layer.
+    """
+    paths = {path: module for path, module in model.named_modules() if path}
+    linear = [path for path, module in paths.items() if isinstance(module, nn.Linear)]
+    convolutions = [path for path, module in paths.items() if isinstance(module, nn.Conv2d)]
+    return (linear or convolutions)[-1]
+
+
+def head_classes(model: nn.Module) -> int:
+    """Number of classes of the model's head."""
+    return len(model.get_parameter(f"{head_path(model)}.weight"))
+
+
+def replace_head(model: nn.Module, num_classes: int) -> None:
+    """Put a freshly initialised head for `num_classes` classes in place of the model's."""
+    path = head_path(model)
+    old = model.get_submodule(path)
+    has_bias = old.bias is not None
+    if isinstance(old, nn.Linear):
+        new: nn.Module = nn.Linear(old.in_features, num_classes, bias=has_bias)
+    else:
+        assert isinstance(old, nn.Conv2d)
+        new = nn.Conv2d(old.in_channels, num_classes, kernel_size=1, bias=has_bias)
+    model.set_submodule(path, new)

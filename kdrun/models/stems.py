@@ -1,0 +1,85 @@
+"""Fitting the first layers of an ImageNet network to small or non-RGB images."""
+
+from torch import Tensor, nn
+
+from kdrun.errors import ConfigError
+
+# An ImageNet stem divides 32×32 images by four before the first block.
+_SMALL_IMAGE = 64
+
+# Family -> path of the pooling that belongs to its stem, or None where it has none. Families not
+# named here keep their stem: patches, or no early stride to take away.
+_STEM_POOLS = {
+    "resnet": "maxpool",
+    "resnext": "maxpool",
+    "wide_resnet": "maxpool",
+    "densenet": "features.pool0",
+    "googlenet": "maxpool1",
+    "shufflenet_v2": "maxpool",
+    "mobilenet_v2": None,
+    "mobilenet_v3": None,
+    "mnasnet": None,
+    "efficientnet": None,
+    "regnet": None,
+}
+
+
+def wants_small_stem(stem: str, image_size: int) -> bool:
+    """Whether `stem` (auto, imagenet or small) means the small one at this image size."""
+    choices = {"auto": image_size <= _SMALL_IMAGE, "imagenet": False, "small": True}
+    if stem not in choices:
+        raise ConfigError(f"unknown stem '{stem}': {', '.join(choices)}")
+    return choices[stem]
+
+
+def use_small_stem(model: nn.Module, arch: str, *, pretrained: bool) -> None:
+    """Let the first convolution keep the resolution and drop the pooling after it.
+
+    A 7×7 kernel becomes a 3×3 one, the centre of the pretrained one if there is one. Nothing
+    changes in families without such a stem.
+    """
+    family = next((name for name in _STEM_POOLS if arch.startswith(name)), None)
+    if family is None:
+        return
+    path, conv = _first_convolution(model)
+    conv.stride = (1, 1)
+    if conv.kernel_size == (7, 7):
+        centre = conv.weight.detach()[:, :, 2:5, 2:5] if pretrained else None
+        small = nn.Conv2d(conv.in_channels, conv.out_channels, 3, padding=1, bias=False)
+        model.set_submodule(path, _with_kernel(small, conv, centre))
+    pool = _STEM_POOLS[family]
+    if pool is not None:
+        model.set_submodule(pool, nn.Identity())
+
+
+def set_input_channels(model: nn.Module, in_channels: int, *, pretrained: bool) -> None:
+    """Replace the first convolution by one for images of `in_channels` channels.
+
+    A pretrained kernel is summed over its input channels and shared out evenly: a grey image,
+    given once or in several equal channels, gives what it gave as RGB.
+    """
+    path, conv = _first_convolution(model)
+    new = nn.Conv2d(
+        in_channels,
+        conv.out_channels,
+        (conv.kernel_size[0], conv.kernel_size[1]),
+        stride=(conv.stride[0], conv.stride[1]),
+        padding=conv.padding,  # type: ignore[arg-type]
+        bias=conv.bias is not None,
+    )
+    summed = conv.weight.detach().sum(dim=1, keepdim=True)
+    kernel = summed.expand(-1, in_channels, -1, -1) / in_channels if pretrained else None
+    model.set_submodule(path, _with_kernel(new, conv, kernel))
+
+
+def _first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d]:
+    modules = model.named_modules()
+    return next((path, module) for path, module in modules if isinstance(module, nn.Conv2d))
+
+
+def _with_kernel(new: nn.Conv2d, old: nn.Conv2d, kernel: Tensor | None) -> nn.Conv2d:
+    """`new` with this kernel and the old bias, or as it was drawn where there is no kernel."""
+    if kernel is not None:
+        new.weight = nn.Parameter(kernel.clone())
+        new.bias = old.bias
+    return new
