@@ -1,0 +1,1 @@
+"""Data sets as splits of uint8 images: read, divided, shuffled and augmented reproducibly."""

@@ -1,0 +1,143 @@
+"""A split whose images are decoded from files by worker processes, batch by batch."""
+
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from kdrun.data.batch import Batch, num_training_batches
+from kdrun.data.image_files import ImageFiles, Request
+from kdrun.data.random import Stream, counter_bits, shuffled
+from kdrun.data.roots import first_line
+from kdrun.data.source import Files
+from kdrun.errors import DataError
+
+PREFETCH = 4  # batches that a worker prepares ahead
+# What torch says when it misses a worker; until then, reading what a dead one sent fails otherwise.
+LOST = ("DataLoader worker", "Pin memory thread")
+
+
+class Requests:
+    """What the loader is to make in the present pass; exchanged while its workers live on."""
+
+    def __init__(self) -> None:
+        self.present: Iterable[Request] = ()
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self.present)
+
+
+class FolderSplit:
+    """Image files and (N,) int64 labels; see `Split`.
+
+    Args:
+        files: the images.
+        labels: to train with.
+        image_size: pixels a side of the crops.
+        device: where batches go.
+        workers: processes that decode; 0 decodes in this one.
+    """
+
+    def __init__(
+        self, files: Files, labels: Tensor, image_size: int, device: torch.device, workers: int
+    ) -> None:
+        self.labels = labels
+        self._images = ImageFiles(files, image_size)
+        self._device = device
+        self._workers = workers
+        self._requests = Requests()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def num_batches(self, batch_size: int) -> int:
+        """Batches of a training pass."""
+        return num_training_batches(len(self), batch_size)
+
+    def train_batches(
+        self, batch_size: int, *, seed: int, view: int, augment: str, start: int = 0
+    ) -> Iterator[Batch]:
+        """The shuffled, augmented pass number `view`, from batch number `start` on.
+
+        Raises:
+            DataError: a file cannot be decoded, or a worker died.
+        """
+        order = shuffled(len(self), seed, view)
+
+        def requests() -> Iterator[Request]:
+            for number in range(start, self.num_batches(batch_size)):
+                indices = order[number * batch_size : (number + 1) * batch_size]
+                seeds = counter_bits(seed, view, indices, Stream.RESIZED_CROP)
+                yield Request(indices.tolist(), augment, seeds.tolist())
+
+        return self._load(requests())
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All images in order, their centres.
+
+        Raises:
+            DataError: a file cannot be decoded, or a worker died.
+        """
+        parts = torch.arange(len(self)).split(batch_size)
+        return self._load(Request(part.tolist(), "none", [0] * len(part)) for part in parts)
+
+    def _load(self, requests: Iterable[Request]) -> Iterator[Batch]:
+        self._requests.present = requests
+        for answer in _named_failures(self._loader):
+            if isinstance(answer, str):
+                raise DataError(answer)
+            images, indices = answer
+            yield Batch(
+                images.to(self._device, non_blocking=True).permute(0, 3, 1, 2),
+                self.labels[indices].to(self._device, non_blocking=True),
+                indices.to(self._device, non_blocking=True),
+            )
+
+    @cached_property
+    def _loader(self) -> DataLoader:
+        """The workers, started once and kept for all passes."""
+        return DataLoader(
+            self._images,
+            batch_size=None,  # a request is a batch already
+            sampler=self._requests,
+            num_workers=self._workers,
+            pin_memory=self._device.type == "cuda",
+            # Its own, so that starting a pass draws nothing from the model's generator.
+            generator=torch.Generator(),
+            **_process_options() if self._workers else {},
+        )
+
+
+def _process_options() -> dict[str, Any]:
+    """Workers from a clean server process: they inherit no lock, thread or CUDA state."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torchvision.transforms.v2"])
+    return {
+        "multiprocessing_context": context,
+        "persistent_workers": True,
+        "prefetch_factor": PREFETCH,
+        "worker_init_fn": _ignore_interrupt,
+    }
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Ctrl-C reaches the whole process group; what it means is for the run to decide."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _named_failures(loader: DataLoader) -> Iterator[Any]:
+    """The loader's answers; a dead worker becomes a DataError."""
+    try:
+        yield from loader
+    except (RuntimeError, EOFError, OSError) as error:
+        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in LOST):
+            raise
+        raise DataError(
+            f"a worker process that decodes images was lost ({first_line(error)}), perhaps killed "
+            "for lack of memory or of space in /dev/shm; set train.workers lower (0: no workers)"
+        ) from error

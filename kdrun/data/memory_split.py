@@ -1,0 +1,58 @@
+"""A split whose images are held in memory, on the training device."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from kdrun.data.augment import augment_batch, with_blank_pixel
+from kdrun.data.batch import Batch, num_training_batches
+from kdrun.data.random import shuffled
+
+
+class MemorySplit:
+    """Square (N, H, H, C) uint8 images and (N,) int64 labels; see `Split`."""
+
+    def __init__(self, images: Tensor, labels: Tensor, device: torch.device) -> None:
+        self.labels = labels
+        self._device_labels = labels.to(device)
+        self._pixels = with_blank_pixel(images).to(device)
+        self._images = self._pixels[:-1].view(images.shape)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def num_batches(self, batch_size: int) -> int:
+        """Batches of a training pass."""
+        return num_training_batches(len(self), batch_size)
+
+    def train_batches(
+        self, batch_size: int, *, seed: int, view: int, augment: str, start: int = 0
+    ) -> Iterator[Batch]:
+        """The shuffled, augmented pass number `view`, from batch number `start` on."""
+        order = shuffled(len(self), seed, view).to(self._pixels.device)
+        for number in range(start, self.num_batches(batch_size)):
+            indices = order[number * batch_size : (number + 1) * batch_size]
+            images = self._view(indices, seed=seed, view=view, augment=augment)
+            yield Batch(images.permute(0, 3, 1, 2), self._device_labels[indices], indices)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All images in order, as they are."""
+        indices = torch.arange(len(self), device=self._pixels.device)
+        parts = (
+            all_of.split(batch_size) for all_of in (self._images, self._device_labels, indices)
+        )
+        for images, labels, places in zip(*parts, strict=True):
+            yield Batch(images.permute(0, 3, 1, 2), labels, places)
+
+    def _view(self, indices: Tensor, *, seed: int, view: int, augment: str) -> Tensor:
+        if augment == "none":
+            return self._images.index_select(0, indices)
+        return augment_batch(
+            self._pixels,
+            self._images.shape[1],
+            indices,
+            seed=seed,
+            view=view,
+            flip=augment == "crop_flip",
+        )

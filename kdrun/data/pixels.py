@@ -1,0 +1,32 @@
+"""Images in memory as (N, H, W, C) uint8: resized, and their mean and deviation."""
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+CHUNK = 1024  # images resized at a time, so that few of them are floats at once
+
+
+def resized(pixels: np.ndarray, image_size: int) -> np.ndarray:
+    """The images at image_size pixels a side (bilinear, antialiased); as they are if they fit."""
+    if pixels.shape[1] == image_size:
+        return pixels
+    result = np.empty((len(pixels), image_size, image_size, pixels.shape[3]), np.uint8)
+    for start in range(0, len(pixels), CHUNK):
+        images = torch.from_numpy(pixels[start : start + CHUNK]).permute(0, 3, 1, 2).float()
+        images = interpolate(images, (image_size, image_size), mode="bilinear", antialias=True)
+        images = images.round_().clamp_(0, 255).permute(0, 2, 3, 1)
+        result[start : start + CHUNK] = images.numpy()
+    return result
+
+
+def channel_statistics(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel, pixels scaled to [0, 1]; exact, whatever the order."""
+    values = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in torch.from_numpy(pixels).unbind(3):
+        counts = torch.bincount(channel.reshape(-1), minlength=256).numpy()
+        mean = np.average(values, weights=counts)
+        means.append(float(mean))
+        deviations.append(float(np.average((values - mean) ** 2, weights=counts) ** 0.5))
+    return tuple(means), tuple(deviations)

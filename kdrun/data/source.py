@@ -1,0 +1,106 @@
+"""A data set's parts, in memory or on disk, and the checks that they make one. Imports no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from kdrun.errors import DataError
+
+
+@dataclass(frozen=True)
+class Images:
+    """N images in memory: (N, H, W, C) uint8 pixels and (N,) int64 labels."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    def take(self, places: np.ndarray) -> "Images":
+        """The images at the places."""
+        return Images(self.pixels[places], self.labels[places])
+
+
+@dataclass(frozen=True)
+class Files:
+    """N images on disk.
+
+    Attributes:
+        root: the folder that the paths start from.
+        paths: (N,) bytes, since these take a quarter of the memory of text in every worker.
+        sizes: (N,) int64 bytes.
+        labels: (N,) int64.
+    """
+
+    root: str
+    paths: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+
+    def take(self, places: np.ndarray) -> "Files":
+        """The images at the places."""
+        return Files(self.root, self.paths[places], self.sizes[places], self.labels[places])
+
+
+Part = TypeVar("Part", Images, Files)
+
+
+@dataclass(frozen=True)
+class Source(Generic[Part]):
+    """The parts of a data set and the names of its classes, in the order of the labels."""
+
+    train: Part
+    validation: Part | None
+    test: Part
+    class_names: tuple[str, ...]
+
+
+def check_images(name: str, source: Source[Images]) -> None:
+    """Check pixels and labels of all parts.
+
+    Raises:
+        DataError: they do not make a data set; says which part and what is wrong with it.
+    """
+    for part, images in (("training", source.train), ("test", source.test)):
+        pixels, labels = images.pixels, images.labels
+        if len(pixels) != len(labels):
+            raise DataError(f"{name}: {len(pixels)} {part} images, but {len(labels)} labels")
+        if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] not in (1, 3):
+            shape = " x ".join(map(str, pixels.shape[1:]))
+            raise DataError(f"{name}: {part} images are {shape}; must be square, grey or RGB")
+        check_labels(f"{name}: {part} labels", labels, source.class_names)
+    shapes = [images.pixels.shape[1:] for images in (source.train, source.test)]
+    if shapes[0] != shapes[1]:
+        raise DataError(f"{name}: training images are {shapes[0]}, test images {shapes[1]}")
+
+
+def check_labels(what: str, labels: np.ndarray, class_names: Sequence[str]) -> None:
+    """Check that there are labels and that each is the number of a class.
+
+    Raises:
+        DataError: there are none, or one is out of range; names the first such.
+    """
+    if len(labels) == 0:
+        raise DataError(f"{what}: there are none; get the files anew")
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
+    if len(wrong):
+        first = int(wrong[0])
+        raise DataError(
+            f"{what}: label {labels[first]} of image {first} is not from 0 to "
+            f"{len(class_names) - 1}; get the files anew"
+        )
+
+
+def check_classes(what: str, labels: np.ndarray, class_names: Sequence[str], *, least: int) -> None:
+    """Check that every class has at least so many images.
+
+    Raises:
+        DataError: one has fewer; names it.
+    """
+    counts = np.bincount(labels, minlength=len(class_names))
+    rarest = int(counts.argmin())
+    if counts[rarest] < least:
+        raise DataError(
+            f"{what}: class '{class_names[rarest]}' has {counts[rarest]} of {len(labels)} images, "
+            f"each class needs {least}; raise dataset.limit or add images"
+        )

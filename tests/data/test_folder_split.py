@@ -1,0 +1,195 @@
+import os
+import re
+import signal
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from kdrun.data.class_folders import read_class_folders
+from kdrun.data.folder_split import FolderSplit
+from kdrun.data.random import shuffled
+from kdrun.errors import DataError
+
+from .conftest import write_pictures
+
+CPU = torch.device("cpu")
+
+
+def make_split(root, workers=0, image_size=24):
+    files = read_class_folders("imagefolder", str(root)).train
+    return FolderSplit(files, torch.from_numpy(files.labels), image_size, CPU, workers)
+
+
+@pytest.fixture(scope="module")
+def served(pictures):
+    """A split with two workers, which start once for all tests of this module."""
+    return make_split(pictures, workers=2)
+
+
+def views(split, batch_size=11, seed=1, view=2, augment="crop_flip", start=0):
+    """Image by index of one training pass."""
+    batches = split.train_batches(batch_size, seed=seed, view=view, augment=augment, start=start)
+    return {
+        index: image
+        for batch in batches
+        for index, image in zip(batch.indices.tolist(), batch.images, strict=True)
+    }
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[i], other[i]) for i in one)
+
+
+@pytest.mark.parametrize("augment", ["none", "crop", "crop_flip"])
+def test_views_are_the_same_with_and_without_workers(pictures, served, augment):
+    assert equal(views(served, augment=augment), views(make_split(pictures), augment=augment))
+
+
+def test_views_are_the_same_whatever_the_batch_size_and_start(pictures):
+    split = make_split(pictures)
+    whole = views(split)
+    assert len(whole) == 33
+    assert equal(views(split, batch_size=3), whole)
+    rest = views(split, start=1)
+    assert list(rest) == shuffled(33, 1, 2)[11:].tolist()
+    assert all(torch.equal(rest[index], whole[index]) for index in rest)
+
+
+def test_seeds_and_views_draw_anew(pictures):
+    split = make_split(pictures)
+    one = views(split)
+    for other in (views(split, seed=2), views(split, view=3)):
+        assert not any(torch.equal(one[index], other[index]) for index in one)
+
+
+def test_crops_differ_from_flipped_crops_only_by_the_mirror(pictures):
+    split = make_split(pictures)
+    plain, flipped = views(split, augment="crop"), views(split, augment="crop_flip")
+    same = [torch.equal(plain[i], flipped[i]) for i in plain]
+    mirrored = [torch.equal(plain[i].flip(2), flipped[i]) for i in plain]
+    assert all(a != b for a, b in zip(same, mirrored, strict=True))
+    assert 5 < sum(mirrored) < 28
+
+
+def test_evaluation_takes_the_centre_of_the_resized_image(pictures, served):
+    crop = v2.Compose([v2.Resize(27), v2.CenterCrop(24)])
+    batches = list(served.batches(10))
+    assert [len(batch.labels) for batch in batches] == [10, 10, 10, 3]
+    images = torch.cat([batch.images for batch in batches])
+    for path, image in zip(served._images.files.paths, images, strict=True):
+        with Image.open(pictures / path.decode()) as file:
+            expected = np.asarray(crop(file.convert("RGB")))
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)
+    assert torch.equal(torch.cat([batch.labels for batch in batches]), served.labels)
+    assert torch.equal(torch.cat([batch.indices for batch in batches]), torch.arange(33))
+
+
+def test_batches_are_uint8_in_channels_last_memory(served):
+    batch = next(iter(served.train_batches(8, seed=0, view=0, augment="crop_flip")))
+    assert batch.images.shape == (8, 3, 24, 24)
+    assert batch.images.dtype == torch.uint8
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(batch.labels, served.labels[batch.indices])
+
+
+def worker_ids(split):
+    return [worker.pid for worker in split._loader._iterator._workers]
+
+
+def test_workers_live_on_from_pass_to_pass(served):
+    views(served)
+    before = worker_ids(served)
+    list(served.batches(8))
+    with closing(served.train_batches(4, seed=0, view=0, augment="crop")) as cut_short:
+        next(cut_short)
+    assert len(views(served, view=9)) == 33
+    assert worker_ids(served) == before
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loading_draws_nothing_from_torchs_generator(pictures, served, workers):
+    split = served if workers else make_split(pictures)
+    torch.manual_seed(12)
+    views(split)
+    list(split.batches(8))
+    after = torch.rand(3)
+    torch.manual_seed(12)
+    assert torch.equal(after, torch.rand(3))
+
+
+def test_workers_do_not_end_at_an_interrupt_from_the_keyboard(served):
+    whole = views(served)
+    for worker in worker_ids(served):
+        os.kill(worker, signal.SIGINT)
+    assert equal(views(served), whole)
+
+
+def test_images_of_every_mode_become_rgb(tmp_path):
+    write_pictures(tmp_path, {"train": 2, "val": 1})
+    with Image.open(tmp_path / "train" / "cat" / "0.jpg") as picture:
+        for mode in ("L", "RGBA", "P", "1", "LA"):
+            picture.convert(mode).save(tmp_path / "train" / "cat" / f"{mode}.png")
+        picture.convert("CMYK").save(tmp_path / "train" / "cat" / "cmyk.jpg")
+    split = make_split(tmp_path)
+    assert torch.cat([batch.images for batch in split.batches(5)]).shape == (12, 3, 24, 24)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-400])
+
+
+def replace_by_text(path):
+    path.write_text("this is no image")
+
+
+def remove(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("harm", [truncate, replace_by_text, remove])
+@pytest.mark.parametrize("training", [True, False])
+def test_an_unreadable_image_is_named_on_one_line(tmp_path, harm, training):
+    check_unreadable(tmp_path, harm, training, workers=0)
+
+
+def test_an_unreadable_image_is_named_on_one_line_by_a_worker_too(tmp_path):
+    check_unreadable(tmp_path, truncate, True, workers=1)
+
+
+def check_unreadable(root, harm, training, workers):
+    write_pictures(root, {"train": 3, "val": 1})
+    split = make_split(root, workers=workers)
+    file = root / "train" / "cat" / "1.jpg"
+    harm(file)
+    augmented = split.train_batches(3, seed=0, view=0, augment="crop")
+    line = rf"\A{re.escape(str(file))}: not a readable image \(.+\); replace or remove the file\Z"
+    with pytest.raises(DataError, match=line):
+        list(augmented if training else split.batches(2))
+
+
+def test_every_truncation_of_a_jpeg_is_read_or_refused(tmp_path):
+    write_pictures(tmp_path, {"train": 1, "val": 1})
+    split = make_split(tmp_path)
+    file = tmp_path / "train" / "bird" / "0.jpg"
+    content = file.read_bytes()
+    refused = 0
+    for length in range(1, len(content), len(content) // 40):
+        file.write_bytes(content[:length])
+        try:
+            next(split.batches(1))
+        except DataError:
+            refused += 1
+    assert refused > 35
+
+
+def test_a_killed_worker_is_a_data_error_with_the_remedy(pictures):
+    split = make_split(pictures, workers=1)
+    passing = split.train_batches(2, seed=0, view=0, augment="crop")
+    next(passing)
+    os.kill(worker_ids(split)[0], signal.SIGKILL)
+    with pytest.raises(DataError, match=r"\Aa worker process .* was lost .*train\.workers .*\Z"):
+        list(passing)
