@@ -1,0 +1,130 @@
+"""The command line: verbs, and one line on stderr for whatever goes wrong.
+
+Imports neither torch nor anything that does; only a verb that is about to work does.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdrun import __version__
+from kdrun.config.help import help_text
+from kdrun.errors import ConfigError, KdrunError, OutputError, near_miss
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `kdrun` with the arguments (the command line's by default) and leave with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    traceback_wanted = "--traceback" in words
+    words = [word for word in words if word != "--traceback"]
+    sys.exit(guarded(lambda: dispatch(words), traceback_wanted))
+
+
+def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
+    """Do the work; turn what it raises into lines on stderr and an exit code."""
+    try:
+        work()
+    except KdrunError as error:
+        if traceback_wanted:
+            traceback.print_exc()
+        complain(error)
+        return error.code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141
+    except Exception as error:  # our own bug: still one line, unless the rest is asked for
+        if traceback_wanted:
+            traceback.print_exc()
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"kdrun: internal error: {told} (--traceback shows where)", file=sys.stderr)
+        return KdrunError.code
+    return 0
+
+
+def complain(error: KdrunError) -> None:
+    """One line a fault on stderr."""
+    for line in str(error).splitlines():
+        print(f"kdrun: {line}", file=sys.stderr)
+
+
+def dispatch(words: Sequence[str]) -> None:
+    """Call the verb that the first word names; without one it is `run`."""
+    first = words[0] if words else ""
+    if first == "--version":
+        print(f"kdrun {__version__}")
+    elif {"--help", "-h"} & set(words):
+        print(help_text())
+    elif first in VERBS:
+        VERBS[first](words[1:])
+    elif first and first[0] not in "-+~" and "=" not in first:
+        raise ConfigError(
+            f"unknown command '{first}'{near_miss(first, VERBS)}; commands are {', '.join(VERBS)}, "
+            "and settings are written key=value"
+        )
+    else:
+        run(words)
+
+
+def run(words: Sequence[str]) -> None:
+    """`kdrun [run] [overrides]`: one run, or with -m a sweep."""
+    from kdrun.config.compose import run_app
+
+    try:
+        run_app(words, run_task)
+    except OSError as error:  # Hydra makes the folder of a sweep by itself
+        raise OutputError(f"cannot write {error.filename}: {error.strerror}") from error
+
+
+def run_task(composed: Any) -> float | None:
+    """What Hydra calls for the composed config, in a sweep for each job's."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from kdrun.config.parse import parse
+
+    hydra = HydraConfig.get()
+    overrides = list(hydra.overrides.task)
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.MULTIRUN:
+        from kdrun.sweep import run_job
+
+        return run_job(composed, folder, overrides, hydra.job.num)
+    config = parse(composed)
+    from kdrun.runner import run
+
+    run(config, folder if hydra.run.dir != "." else None, overrides)
+    return None
+
+
+def plan(words: Sequence[str]) -> None:
+    """`kdrun plan [overrides]`: show the stages and their sizes; write nothing."""
+    if {"-m", "--multirun"} & set(words):
+        raise ConfigError("plan shows one run; leave out -m")
+    show("show_plan", words)
+
+
+def layers(words: Sequence[str]) -> None:
+    """`kdrun layers MODEL [overrides]`: module paths, shapes, and which may be hooked."""
+    if not words or "=" in words[0] or words[0].startswith("-"):
+        raise ConfigError("layers needs a model: kdrun layers resnet20 [dataset=cifar10 ...]")
+    show("show_layers", [f"student={words[0]}", *words[1:]])
+
+
+def show(name: str, words: Sequence[str]) -> None:
+    """Compose and check the config, then call the function of `kdrun.show`."""
+    from kdrun.config.compose import run_app
+    from kdrun.config.parse import parse
+
+    def task(composed: Any) -> None:
+        config = parse(composed)
+        import kdrun.show
+
+        getattr(kdrun.show, name)(config)
+
+    run_app(words, task)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "plan": plan, "layers": layers}

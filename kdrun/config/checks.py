@@ -1,0 +1,71 @@
+"""Faults that only show when several keys are seen together; each check returns a line or None."""
+
+import math
+from collections.abc import Callable
+
+from kdrun.config.schema import Config, ModelConfig
+from kdrun.errors import near_miss
+from kdrun.models.names import ARCHITECTURES
+from kdrun.terms import term_weights
+
+
+def _known_arch(key: str, model: ModelConfig) -> str | None:
+    if model.library == "timm" or model.arch in ARCHITECTURES:
+        return None
+    return f"{key}.arch={model.arch}: unknown model{near_miss(model.arch, ARCHITECTURES)}"
+
+
+def _teacher_arch(config: Config) -> str | None:
+    return _known_arch("teacher", config.teacher)
+
+
+def _student_arch(config: Config) -> str | None:
+    return _known_arch("student", config.student)
+
+
+def _some_term(config: Config) -> str | None:
+    if term_weights(config.loss):
+        return None
+    return "loss: every term has weight 0; give loss.alpha or loss.weights something to train on"
+
+
+def _finite_schedule(config: Config) -> str | None:
+    if config.temperature.schedule == "constant" or math.isfinite(config.loss.T):
+        return None
+    return f"loss.T=inf: needs temperature=constant, not {config.temperature.schedule}"
+
+
+def _warmup_fits(config: Config) -> str | None:
+    train = config.train
+    if train.warmup_epochs < train.epochs or train.warmup_epochs == 0:
+        return None
+    return f"train.warmup_epochs={train.warmup_epochs:g}: must be below train.epochs={train.epochs}"
+
+
+def _milestones(config: Config) -> str | None:
+    milestones = config.train.milestones
+    if all(0 < share < 1 for share in milestones) and milestones == sorted(milestones):
+        return None
+    return f"train.milestones={milestones}: must be rising shares of the epochs, between 0 and 1"
+
+
+def _one_mixing(config: Config) -> str | None:
+    if config.train.mixup == 0 or config.train.cutmix == 0:
+        return None
+    return "train.mixup and train.cutmix: use one of them, set the other to 0"
+
+
+def _output_root(config: Config) -> str | None:
+    return None if config.output_root.strip() else "output_root: must name a folder"
+
+
+CHECKS: tuple[Callable[[Config], str | None], ...] = (
+    _teacher_arch,
+    _student_arch,
+    _some_term,
+    _finite_schedule,
+    _warmup_fits,
+    _milestones,
+    _one_mixing,
+    _output_root,
+)

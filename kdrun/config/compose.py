@@ -1,0 +1,110 @@
+"""Hydra's part: the app around a task, and one-line errors in place of its own."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from kdrun.config import options
+from kdrun.config.folder import config_folder
+from kdrun.config.parse import explain, parse, unknown_key
+from kdrun.config.schema import Config
+from kdrun.errors import ConfigError, near_miss
+
+Task = Callable[[DictConfig], Any]
+
+
+def register() -> None:
+    """Give Hydra the schema and the options of `teacher` and `student`."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    options.register()
+
+
+def run_app(arguments: Sequence[str], task: Task) -> None:
+    """Hand the arguments to Hydra, which composes the config and calls the task, once or a sweep.
+
+    Raises:
+        ConfigError: every fault that Hydra or `parse` finds, a line each.
+    """
+    register()
+    # Hydra then raises instead of printing in its own way and leaving with status 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["kdrun", *arguments]
+    raised: list[Exception] = []
+
+    def quiet(composed: DictConfig) -> Any:
+        try:
+            return task(composed)
+        except Exception as error:  # Hydra would print of it in its own way before raising it
+            raised.append(error)
+
+    app = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
+    try:
+        app(quiet)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError("\n".join(_all_faults(arguments, error))) from error
+    if raised:
+        raise raised[0]
+
+
+def _all_faults(arguments: Sequence[str], error: Exception) -> list[str]:
+    """The faults of each override by itself, then those of the config that the others compose."""
+    overrides = [a for a in arguments if re.match(r"[+~]*[A-Za-z_][\w./@]*=", a)]
+    if len(overrides) != len(arguments):  # flags such as -m or --config-dir change the rules
+        return [_one_line(error)]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        found = {override: _fault_of([override]) for override in overrides}
+        faults = [fault for fault in found.values() if fault] or [_one_line(error)]
+        try:
+            parse(compose("config", [o for o, fault in found.items() if fault is None]))
+        except ConfigError as rest:
+            faults += str(rest).splitlines()
+    return faults
+
+
+def _fault_of(overrides: list[str]) -> str | None:
+    try:
+        compose("config", overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        return _one_line(error)
+    return None
+
+
+def _one_line(error: Exception) -> str:
+    """What Hydra or OmegaConf says, in one line with a near miss."""
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override}: put a value with = or , in quotes: 'key=\"a=b\"'"
+    cause = error.__cause__
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+        return unknown_key(str(cause.full_key))
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        return explain(str(cause.full_key), cause)
+    if isinstance(error, OmegaConfBaseException):
+        return explain(str(error.full_key), error)
+    return " ".join(str(error).split())
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    group, _, option = str(error.missing_cfg_file or "").rpartition("/")
+    options = error.options or []
+    if not group:
+        return " ".join(str(error).split())
+    hint = near_miss(option, options) or f"; one of {', '.join(options[:8])}"
+    return f"unknown {group} '{option}'{hint} ({len(options)} options: kdrun --help lists them)"

@@ -1,0 +1,39 @@
+"""`kdrun --help`: commands, groups and every setting explained, without starting Hydra."""
+
+from pathlib import Path
+from textwrap import fill
+
+from kdrun.config.folder import config_folder
+from kdrun.models.names import ARCHITECTURES
+
+COMMANDS = """\
+kdrun: knowledge-distillation experiments from one command
+
+  kdrun [run] [key=value ...]      train a teacher, distil it into a student, report
+  kdrun -m key=v1,v2 [...]         a sweep; teachers are trained once and shared
+  kdrun plan [key=value ...]       show the stages and their sizes; write nothing
+  kdrun layers MODEL [...]         module paths and shapes of a model
+  kdrun --cfg job [key=value ...]  show the whole configuration
+  kdrun --version
+  kdrun --hydra-help               flags of Hydra: --config-dir, --info, shell completion, ...
+
+--traceback with any command shows where an error came from."""
+
+
+def help_text() -> str:
+    """The whole help."""
+    folder = config_folder()
+    groups = "\n".join(_group(path) for path in sorted(folder.iterdir()) if path.is_dir())
+    models = fill(", ".join(ARCHITECTURES), 98, initial_indent="  ", subsequent_indent="  ")
+    settings = (folder / "config.yaml").read_text().partition("\n\n")[2].partition("\nhydra:")[0]
+    return (
+        f"{COMMANDS}\n\nGroups, chosen as group=option:\n{groups}\n\n"
+        f"Models of teacher= and student=:\n{models}\n\n"
+        f"Settings, given as section.key=value, with their defaults:\n\n{settings.strip()}"
+    )
+
+
+def _group(path: Path) -> str:
+    options = ", ".join(sorted(file.stem for file in path.glob("*.yaml")))
+    models = "a model below, or " if path.name in ("teacher", "student") else ""
+    return f"  {path.name + '=':<13}{models}{options}"

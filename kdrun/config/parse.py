@@ -1,0 +1,97 @@
+"""A composed DictConfig -> a checked Config; every fault of it in one ConfigError."""
+
+from collections.abc import Iterator
+from dataclasses import Field, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from kdrun.config.checks import CHECKS
+from kdrun.config.schema import Config
+from kdrun.errors import ConfigError, near_miss
+
+
+def parse(composed: DictConfig) -> Config:
+    """Read the composed config strictly: unknown keys, wrong types and ranges are refused together.
+
+    Raises:
+        ConfigError: a line for each fault: key, value, what is allowed, a near miss.
+    """
+    typed = OmegaConf.structured(Config)
+    faults = list(_merge(typed, composed, Config, ""))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    config: Config = OmegaConf.to_object(typed)  # type: ignore[assignment]
+    faults = [fault for check in CHECKS if (fault := check(config))]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return config
+
+
+def keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
+    """Every key of the tree, dotted."""
+    hints = get_type_hints(schema)
+    for item in fields(schema):
+        if is_dataclass(hints[item.name]):
+            yield from keys(hints[item.name], f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name
+
+
+def unknown_key(key: str) -> str:
+    """The line that refuses a key, with the nearest key that exists."""
+    known = list(keys())
+    by_leaf = {name.rpartition(".")[2]: name for name in known}
+    hint = near_miss(key, known)
+    if not hint and (leaf := key.rpartition(".")[2]) in by_leaf:
+        hint = f"; did you mean '{by_leaf[leaf]}'?"
+    return f"unknown key '{key}'{hint or ' (kdrun --cfg job lists all)'}"
+
+
+def _merge(typed: DictConfig, composed: DictConfig, schema: type, prefix: str) -> Iterator[str]:
+    """Copy the values over one by one; yield the faults met."""
+    hints = get_type_hints(schema)
+    declared = {item.name: item for item in fields(schema)}
+    for name in map(str, composed):
+        key = f"{prefix}{name}"
+        if name not in declared:
+            yield unknown_key(key)
+        elif is_dataclass(hints[name]):
+            yield from _merge_section(typed, composed, name, hints[name], key)
+        elif fault := _set(typed, composed, declared[name], key):
+            yield fault
+
+
+def _merge_section(
+    typed: DictConfig, composed: DictConfig, name: str, schema: type, key: str
+) -> Iterator[str]:
+    section = composed._get_node(name)
+    if isinstance(section, DictConfig) and not section._is_none() and not section._is_missing():
+        yield from _merge(typed[name], section, schema, f"{key}.")
+    else:
+        yield f"{key}={section}: is a section; set its keys, such as {key}.{fields(schema)[0].name}"
+
+
+def _set(typed: DictConfig, composed: DictConfig, item: Field, key: str) -> str | None:
+    """Set one leaf; return what is wrong with it, or None."""
+    try:
+        value: Any = composed[item.name]
+        typed[item.name] = value
+    except OmegaConfBaseException as error:
+        return explain(key, error)
+    rule = item.metadata.get("rule")
+    value = typed[item.name]
+    if rule is None or value is None:
+        return None
+    fault = rule.fault(value)
+    shown = f"{value:g}" if isinstance(value, float) else value
+    return f"{key}={shown}: {fault}" if fault else None
+
+
+def explain(key: str, error: OmegaConfBaseException) -> str:
+    """One line for what OmegaConf says of a value."""
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key}: must be given"
+    reason = str(error).splitlines()[0].strip()
+    return f"{key}: {reason[0].lower()}{reason[1:]}"

@@ -1,0 +1,67 @@
+"""What a config value may be, declared once beside the field and checked once in `parse`."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from kdrun.errors import near_miss
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from low to high; `above` excludes low, `below` excludes high."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+    infinite: bool = False
+
+    def fault(self, value: float) -> str | None:
+        """What is wrong with the value, or None. Tests positively, so that nan fails."""
+        if self.infinite and value == math.inf:
+            return None
+        over = value > self.low if self.above else value >= self.low
+        under = value < self.high if self.below else value <= self.high
+        return None if over and under and math.isfinite(value) else f"must be {self}"
+
+    def __str__(self) -> str:
+        bounds = []
+        if self.low > -math.inf:
+            bounds.append(f"{'above' if self.above else 'at least'} {self.low:g}")
+        if self.high < math.inf:
+            bounds.append(f"{'below' if self.below else 'at most'} {self.high:g}")
+        return (" and ".join(bounds) or "finite") + (", or inf" if self.infinite else "")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the given words."""
+
+    words: tuple[str, ...]
+
+    def fault(self, value: str) -> str | None:
+        """What is wrong with the value, or None."""
+        if value in self.words:
+            return None
+        return f"must be one of {', '.join(self.words)}{near_miss(str(value), self.words)}"
+
+
+def number(
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+    infinite: bool = False,
+) -> Any:
+    """A dataclass field that holds a number of the range."""
+    rule = Range(low, high, above, below, infinite)
+    return field(default=MISSING, metadata={"rule": rule})
+
+
+def choice(*words: str) -> Any:
+    """A dataclass field that holds one of the words."""
+    return field(default=MISSING, metadata={"rule": Choice(words)})

@@ -1,0 +1,126 @@
+"""The config tree: types and ranges here, defaults and explanations in `configs/`."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from kdrun.config.ranges import choice, number
+from kdrun.data.names import AUGMENTATIONS, DATASETS
+
+
+@dataclass
+class DatasetConfig:
+    """Where the images come from and how they are split."""
+
+    name: str = choice(*DATASETS)
+    root: str | None = MISSING
+    download: bool = MISSING
+    image_size: int | None = number(4, 4096)
+    val_fraction: float = number(0, 1, below=True)
+    augment: str = choice(*AUGMENTATIONS)
+    label_noise: float = number(0, 1, below=True)
+    limit: int | None = number(1)
+    num_classes: int = number(2, 100_000)
+    num_images: int = number(1, 10_000_000)
+    channels: int = number(1, 3)
+
+
+@dataclass
+class ModelConfig:
+    """A teacher or student network."""
+
+    arch: str = MISSING
+    library: str = choice("kdrun", "timm")
+    stem: str = choice("auto", "imagenet", "small")
+    width: int | None = number(1, 65_536)
+    depth: int | None = number(1, 64)
+    weights: str | None = MISSING
+
+
+@dataclass
+class TeacherConfig(ModelConfig):
+    """The teacher, and the accuracy below which it is refused."""
+
+    min_accuracy: float | None = number(0, 1)
+
+
+@dataclass
+class LossWeights:
+    """Weights that replace alpha and 1 - alpha in recipes that are not convex."""
+
+    soft: float | None = number(0, 1e6)
+    hard: float | None = number(0, 1e6)
+
+
+@dataclass
+class LossConfig:
+    """The mixture that the student minimises."""
+
+    soft: str = choice("kl", "logit_mse", "hard", "none")
+    alpha: float = number(0, 1)
+    T: float = number(0, 1000, above=True, infinite=True)
+    label_smoothing: float = number(0, 1, below=True)
+    weights: LossWeights = field(default_factory=LossWeights)
+
+
+@dataclass
+class TemperatureConfig:
+    """How T moves over the epochs; it starts at loss.T."""
+
+    schedule: str = choice("constant", "linear", "cosine", "exponential", "step")
+    end: float = number(0, 1000, above=True)
+    gamma: float = number(0, 1, above=True)
+    every: int = number(1)
+
+
+@dataclass
+class ChainConfig:
+    """Stages beside the teacher and the student."""
+
+    control: bool = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """How every stage is trained."""
+
+    epochs: int = number(1, 100_000)
+    batch_size: int = number(2, 1_000_000)
+    eval_batch_size: int = number(1, 1_000_000)
+    accumulate: int = number(1, 10_000)
+    optimizer: str = choice("sgd", "adamw")
+    lr: float = number(0, 1000, above=True)
+    momentum: float = number(0, 1, below=True)
+    nesterov: bool = MISSING
+    weight_decay: float = number(0, 10)
+    schedule: str = choice("cosine", "step", "constant")
+    milestones: list[float] = field(default_factory=list)
+    gamma: float = number(0, 1, above=True)
+    warmup_epochs: float = number(0, 100_000)
+    grad_clip: float | None = number(0, 1e6, above=True)
+    mixup: float = number(0, 100)
+    cutmix: float = number(0, 100)
+    ema: float | None = number(0, 1, above=True, below=True)
+    seed: int = number(0, 2**53)
+    device: str = MISSING
+    precision: str = choice("auto", "fp32", "bf16", "fp16")
+    compile: bool = MISSING
+    channels_last: bool = MISSING
+    deterministic: bool = MISSING
+    checkpoint_every: int = number(1)
+    keep_last: int = number(1, 1000)
+    workers: int = number(0, 1024)
+
+
+@dataclass
+class Config:
+    """Everything that one run is told."""
+
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    student: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
+    chain: ChainConfig = field(default_factory=ChainConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    output_root: str = MISSING

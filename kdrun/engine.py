@@ -1,0 +1,195 @@
+"""The hot loop: an epoch of training, a pass of evaluation; no host synchronisation in a step."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from kdrun.data.batch import Batch
+from kdrun.data.views import Mixing, Normalizer
+from kdrun.errors import NumericError
+from kdrun.objective import Objective, Outputs
+from kdrun.optim import clip_gradients, set_learning_rate
+from kdrun.totals import CORRECT, TOTAL, LaggedReader, Totals
+
+
+@dataclass
+class Training:
+    """What training changes: the content of a checkpoint."""
+
+    student: nn.Module
+    objective: Objective
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    average: AveragedModel | None
+    totals: Totals
+    epoch: int = 0
+    batch: int = 0
+    update: int = 0
+    best: dict[str, Any] | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model whose accuracy counts: the average of the weights where one is kept."""
+        return self.student if self.average is None else self.average.module
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All that the optimizer changes."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+
+class Views:
+    """One batch as each model takes it: normalised in its own way, mixed in the same way."""
+
+    def __init__(self, batch: Batch, mixing: Mixing | None) -> None:
+        self.batch = batch
+        self.mixing = mixing
+        self.labels = batch.labels if mixing is None else mixing.labels(batch.labels)
+        self._images: dict[Hashable, Tensor] = {}
+
+    def images(self, normalizer: Normalizer) -> Tensor:
+        """(N, C, H, W) floats; computed once for models that normalise alike."""
+        key = normalizer.key
+        if key not in self._images:
+            images = normalizer(self.batch.images)
+            self._images[key] = images if self.mixing is None else self.mixing.images(images)
+        return self._images[key]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an epoch needs and does not change."""
+
+    seed: int
+    device: torch.device
+    accumulate: int
+    grad_clip: float | None
+    learning_rate: Callable[[int], float]
+    temperature: Callable[[int], float]
+    normalizer: Normalizer
+    autocast: Callable[[], AbstractContextManager[object]]
+    student: Callable[[Tensor], Outputs]
+    teacher: Callable[[Views], Outputs] | None
+    mix: Callable[[int, int], Mixing] | None
+
+
+def train_epoch(
+    training: Training,
+    recipe: Recipe,
+    batches: Iterator[Batch],
+    remaining: int,
+    report: Callable[[int, dict[str, float] | None], bool],
+) -> bool:
+    """Train over the epoch's remaining batches.
+
+    Args:
+        training: moved on in place.
+        recipe: how.
+        batches: the epoch's batches from `training.batch` on.
+        remaining: how many they are.
+        report: called after each update with the images done and the newest means that reached
+            the host; returns whether to go on.
+
+    Returns:
+        Whether the epoch is complete; False where `report` asked to stop.
+    """
+    training.student.train()
+    reader = LaggedReader(recipe.device)
+    T = recipe.temperature(training.epoch)
+    while remaining > 0:
+        size = min(recipe.accumulate, remaining)
+        # Reseeded at every update, so that dropout is the same after a resume.
+        torch.manual_seed(recipe.seed * 1_000_003 + training.update)
+        images = backward(training, recipe, islice(batches, size), size, T)
+        remaining -= size
+        # Before the update, so that on a CPU a bad loss never reaches the weights.
+        values = reader.poll(training.totals.sums)
+        means = None if values is None else checked(training, values)
+        apply_update(training, recipe)
+        if not report(images, means):
+            return remaining == 0
+    return True
+
+
+def backward(
+    training: Training, recipe: Recipe, batches: Iterable[Batch], size: int, T: float
+) -> int:
+    """Add up the gradients of the mean loss of `size` batches; returns the number of images."""
+    images = 0
+    for batch in batches:
+        loss = forward(training, recipe, batch, T)
+        training.scaler.scale(loss / size if size > 1 else loss).backward()
+        training.batch += 1
+        images += len(batch.labels)
+    return images
+
+
+def forward(training: Training, recipe: Recipe, batch: Batch, T: float) -> Tensor:
+    """The loss of one batch, its terms added to the totals."""
+    mixing = recipe.mix and recipe.mix(training.epoch, training.batch)
+    # The teacher sees the student's view: consistent teaching (Beyer et al., 2022).
+    views = Views(batch, mixing)
+    teacher = None if recipe.teacher is None else recipe.teacher(views)
+    with recipe.autocast():
+        student = recipe.student(views.images(recipe.normalizer))
+    terms = training.objective(student, teacher, views.labels, T)
+    loss = training.objective.total(terms)
+    training.totals.add(loss, terms, student.logits, views.labels)
+    return loss
+
+
+def apply_update(training: Training, recipe: Recipe) -> None:
+    """One optimizer update with the gradients there are."""
+    set_learning_rate(training.optimizer, recipe.learning_rate(training.update))
+    if recipe.grad_clip is not None:
+        training.scaler.unscale_(training.optimizer)
+        clip_gradients(training.parameters(), recipe.grad_clip)
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    training.optimizer.zero_grad(set_to_none=True)
+    if training.average is not None:
+        training.average.update_parameters(training.student)
+    training.update += 1
+
+
+def checked(training: Training, values: Sequence[float]) -> dict[str, float]:
+    """The epoch's means so far.
+
+    Raises:
+        NumericError: a term is not finite; says where.
+    """
+    try:
+        return training.totals.means(values)
+    except NumericError as error:
+        where = f"epoch {training.epoch + 1}, by batch {training.batch}"
+        remedy = "try a lower train.lr, train.grad_clip=1 or train.precision=fp32"
+        raise NumericError(f"{error} in {where}; {remedy}") from error
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy (a fraction) and mean cross-entropy over a split."""
+
+    accuracy: float
+    loss: float
+
+
+@torch.inference_mode()
+def evaluate(
+    predict: Callable[[Batch], Tensor], batches: Iterable[Batch], device: torch.device
+) -> Evaluation:
+    """Accuracy and cross-entropy of logits over all batches; one synchronisation, at the end."""
+    totals = Totals((), device)
+    for batch in batches:
+        logits = predict(batch).float()
+        loss = nn.functional.cross_entropy(logits, batch.labels)
+        totals.add(loss, {}, logits, batch.labels)
+    means = totals.means(totals.sums.tolist())
+    return Evaluation(accuracy=means[CORRECT], loss=means[TOTAL])

@@ -1,0 +1,164 @@
+"""Training a stage epoch by epoch: validate, keep the best weights, checkpoint, stop if asked."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from kdrun import checkpoint
+from kdrun.data.views import Normalizer
+from kdrun.engine import (
+    Recipe,
+    Training,
+    checked,
+    evaluate,
+    train_epoch,
+)
+from kdrun.errors import Stopped
+from kdrun.files import append_json_line, json_number, write_json_lines
+from kdrun.job import Job, Setting, predictor
+from kdrun.plan import Stage
+from kdrun.progress import StageProgress
+from kdrun.recipe import make_recipe, make_training
+from kdrun.teacher import Teacher
+from kdrun.totals import CORRECT, TOTAL
+
+Record = Callable[[dict[str, Any]], None]
+
+
+def fit(
+    job: Job,
+    setting: Setting,
+    network: nn.Module,
+    normalizer: Normalizer,
+    teachers: list[Teacher],
+    record: Record,
+) -> Training:
+    """Train the network from the last checkpoint, if there is one, to the last epoch.
+
+    Leaves `best.safetensors`, `metrics.jsonl` and the newest checkpoints in the job's folder.
+
+    Raises:
+        Stopped: a signal asked for it; a checkpoint was written.
+        NumericError: a loss is not finite.
+    """
+    options, split = job.stage.train, setting.data.train
+    training = make_training(job.stage, network, setting)
+    resume(job, setting, training)
+    for line in training.history:
+        record(line)
+    write_json_lines(job.folder / "metrics.jsonl", training.history)
+    recipe = make_recipe(job.stage, setting, normalizer, teachers, training)
+    done = training.epoch * len(split) + training.batch * options.batch_size
+    with setting.reporter.stage(job.title, options.epochs, len(split), done) as progress:
+        while training.epoch < options.epochs:
+            line = fit_epoch(job, setting, training, recipe, progress)
+            append_json_line(job.folder / "metrics.jsonl", line)
+            record(line)
+            progress.epoch_done(line)
+            last = training.epoch == options.epochs
+            if last or setting.stop or training.epoch % options.checkpoint_every == 0:
+                save(job, training)
+            if setting.stop and not last:
+                raise Stopped(f"stopped after epoch {training.epoch} of {job.title}")
+    return training
+
+
+def fit_epoch(
+    job: Job, setting: Setting, training: Training, recipe: Recipe, progress: StageProgress
+) -> dict[str, Any]:
+    """Train one epoch, validate, keep the weights if they are the best; returns its metrics."""
+    options, split = job.stage.train, setting.data.train
+    began, first = time.monotonic(), training.batch
+
+    def report(images: int, means: dict[str, float] | None) -> bool:
+        progress.advance(images, means)
+        return not setting.stop
+
+    batches = split.train_batches(
+        options.batch_size,
+        seed=options.seed,
+        view=training.epoch,
+        augment=setting.augment,
+        start=training.batch,
+    )
+    remaining = split.num_batches(options.batch_size) - training.batch
+    if not train_epoch(training, recipe, batches, remaining, report):
+        save(job, training)
+        raise Stopped(f"stopped in epoch {training.epoch + 1} of {job.title}")
+    means = checked(training, training.totals.sums.tolist())
+    seconds = time.monotonic() - began
+    rate = (training.batch - first) * options.batch_size / max(seconds, 1e-9)
+    line = epoch_line(job.stage, training, recipe, means)
+    line |= {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
+    line |= validate(job, setting, training, recipe.normalizer)
+    line["memory_mb"] = peak_memory(setting.device)
+    training.history.append(line)
+    training.totals.sums.zero_()
+    training.epoch, training.batch = training.epoch + 1, 0
+    return line
+
+
+def epoch_line(
+    stage: Stage, training: Training, recipe: Recipe, means: dict[str, float]
+) -> dict[str, Any]:
+    """What training itself tells of an epoch: temperature, rate, loss, terms raw and weighted."""
+    weights = training.objective.weights
+    return {
+        "epoch": training.epoch + 1,
+        "update": training.update,
+        "T": json_number(recipe.temperature(training.epoch)),
+        "lr": recipe.learning_rate(training.update - 1),
+        "loss": means[TOTAL],
+        "terms": {
+            name: {"raw": means[name], "weighted": weight * means[name], "weight": weight}
+            for name, weight in weights.items()
+        },
+        "train_accuracy": means[CORRECT],
+    }
+
+
+def validate(
+    job: Job, setting: Setting, training: Training, normalizer: Normalizer
+) -> dict[str, float | None]:
+    """Evaluate on the validation split and keep the weights if they are the best so far.
+
+    Without a validation split nothing can be chosen, and the newest weights are kept.
+    """
+    split, model = setting.data.validation, training.evaluated
+    epoch = training.epoch + 1
+    accuracy = loss = None
+    if split is not None:
+        batches = split.batches(job.stage.train.eval_batch_size)
+        result = evaluate(predictor(model, normalizer, setting), batches, setting.device)
+        accuracy, loss = result.accuracy, result.loss
+    best = training.best
+    if best is None or accuracy is None or accuracy > (best["validation"] or 0.0):
+        checkpoint.save_weights(job.folder / "best.safetensors", model)
+        training.best = {"epoch": epoch, "validation": accuracy}
+    return {"validation_accuracy": accuracy, "validation_loss": loss}
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Peak megabytes of the device's memory; None where torch does not count them."""
+    if device.type != "cuda":
+        return None
+    return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
+
+
+def resume(job: Job, setting: Setting, training: Training) -> None:
+    """Go on from the newest checkpoint of this stage that verifies."""
+    state, broken = checkpoint.load_newest(job.folder / "checkpoints", job.digest)
+    for path in broken:
+        setting.reporter.say(f"{path} is damaged and was passed over", style="yellow")
+    if state is not None:
+        checkpoint.restore(training, state)
+        setting.reporter.say(f"{job.title}: going on from epoch {training.epoch + 1}")
+
+
+def save(job: Job, training: Training) -> None:
+    """Write a checkpoint of the stage."""
+    keep = job.stage.train.keep_last
+    checkpoint.save_checkpoint(job.folder / "checkpoints", training, job.digest, keep)

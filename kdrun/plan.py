@@ -1,0 +1,99 @@
+"""Config -> the list of stages that answers it. Pure: reads no file and builds no model."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from kdrun.config.schema import Config, LossConfig, ModelConfig, TemperatureConfig, TrainConfig
+from kdrun.files import json_number
+from kdrun.terms import labels_only, needs_teacher, term_weights
+
+FORMAT = 1
+"""Version of what a stage computes; raised when the same config would give other weights."""
+
+TEACHER, STUDENT, CONTROL = "teacher", "student", "control"
+
+# Where and how fast a stage runs, not what it computes.
+_NO_IDENTITY = {"device", "workers", "eval_batch_size", "checkpoint_every", "keep_last", "compile"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One model to train: from labels, or also from the earlier stages named by `teachers`."""
+
+    role: str
+    model: ModelConfig
+    train: TrainConfig
+    loss: LossConfig
+    temperature: TemperatureConfig
+    teachers: tuple[int, ...] = ()
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the weights are given, so that there is nothing to train."""
+        return self.role == TEACHER and self.model.weights is not None
+
+    @property
+    def name(self) -> str:
+        """The role and the architecture, as folders and tables show them."""
+        return f"{self.role}-{self.model.arch}"
+
+
+def build_plan(config: Config) -> list[Stage]:
+    """The stages of a run in the order in which they are trained, teachers first.
+
+    A student whose loss needs no teacher is a plain training run, and is its own control.
+    """
+    plain = labels_only(config.loss)
+    student = Stage(STUDENT, config.student, config.train, config.loss, config.temperature)
+    if not needs_teacher(config.loss):
+        return [student]
+    unsmoothed = replace(plain, label_smoothing=0.0)
+    model = ModelConfig(**{f.name: getattr(config.teacher, f.name) for f in fields(ModelConfig)})
+    teacher = Stage(TEACHER, model, config.train, unsmoothed, config.temperature)
+    stages = [teacher, replace(student, teachers=(0,))]
+    if config.chain.control:
+        stages.append(replace(student, role=CONTROL, loss=plain))
+    return stages
+
+
+def identity(
+    stage: Stage,
+    *,
+    data: str,
+    augment: str,
+    precision: str,
+    weights: str | None,
+    teachers: list[str],
+) -> dict[str, Any]:
+    """All that determines a stage's result, as JSON data.
+
+    Args:
+        data: fingerprint of the images, labels and splits.
+        augment: name of the augmentation.
+        precision: the precision resolved for the device.
+        weights: hash or name of the weights that the model starts from.
+        teachers: hashes of the stages it learns from.
+    """
+    model = asdict(stage.model) | {"weights": weights}
+    if stage.pretrained:
+        return {"format": FORMAT, "model": model, "data": data, "precision": precision}
+    train = {k: v for k, v in asdict(stage.train).items() if k not in _NO_IDENTITY}
+    return {
+        "format": FORMAT,
+        "model": model,
+        "data": data,
+        "augment": augment,
+        "train": train | {"precision": precision},
+        "loss": _loss_identity(stage),
+        "teachers": teachers,
+    }
+
+
+def _loss_identity(stage: Stage) -> Mapping[str, Any]:
+    weights = term_weights(stage.loss)
+    loss: dict[str, Any] = {"weights": weights, "label_smoothing": stage.loss.label_smoothing}
+    if needs_teacher(stage.loss):
+        loss |= {"soft": stage.loss.soft, "T": json_number(stage.loss.T)}
+        loss["temperature"] = asdict(stage.temperature)
+    return loss

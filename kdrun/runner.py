@@ -1,0 +1,153 @@
+"""Walk the plan: reuse finished stages, do the rest, hand each teacher on, close with a table."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdrun.config.schema import Config
+from kdrun.data.views import Normalizer
+from kdrun.device import place, resolve_device, resolve_precision, set_determinism
+from kdrun.errors import Stopped
+from kdrun.files import append_json_line, read_json_lines, write_json
+from kdrun.job import Job, Setting
+from kdrun.plan import STUDENT, TEACHER
+from kdrun.prepare import data_line, load_data, make_jobs
+from kdrun.progress import Reporter
+from kdrun.run_folder import (
+    claim_given_folder,
+    claim_run_folder,
+    link_stage,
+    record_status,
+    write_run_files,
+)
+from kdrun.stage import build, normalization, run_stage
+from kdrun.stop import stop_requests
+from kdrun.store import finished, locked
+from kdrun.tables import closing_table, console, stage_of, verdict
+from kdrun.teacher import Teacher, check_accuracy, least_accuracy
+from kdrun.terms import mixture
+from kdrun.weights_source import resolve_weights
+
+
+def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """Do all that the config asks for; returns the run's summary.
+
+    Everything a user can get wrong is checked before the first folder is made.
+
+    Args:
+        folder: the run's folder, or None for a new one below `config.output_root`.
+        overrides: the command line's, for the record.
+    """
+    device = resolve_device(config.train.device)
+    precision = resolve_precision(config.train.precision, device)
+    set_determinism(config.train.deterministic)
+    data = load_data(config, device)
+    reporter = Reporter(console())
+    with stop_requests() as stop:
+        setting = Setting(data, config.dataset.augment, device, precision, reporter, stop)
+        jobs = make_jobs(config, setting)
+        root = Path(config.output_root)
+        pair = f"{config.teacher.arch}-{config.student.arch}"
+        folder = claim_given_folder(folder) if folder else claim_run_folder(root, data.name, pair)
+        reporter.log = folder / "run.log"
+        write_run_files(folder, config, overrides, setting, jobs)
+        reporter.say(f"{data_line(data)}, {device}, {precision} -> {folder}")
+        return record_status(folder, lambda: walk(config, jobs, setting, folder))
+
+
+def walk(config: Config, jobs: list[Job], setting: Setting, folder: Path) -> dict[str, Any]:
+    """Do the stages in order; write and show the run's summary."""
+    stages: list[dict[str, Any]] = []
+    for position, job in enumerate(jobs):
+        teachers = [jobs[i] for i in job.stage.teachers]
+        summary, reused = do_stage(position, job, teachers, setting, folder)
+        stages.append({"role": job.stage.role, "reused": reused} | summary)
+        if job.stage.role == TEACHER:
+            check_teacher(config, job, summary, setting)
+    result = {
+        "format": 1,
+        "status": "done",
+        "dataset": config.dataset.name,
+        "test_images": len(setting.data.test),
+        "seed": config.train.seed,
+        "stages": stages,
+    }
+    write_json(folder / "summary.json", result)
+    setting.reporter.show(closing_table(result))
+    for line in verdict(result):
+        setting.reporter.say(line)
+    setting.reporter.say(f"all of it is in {folder}")
+    return result
+
+
+def do_stage(
+    position: int, job: Job, teachers: list[Job], setting: Setting, folder: Path
+) -> tuple[dict[str, Any], bool]:
+    """Do one stage unless the store holds it; returns its summary and whether it did."""
+    label = {"stage": position, "role": job.stage.role, "arch": job.stage.model.arch}
+
+    def record(line: dict[str, Any]) -> None:
+        append_json_line(folder / "metrics.jsonl", label | line)
+
+    with locked(job.folder, waiting_line(job, setting)):
+        link_stage(folder / "stages" / f"{position:02}-{job.stage.name}", job.folder)
+        summary = finished(job.folder)
+        if summary is not None:
+            setting.reporter.say(f"{job.title}: done before, taken from {job.folder}")
+            for line in read_json_lines(job.folder / "metrics.jsonl"):
+                record(line)
+            return summary, True
+        setting.reporter.say(f"{job.title}: {objective_line(job)}")
+        write_json(job.folder / "stage.json", job.identity)
+        loaded = [load_teacher(teacher, setting) for teacher in teachers]
+        return run_stage(job, setting, loaded, record), False
+
+
+def objective_line(job: Job) -> str:
+    """What the stage is about to do."""
+    if job.stage.pretrained:
+        return f"weights {job.stage.model.weights}, evaluated first"
+    return f"minimises {mixture(job.stage.loss)}"
+
+
+def load_teacher(job: Job, setting: Setting) -> Teacher:
+    """A finished stage, frozen and folded."""
+    source = resolve_weights(str(job.folder))
+    network = place(
+        build(job.stage, setting.data.shape, source), setting.device, job.stage.train.channels_last
+    )
+    normalizer = Normalizer(**normalization(setting.data, source)).to(setting.device)
+    example = next(iter(setting.data.test.batches(2))).images
+    return Teacher(network, normalizer, setting.autocast, example)
+
+
+def check_teacher(config: Config, job: Job, summary: dict[str, Any], setting: Setting) -> None:
+    """Refuse a teacher below `teacher.min_accuracy`, or by default near chance."""
+    held_out = setting.data.validation or setting.data.train
+    least = config.teacher.min_accuracy
+    least = least_accuracy(held_out.labels) if least is None else least
+    accuracy = summary["accuracy"]
+    reached = accuracy["best_validation"]
+    check_accuracy(job.stage.model.arch, accuracy["train"] if reached is None else reached, least)
+
+
+def waiting_line(job: Job, setting: Setting) -> Callable[[], None]:
+    """What to do, once a second, while another process holds the stage's lock."""
+    said: list[bool] = []
+
+    def waiting() -> None:
+        if not said:
+            setting.reporter.say(f"{job.title}: another process is training it; waiting for it")
+            said.append(True)
+        if setting.stop:
+            raise Stopped(f"stopped while waiting for {job.title}")
+
+    return waiting
+
+
+def objective(summary: dict[str, Any]) -> float | None:
+    """What a sweeper maximises: the student's best validation accuracy."""
+    student = stage_of(summary, STUDENT)
+    assert student is not None
+    accuracy: float | None = student["accuracy"]["best_validation"]
+    return accuracy

@@ -1,0 +1,160 @@
+"""One stage: build the model, train it or take it as given, measure it, write it down."""
+
+import shutil
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from kdrun import checkpoint
+from kdrun.data.image_data import IMAGENET_MEAN, IMAGENET_STD, ImageData
+from kdrun.data.shapes import ImageShape
+from kdrun.data.views import Normalizer
+from kdrun.device import place
+from kdrun.engine import Training, evaluate
+from kdrun.files import write_json
+from kdrun.fit import Record, fit
+from kdrun.job import Job, Setting, predictor
+from kdrun.models.build import build_model
+from kdrun.models.complexity import count_macs, count_parameters
+from kdrun.models.weights import apply_state, load_state
+from kdrun.plan import Stage
+from kdrun.teacher import Teacher
+from kdrun.weights_source import WeightsSource
+
+IMAGENET: dict[str, tuple[float, ...]] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+
+
+def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.Module:
+    """The stage's model on the CPU, initialised from its seed, with its given weights.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
+    torch.manual_seed(stage.train.seed)
+    model = stage.model
+    network = build_model(
+        model.arch,
+        num_classes=shape.num_classes,
+        in_channels=shape.channels,
+        image_size=shape.image_size,
+        stem=model.stem,
+        library=model.library,
+        width=model.width,
+        depth=model.depth,
+        weights=source.name if source is not None and source.path is None else None,
+    )
+    if source is not None and source.path is not None:
+        apply_state(network, load_state(source.path), source=source.name)
+    return network
+
+
+def sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
+    """Parameters, and multiply-accumulates of one image."""
+    bare = replace(stage, model=replace(stage.model, weights=None))
+    image = (shape.channels, shape.image_size, shape.image_size)
+    with torch.device("meta"):
+        parameters = count_parameters(build(bare, shape, None))
+    return parameters, count_macs(lambda: build(bare, shape, None), image)
+
+
+def normalization(data: ImageData, source: WeightsSource | None) -> dict[str, tuple[float, ...]]:
+    """The mean and deviation that the weights expect: their card's, ImageNet's, or the data's."""
+    if source is not None and "normalization" in source.card:
+        return {name: tuple(values) for name, values in source.card["normalization"].items()}
+    if source is not None and source.path is None and data.channels == 3:
+        return IMAGENET
+    return {"mean": tuple(data.mean), "std": tuple(data.std)}
+
+
+def run_stage(
+    job: Job, setting: Setting, teachers: list[Teacher], record: Record
+) -> dict[str, Any]:
+    """Do the stage, from its last checkpoint if there is one; returns its summary.
+
+    Raises:
+        Stopped: a signal asked for it; a checkpoint was written.
+        NumericError: a loss is not finite.
+    """
+    data, device = setting.data, setting.device
+    network = place(build(job.stage, data.shape, job.source), device, job.stage.train.channels_last)
+    normalizer = Normalizer(**normalization(data, job.source)).to(device)
+    if job.stage.pretrained:
+        outcome = measure_given(job, setting, network, normalizer)
+    else:
+        training = fit(job, setting, network, normalizer, teachers, record)
+        outcome = outcome_of(training)
+        network = training.evaluated
+        apply_state(network, load_state(job.folder / "best.safetensors"), source="best weights")
+    batches = data.test.batches(job.stage.train.eval_batch_size)
+    test = evaluate(predictor(network, normalizer, setting), batches, device)
+    outcome["accuracy"]["test_at_best_validation"] = test.accuracy
+    summary = describe(job, setting) | outcome
+    write_json(job.folder / "summary.json", summary)
+    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+    return summary
+
+
+def outcome_of(training: Training) -> dict[str, Any]:
+    """What a finished training has to say of itself."""
+    history, best = training.history, training.best
+    assert best is not None
+    seconds = sum(line["seconds"] for line in history)
+    images = sum(line["seconds"] * line["images_per_second"] for line in history)
+    return {
+        "epochs": training.epoch,
+        "best_epoch": best["epoch"],
+        "seconds": round(seconds, 2),
+        "images_per_second": round(images / max(seconds, 1e-9), 1),
+        "accuracy": {
+            "train": history[-1]["train_accuracy"],
+            "last": history[-1]["validation_accuracy"],
+            "best_validation": best["validation"],
+        },
+    }
+
+
+def measure_given(
+    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer
+) -> dict[str, Any]:
+    """Evaluate given weights, on training data where nothing is held out; keep a copy of them."""
+    began = time.monotonic()
+    held_out = setting.data.validation
+    batches = (held_out or setting.data.train).batches(job.stage.train.eval_batch_size)
+    result = evaluate(predictor(network, normalizer, setting), batches, setting.device)
+    checkpoint.save_weights(job.folder / "best.safetensors", network)
+    validation = None if held_out is None else result.accuracy
+    return {
+        "epochs": 0,
+        "best_epoch": 0,
+        "seconds": round(time.monotonic() - began, 2),
+        "images_per_second": None,
+        "accuracy": {
+            "train": result.accuracy if held_out is None else None,
+            "last": validation,
+            "best_validation": validation,
+        },
+    }
+
+
+def describe(job: Job, setting: Setting) -> dict[str, Any]:
+    """What holds of a stage whether trained or given."""
+    data = setting.data
+    return {
+        "format": 1,
+        "hash": job.digest,
+        "arch": job.stage.model.arch,
+        "library": job.stage.model.library,
+        "parameters": job.parameters,
+        "macs": job.macs,
+        "dataset": data.name,
+        "class_names": list(data.class_names),
+        "image_shape": [data.channels, data.image_size, data.image_size],
+        "normalization": {
+            name: list(values) for name, values in normalization(data, job.source).items()
+        },
+        "precision": setting.precision,
+        "device": setting.device.type,
+    }

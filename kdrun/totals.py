@@ -1,0 +1,84 @@
+"""Sums over an epoch that stay on the device, and their way to the host without waiting for it."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdrun.errors import NumericError
+
+COUNT, CORRECT, TOTAL = "count", "correct", "total"
+
+
+class Totals:
+    """Sums over an epoch on the device: images, correct decisions, loss, and each raw term."""
+
+    def __init__(self, terms: Iterable[str], device: torch.device) -> None:
+        self.names = (COUNT, CORRECT, TOTAL, *terms)
+        dtype = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
+        self.sums = torch.zeros(len(self.names), dtype=dtype, device=device)
+
+    def add(
+        self, loss: Tensor, terms: Mapping[str, Tensor], logits: Tensor, labels: Tensor
+    ) -> None:
+        """Add one batch of N images whose losses are means; labels are (N,) or (N, K)."""
+        decided = labels if labels.ndim == 1 else labels.argmax(1)
+        correct = (logits.detach().argmax(1) == decided).sum()
+        means = torch.stack([loss.detach(), *(value.detach() for value in terms.values())])
+        self.sums[0] += len(logits)
+        self.sums[1] += correct
+        self.sums[2:] += means.to(self.sums.dtype) * len(logits)
+
+    def means(self, values: Sequence[float]) -> dict[str, float]:
+        """Host values of `sums` as means over the images.
+
+        Raises:
+            NumericError: one is not finite; names the terms.
+        """
+        sums = dict(zip(self.names, values, strict=True))
+        count = sums.pop(COUNT)
+        bad = [name for name, value in sums.items() if not abs(value) < float("inf")]
+        if bad:
+            named = [name for name in bad if name != TOTAL] or bad
+            raise NumericError(f"loss term {', '.join(named)} is not finite")
+        return {name: value / max(1.0, count) for name, value in sums.items()}
+
+
+class LaggedReader:
+    """The newest value of a small device tensor that has reached the host.
+
+    On a CPU it is the tensor itself. On CUDA a copy is started now and then and handed out by a
+    later poll, so that the host never waits for the device.
+    """
+
+    def __init__(self, device: torch.device, interval: float = 0.25) -> None:
+        self.device = device
+        self.interval = 0.0 if device.type == "cpu" else interval
+        self.started = 0.0
+        self.copy: Tensor | None = None
+        self.event: Any = None
+
+    def poll(self, tensor: Tensor) -> list[float] | None:
+        """The values, or None while there are none newer than at the last poll."""
+        if self.device.type == "cpu":
+            return tensor.tolist()
+        if self.copy is None:
+            if time.monotonic() - self.started >= self.interval:
+                self._start(tensor)
+            return None
+        if self.event is not None and not self.event.query():
+            return None
+        values, self.copy = self.copy.tolist(), None
+        return values
+
+    def _start(self, tensor: Tensor) -> None:
+        self.started = time.monotonic()
+        if self.device.type == "cuda":
+            host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self.copy = host.copy_(tensor, non_blocking=True)
+            self.event = torch.cuda.Event()
+            self.event.record()
+        else:
+            self.copy = tensor.cpu()

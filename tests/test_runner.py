@@ -1,0 +1,241 @@
+"""Whole runs on the digits, through the runner, as the command line calls it."""
+
+import json
+import math
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kdrun.errors import NumericError, Stopped, WeightsError
+from kdrun.files import read_json, read_json_lines
+from kdrun.objective import SOFT_LOSSES
+from kdrun.runner import objective, run
+
+QUICK = (
+    "teacher=convnet",
+    "teacher.width=8",
+    "student=mlp",
+    "student.width=16",
+    "train.epochs=2",
+    "train.precision=fp32",
+    "train.device=cpu",
+)
+
+
+@pytest.fixture
+def do(make_config, tmp_path):
+    """Run with the overrides in a store of its own; returns the summary and the folder."""
+
+    def do(*overrides, root="outputs", folder=None):
+        folder = tmp_path / folder if folder else None
+        config = make_config(*QUICK, f"output_root={tmp_path / root}", *overrides)
+        summary = run(config, folder, overrides)
+        folder = folder or max((tmp_path / root).glob("digits/*/*"), key=lambda p: p.name)
+        return summary, folder
+
+    return do
+
+
+def weights(folder: Path, role: str):
+    (stage,) = folder.glob(f"stages/*-{role}-*")
+    return load_file(stage / "best.safetensors")
+
+
+def same(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_run_leaves_a_complete_folder(do):
+    summary, folder = do()
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        *("config.yaml", "overrides.yaml", "environment.json", "plan.json", "run.log", "stages"),
+        *("metrics.jsonl", "summary.json", "status.json"),
+    }
+    assert read_json(folder / "summary.json") == summary
+    assert read_json(folder / "status.json")["status"] == "done"
+    assert [stage["role"] for stage in summary["stages"]] == ["teacher", "student", "control"]
+    for stage in summary["stages"]:
+        assert not stage["reused"]
+        for name in ("last", "best_validation", "test_at_best_validation"):
+            assert 0 <= stage["accuracy"][name] <= 1
+
+
+def test_metrics_have_a_line_for_each_epoch_with_every_term_raw_and_weighted(do):
+    _, folder = do("loss.alpha=0.75")
+    lines = read_json_lines(folder / "metrics.jsonl")
+    assert [(line["role"], line["epoch"]) for line in lines] == [
+        (role, epoch) for role in ("teacher", "student", "control") for epoch in (1, 2)
+    ]
+    for line in lines:
+        for term in line["terms"].values():
+            assert term["weighted"] == pytest.approx(term["weight"] * term["raw"])
+        total = sum(term["weighted"] for term in line["terms"].values())
+        assert line["loss"] == pytest.approx(total, rel=1e-6)
+    student = lines[2]["terms"]
+    assert {name: term["weight"] for name, term in student.items()} == {"soft": 0.75, "hard": 0.25}
+
+
+def test_two_runs_of_one_seed_are_bit_identical(do):
+    first, a = do(root="one")
+    second, b = do(root="two")
+    for role in ("teacher", "student", "control"):
+        assert same(weights(a, role), weights(b, role))
+    for one, two in zip(first["stages"], second["stages"], strict=True):
+        assert one["hash"] == two["hash"]
+        assert one["accuracy"] == two["accuracy"]
+
+
+def test_another_seed_gives_other_weights(do):
+    _, a = do(root="one")
+    _, b = do("train.seed=1", root="two")
+    assert not same(weights(a, "student"), weights(b, "student"))
+
+
+def test_finished_stages_are_reused_and_only_the_student_is_trained_again(do):
+    do()
+    summary, folder = do("loss.T=2")
+    reused = {stage["role"]: stage["reused"] for stage in summary["stages"]}
+    assert reused == {"teacher": True, "student": False, "control": True}
+    assert len(read_json_lines(folder / "metrics.jsonl")) == 6
+
+
+def test_alpha_zero_is_the_plain_run_bit_for_bit(do):
+    _, plain = do("loss=none", root="one")
+    _, zero = do("loss.alpha=0", "loss.T=9", root="two")
+    _, distilled = do(root="three")
+    assert same(weights(plain, "student"), weights(zero, "student"))
+    assert same(weights(distilled, "control"), weights(zero, "student"))
+
+
+def test_the_distilled_student_differs_from_its_control(do):
+    _, folder = do()
+    assert not same(weights(folder, "student"), weights(folder, "control"))
+
+
+@pytest.mark.parametrize("soft", SOFT_LOSSES)
+def test_every_soft_loss_trains(do, soft):
+    summary, folder = do(f"loss.soft={soft}", "loss.alpha=1", "chain.control=false")
+    first, last = (line["loss"] for line in read_json_lines(folder / "metrics.jsonl")[2:])
+    assert last < first
+    assert math.isfinite(objective(summary))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("train=adamw",),
+        ("train.accumulate=3",),
+        ("train.ema=0.9",),
+        ("train.mixup=0.4",),
+        ("train.cutmix=1.0",),
+        ("train.grad_clip=0.5",),
+        ("train.schedule=step",),
+        ("temperature=cosine", "loss.T=8"),
+        ("temperature=step", "temperature.every=1"),
+        ("loss.T=inf", "loss.alpha=0.5"),
+        ("loss.label_smoothing=0.1",),
+        ("dataset.val_fraction=0",),
+        ("dataset.label_noise=0.2",),
+        ("train.channels_last=false", "student=convnet", "student.width=4"),
+        ("train.precision=bf16",),
+    ],
+    ids=" ".join,
+)
+def test_every_option_trains_and_learns(do, overrides):
+    summary, folder = do(*overrides, "chain.control=false", "train.epochs=3")
+    lines = [x for x in read_json_lines(folder / "metrics.jsonl") if x["role"] == "student"]
+    assert lines[-1]["train_accuracy"] > lines[0]["train_accuracy"]
+    assert all(math.isfinite(line["loss"]) for line in lines)
+    assert summary["status"] == "done"
+
+
+def test_without_validation_the_last_weights_are_kept(do):
+    summary, _ = do("dataset.val_fraction=0", "chain.control=false")
+    student = summary["stages"][1]
+    assert student["accuracy"]["best_validation"] is None
+    assert student["best_epoch"] == 2
+
+
+def test_the_temperature_schedule_is_logged(do):
+    _, folder = do("temperature=linear", "loss.T=5", "train.epochs=3", "chain.control=false")
+    lines = read_json_lines(folder / "metrics.jsonl")
+    assert [line["T"] for line in lines if line["role"] == "student"] == [5, 3, 1]
+
+
+def test_a_teacher_from_a_finished_run_is_evaluated_not_trained(do, tmp_path):
+    _, first = do("loss=none", "student=convnet", "student.width=8", folder="first")
+    given = f"teacher.weights={first}"
+    summary, folder = do(given, folder="second")
+    teacher = summary["stages"][0]
+    assert teacher["epochs"] == 0
+    assert same(weights(folder, "teacher"), weights(first, "student"))
+    (line,) = [x for x in (folder / "run.log").read_text().splitlines() if "evaluated first" in x]
+    assert "teacher convnet" in line
+
+
+def test_a_teacher_at_chance_is_refused(do):
+    with pytest.raises(WeightsError, match=r"right on only .*teacher.min_accuracy=0"):
+        do("train.lr=1e-9")
+    summary, _ = do("train.lr=1e-9", "teacher.min_accuracy=0")
+    assert summary["status"] == "done"
+
+
+def test_a_teacher_of_other_classes_is_refused_before_anything_is_written(do, tmp_path):
+    torch.save(torch.nn.Linear(64, 100).state_dict(), tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match=r"other\.pt"):
+        do(f"teacher.weights={tmp_path / 'other.pt'}")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_diverging_loss_stops_the_run_with_term_epoch_and_remedy(do):
+    with pytest.raises(NumericError, match=r"loss term hard is not finite in epoch 1, by batch"):
+        do("train.lr=1000", "train.warmup_epochs=0", "train.momentum=0.99", "train.epochs=20")
+
+
+def interrupt_after(log: Path, text: str):
+    """Send SIGINT to this process when the text appears in a file below the folder."""
+
+    def watch():
+        while not stop.is_set():
+            if any(text in path.read_text() for path in log.glob("digits/*/*/run.log")):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            stop.wait(0.002)
+
+    stop = threading.Event()
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread, stop
+
+
+@pytest.mark.parametrize("text", ["student mlp  epoch 1/6", "student mlp  epoch 3/6"])
+def test_an_interrupted_run_goes_on_when_repeated_and_ends_the_same(do, tmp_path, text):
+    longer = ("train.epochs=6", "chain.control=false")
+    _, whole = do(*longer, root="whole")
+    thread, stop = interrupt_after(tmp_path / "outputs", text)
+    try:
+        with pytest.raises(Stopped, match="student mlp"):
+            do(*longer)
+    finally:
+        stop.set()
+        thread.join()
+    (stopped,) = (tmp_path / "outputs").glob("digits/*/*/status.json")
+    assert json.loads(stopped.read_text())["status"] == "stopped"
+    assert not list((tmp_path / "outputs").rglob("*.tmp"))
+    summary, folder = do(*longer)
+    assert same(weights(folder, "student"), weights(whole, "student"))
+    ours, theirs = (
+        [
+            {k: v for k, v in line.items() if k not in ("seconds", "images_per_second")}
+            for line in read_json_lines(f / "metrics.jsonl")
+        ]
+        for f in (folder, whole)
+    )
+    assert ours == theirs
+    assert summary["stages"][0]["reused"]
