@@ -54,6 +54,9 @@ def _options(arch: str, image_size: int) -> dict[str, Any]:
         # transform_input goes with the published weights; always on, or the same state would
         # compute something else when the model is built without them.
         return {"aux_logits": False, "init_weights": False, "transform_input": True}
+    if arch.startswith(("resnet", "resnext", "wide_resnet")):
+        # Each block starts as the identity: the deep ones diverge otherwise (Goyal et al., 2017).
+        return {"zero_init_residual": True}
     return {}
 
 

@@ -65,10 +65,17 @@ def test_same_seed_builds_the_same_weights(arch):
 
 def test_checking_the_image_size_draws_no_random_numbers():
     torch.manual_seed(3)
-    expected = torchvision.models.resnet18(num_classes=10).state_dict()
+    expected = torchvision.models.resnet18(num_classes=10, zero_init_residual=True).state_dict()
     torch.manual_seed(3)
     built = build_model("resnet18", num_classes=10, image_size=224).state_dict()
     assert all(torch.equal(expected[name], built[name]) for name in expected)
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50", "resnext50_32x4d"])
+def test_the_blocks_of_a_torchvision_resnet_start_as_the_identity(arch):
+    model = build_model(arch, num_classes=10, image_size=32).eval()
+    block, images = model.layer1[1], torch.rand(2, model.layer1[1].conv1.in_channels, 4, 4)
+    torch.testing.assert_close(block(images), images)
 
 
 @pytest.mark.parametrize(
