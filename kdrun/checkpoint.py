@@ -112,6 +112,8 @@ def training_state(training: Training) -> dict[str, Any]:
         "batch": training.batch,
         "update": training.update,
         "best": training.best,
+        "shares": training.shares,
+        "unexplained": training.unexplained,
         "history": training.history,
     }
 
@@ -125,5 +127,5 @@ def restore(training: Training, state: dict[str, Any]) -> None:
     if training.average is not None:
         training.average.load_state_dict(state["average"])
     training.totals.sums.copy_(state["totals"])
-    for name in ("epoch", "batch", "update", "best", "history"):
+    for name in ("epoch", "batch", "update", "best", "shares", "unexplained", "history"):
         setattr(training, name, state[name])

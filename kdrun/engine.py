@@ -14,7 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 from kdrun.data.batch import Batch
 from kdrun.data.views import Mixing, Normalizer
 from kdrun.errors import NumericError
-from kdrun.objective import Objective, Outputs
+from kdrun.objective import Moment, Objective, Outputs
+from kdrun.objective.mixture import gradient_shares
 from kdrun.optim import clip_gradients, set_learning_rate
 from kdrun.totals import CORRECT, TOTAL, LaggedReader, Totals
 
@@ -33,6 +34,8 @@ class Training:
     batch: int = 0
     update: int = 0
     best: dict[str, Any] | None = None
+    shares: dict[str, float] = field(default_factory=dict)
+    unexplained: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -102,12 +105,12 @@ def train_epoch(
     """
     training.student.train()
     reader = LaggedReader(recipe.device)
-    T = recipe.temperature(training.epoch)
+    moment = Moment(recipe.temperature(training.epoch), training.epoch)
     while remaining > 0:
         size = min(recipe.accumulate, remaining)
         # Reseeded at every update, so that dropout is the same after a resume.
         torch.manual_seed(recipe.seed * 1_000_003 + training.update)
-        images = backward(training, recipe, islice(batches, size), size, T)
+        images = backward(training, recipe, islice(batches, size), size, moment)
         remaining -= size
         # Before the update, so that on a CPU a bad loss never reaches the weights.
         values = reader.poll(training.totals.sums)
@@ -119,19 +122,19 @@ def train_epoch(
 
 
 def backward(
-    training: Training, recipe: Recipe, batches: Iterable[Batch], size: int, T: float
+    training: Training, recipe: Recipe, batches: Iterable[Batch], size: int, moment: Moment
 ) -> int:
     """Add up the gradients of the mean loss of `size` batches; returns the number of images."""
     images = 0
     for batch in batches:
-        loss = forward(training, recipe, batch, T)
+        loss = forward(training, recipe, batch, moment)
         training.scaler.scale(loss / size if size > 1 else loss).backward()
         training.batch += 1
         images += len(batch.labels)
     return images
 
 
-def forward(training: Training, recipe: Recipe, batch: Batch, T: float) -> Tensor:
+def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) -> Tensor:
     """The loss of one batch, its terms added to the totals."""
     mixing = recipe.mix and recipe.mix(training.epoch, training.batch)
     # The teacher sees the student's view: consistent teaching (Beyer et al., 2022).
@@ -139,7 +142,10 @@ def forward(training: Training, recipe: Recipe, batch: Batch, T: float) -> Tenso
     teacher = None if recipe.teacher is None else recipe.teacher(views)
     with recipe.autocast():
         student = recipe.student(views.images(recipe.normalizer))
-    terms = training.objective(student, teacher, views.labels, T)
+    terms = training.objective(student, teacher, views.labels, moment)
+    if training.batch == 0 and len(terms) > 1:
+        parameters = list(training.student.parameters())
+        training.shares = gradient_shares(training.objective, terms, parameters)
     loss = training.objective.total(terms)
     training.totals.add(loss, terms, student.logits, views.labels)
     return loss

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import torch
@@ -9,19 +10,14 @@ from torch import nn
 
 from kdrun import checkpoint
 from kdrun.data.views import Normalizer
-from kdrun.engine import (
-    Recipe,
-    Training,
-    checked,
-    evaluate,
-    train_epoch,
-)
+from kdrun.engine import Recipe, Training, Views, checked, evaluate, train_epoch
 from kdrun.errors import Stopped
 from kdrun.files import append_json_line, json_number, write_json_lines
 from kdrun.job import Job, Setting, predictor
+from kdrun.objective.logit_terms import LearnedTemperatureTerm
 from kdrun.plan import Stage
 from kdrun.progress import StageProgress
-from kdrun.recipe import make_recipe, make_training
+from kdrun.recipe import make_objective, make_recipe, make_training
 from kdrun.teacher import Teacher
 from kdrun.totals import CORRECT, TOTAL
 
@@ -45,12 +41,13 @@ def fit(
         NumericError: a loss is not finite.
     """
     options, split = job.stage.train, setting.data.train
-    training = make_training(job.stage, network, setting)
+    objective, wanted = make_objective(job.stage, network, teachers, normalizer, setting)
+    training = make_training(job.stage, network, objective, setting)
     resume(job, setting, training)
     for line in training.history:
         record(line)
     write_json_lines(job.folder / "metrics.jsonl", training.history)
-    recipe = make_recipe(job.stage, setting, normalizer, teachers, training)
+    recipe = make_recipe(job.stage, setting, normalizer, teachers, training, wanted)
     done = training.epoch * len(split) + training.batch * options.batch_size
     with setting.reporter.stage(job.title, options.epochs, len(split), done) as progress:
         while training.epoch < options.epochs:
@@ -77,6 +74,8 @@ def fit_epoch(
         progress.advance(images, means)
         return not setting.stop
 
+    if training.batch == 0 and training.objective.fitted:
+        fit_projections(job, setting, training, recipe)
     batches = split.train_batches(
         options.batch_size,
         seed=options.seed,
@@ -101,6 +100,29 @@ def fit_epoch(
     return line
 
 
+def temperature_of(training: Training, recipe: Recipe) -> float | str:
+    """T of the epoch; of a trained T its value at the end."""
+    for term in training.objective.terms.values():
+        if isinstance(term, LearnedTemperatureTerm):
+            return float(term.temperature())
+    return json_number(recipe.temperature(training.epoch))
+
+
+FIT_IMAGES = 2048
+
+
+def fit_projections(job: Job, setting: Setting, training: Training, recipe: Recipe) -> None:
+    """Fit the closed-form projections to the epoch's first images, in eval mode."""
+    size = min(job.stage.train.eval_batch_size, FIT_IMAGES)
+    batches = islice(setting.data.train.batches(size), max(1, FIT_IMAGES // size))
+    assert recipe.teacher is not None
+    training.student.eval()
+    with torch.no_grad(), setting.autocast():
+        views = [Views(batch, None) for batch in batches]
+        found = [(recipe.student(v.images(recipe.normalizer)), recipe.teacher(v)) for v in views]
+    training.unexplained = training.objective.fit(found)
+
+
 def epoch_line(
     stage: Stage, training: Training, recipe: Recipe, means: dict[str, float]
 ) -> dict[str, Any]:
@@ -109,13 +131,19 @@ def epoch_line(
     return {
         "epoch": training.epoch + 1,
         "update": training.update,
-        "T": json_number(recipe.temperature(training.epoch)),
+        "T": temperature_of(training, recipe),
         "lr": recipe.learning_rate(training.update - 1),
         "loss": means[TOTAL],
         "terms": {
-            name: {"raw": means[name], "weighted": weight * means[name], "weight": weight}
+            name: {
+                "raw": means[name],
+                "weighted": weight * means[name],
+                "weight": weight,
+                "gradient_share": training.shares.get(name, 1.0),
+            }
             for name, weight in weights.items()
         },
+        "unexplained": training.unexplained,
         "train_accuracy": means[CORRECT],
     }
 

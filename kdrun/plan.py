@@ -1,12 +1,19 @@
 """Config -> the list of stages that answers it. Pure: reads no file and builds no model."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from kdrun.config.schema import Config, LossConfig, ModelConfig, TemperatureConfig, TrainConfig
+from kdrun.config.schema import (
+    Config,
+    LossConfig,
+    ModelConfig,
+    TeacherConfig,
+    TemperatureConfig,
+    TrainConfig,
+)
 from kdrun.files import json_number
-from kdrun.terms import labels_only, needs_teacher, term_weights
+from kdrun.models.names import ARCHITECTURES
+from kdrun.terms import labels_only, needs_teacher, term_options
 
 FORMAT = 1
 """Version of what a stage computes; raised when the same config would give other weights."""
@@ -27,6 +34,7 @@ class Stage:
     loss: LossConfig
     temperature: TemperatureConfig
     teachers: tuple[int, ...] = ()
+    teacher_weights: tuple[float, ...] = ()
 
     @property
     def pretrained(self) -> bool:
@@ -49,12 +57,27 @@ def build_plan(config: Config) -> list[Stage]:
     if not needs_teacher(config.loss):
         return [student]
     unsmoothed = replace(plain, label_smoothing=0.0)
-    model = ModelConfig(**{f.name: getattr(config.teacher, f.name) for f in fields(ModelConfig)})
-    teacher = Stage(TEACHER, model, config.train, unsmoothed, config.temperature)
-    stages = [teacher, replace(student, teachers=(0,))]
+    stages = [
+        Stage(TEACHER, model, config.train, unsmoothed, config.temperature)
+        for model in teacher_models(config.teacher)
+    ]
+    weights = tuple(config.teacher.ensemble_weights)
+    stages.append(replace(student, teachers=tuple(range(len(stages))), teacher_weights=weights))
     if config.chain.control:
         stages.append(replace(student, role=CONTROL, loss=plain))
     return stages
+
+
+def teacher_models(teacher: TeacherConfig) -> list[ModelConfig]:
+    """The teacher and the others of its ensemble: architectures to train, or weights of its own."""
+    first = ModelConfig(**{f.name: getattr(teacher, f.name) for f in fields(ModelConfig)})
+    others = [
+        replace(first, arch=member, weights=None, width=None, depth=None)
+        if member in ARCHITECTURES
+        else replace(first, weights=member)
+        for member in teacher.ensemble
+    ]
+    return [first, *others]
 
 
 def identity(
@@ -87,13 +110,13 @@ def identity(
         "train": train | {"precision": precision},
         "loss": _loss_identity(stage),
         "teachers": teachers,
+        "teacher_weights": list(stage.teacher_weights),
     }
 
 
-def _loss_identity(stage: Stage) -> Mapping[str, Any]:
-    weights = term_weights(stage.loss)
-    loss: dict[str, Any] = {"weights": weights, "label_smoothing": stage.loss.label_smoothing}
-    if needs_teacher(stage.loss):
-        loss |= {"soft": stage.loss.soft, "T": json_number(stage.loss.T)}
+def _loss_identity(stage: Stage) -> dict[str, Any]:
+    loss = term_options(stage.loss)
+    if "soft" in loss:
+        loss["T"] = json_number(stage.loss.T)
         loss["temperature"] = asdict(stage.temperature)
     return loss

@@ -8,9 +8,11 @@ from kdrun.config.schema import Config
 from kdrun.data.image_data import ImageData
 from kdrun.data.load import load_dataset
 from kdrun.job import Job, Setting
+from kdrun.objective.build import build_objective, see
 from kdrun.plan import Stage, build_plan, identity
-from kdrun.stage import build, sizes
+from kdrun.stage import bare, build, sizes
 from kdrun.store import stage_folder, stage_hash
+from kdrun.terms import looks_inside
 from kdrun.weights_source import WeightsSource, check_card, resolve_weights
 
 
@@ -64,8 +66,24 @@ def make_jobs(config: Config, setting: Setting) -> list[Job]:
         )
         digest = stage_hash(content)
         folder = stage_folder(Path(config.output_root), digest)
+        if looks_inside(stage.loss):
+            check_layers(stage, jobs[stage.teachers[0]].stage, setting)
         jobs.append(Job(stage, digest, folder, source, parameters, macs, content))
     return jobs
+
+
+def check_layers(stage: Stage, teacher: Stage, setting: Setting) -> None:
+    """See that every layer that a term names can be used.
+
+    Raises:
+        ConfigError: one cannot; names it.
+    """
+    shape = setting.data.shape
+    example = torch.zeros(2, shape.channels, shape.image_size, shape.image_size)
+    student_seen, teacher_seen = (
+        see(s.model.arch, build(bare(s), shape, None), example) for s in (stage, teacher)
+    )
+    build_objective(stage.loss, student_seen, teacher_seen)
 
 
 def checked_weights(stage: Stage, data: ImageData) -> WeightsSource | None:

@@ -1,6 +1,6 @@
 """From a stage's options to what its training starts with: state, and the recipe of its epochs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -11,24 +11,54 @@ from kdrun.config.schema import TrainConfig
 from kdrun.data.image_data import ImageData
 from kdrun.data.views import Mixing, Normalizer, draw_cutmix, draw_mixup
 from kdrun.engine import Recipe, Training
+from kdrun.features import Observed
 from kdrun.job import Setting
-from kdrun.objective import Outputs, build_objective
+from kdrun.objective import Objective, Outputs
+from kdrun.objective.build import Wanted, build_objective, see
 from kdrun.optim import build_optimizer, learning_rate_at
 from kdrun.plan import Stage
-from kdrun.teacher import Teacher
+from kdrun.teacher import Teacher, outputs_of
 from kdrun.temperature import temperature_at
-from kdrun.terms import needs_teacher, term_weights
+from kdrun.terms import looks_inside
 from kdrun.totals import Totals
 
 
-def make_training(stage: Stage, network: nn.Module, setting: Setting) -> Training:
+def make_objective(
+    stage: Stage,
+    network: nn.Module,
+    teachers: Sequence[Teacher],
+    normalizer: Normalizer,
+    setting: Setting,
+) -> tuple[Objective, Wanted]:
+    """The stage's objective; the teachers are told which layers to watch.
+
+    Raises:
+        ConfigError: a term names a layer that cannot be used.
+    """
+    student = teacher = None
+    if looks_inside(stage.loss):
+        example = next(iter(setting.data.train.batches(2))).images
+        student = see(stage.model.arch, network, normalizer(example))
+        teacher = see(teachers[0].name, teachers[0].model, teachers[0].example)
+    learned = stage.temperature.schedule == "learned"
+    objective, wanted = build_objective(
+        stage.loss,
+        student,
+        teacher,
+        learned_temperature=stage.temperature.warmup_epochs if learned else None,
+        teacher_weights=stage.teacher_weights or None,
+    )
+    for position, one in enumerate(teachers):
+        first = position == 0
+        one.watch(wanted.teacher_hidden if first else (), wanted.teacher_attention if first else ())
+    return objective.to(setting.device), wanted
+
+
+def make_training(
+    stage: Stage, network: nn.Module, objective: Objective, setting: Setting
+) -> Training:
     """Fresh state: optimizer, scaler, average of the weights, sums."""
     options, device = stage.train, setting.device
-    objective = build_objective(
-        term_weights(stage.loss),
-        soft=stage.loss.soft,
-        label_smoothing=stage.loss.label_smoothing,
-    ).to(device)
     optimizer = build_optimizer(
         options.optimizer,
         [*network.parameters(), *objective.parameters()],
@@ -56,14 +86,20 @@ def make_recipe(
     stage: Stage,
     setting: Setting,
     normalizer: Normalizer,
-    teachers: list[Teacher],
+    teachers: Sequence[Teacher],
     training: Training,
+    wanted: Wanted,
 ) -> Recipe:
     """What the epochs of the stage have in common."""
     options, temperature = stage.train, stage.temperature
     batches = setting.data.train.num_batches(options.batch_size)
     updates = -(-batches // options.accumulate)
-    forward = torch.compile(training.student) if options.compile else training.student
+    observed = Observed(
+        training.student,
+        torch.compile(training.student) if options.compile else None,
+        hidden=wanted.student_hidden,
+        attention=wanted.student_attention,
+    )
     return Recipe(
         seed=options.seed,
         device=setting.device,
@@ -78,19 +114,20 @@ def make_recipe(
             milestones=options.milestones,
             gamma=options.gamma,
         ),
-        temperature=lambda epoch: temperature_at(
-            temperature.schedule,
-            epoch,
-            options.epochs,
-            stage.loss.T,
-            temperature.end,
-            temperature.gamma,
-            temperature.every,
+        temperature=partial(
+            temperature_at,
+            # A trained T stands in its term; what the schedule says is not used.
+            "constant" if temperature.schedule == "learned" else temperature.schedule,
+            epochs=options.epochs,
+            start=stage.loss.T,
+            end=temperature.end,
+            gamma=temperature.gamma,
+            every=temperature.every,
         ),
         normalizer=normalizer,
         autocast=setting.autocast,
-        student=lambda images: Outputs(forward(images)),
-        teacher=teachers[0].of_views if needs_teacher(stage.loss) else None,
+        student=lambda images: Outputs(*observed(images)),
+        teacher=partial(outputs_of, teachers) if teachers else None,
         mix=make_mix(options, setting.data),
     )
 

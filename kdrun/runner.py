@@ -117,8 +117,8 @@ def load_teacher(job: Job, setting: Setting) -> Teacher:
         build(job.stage, setting.data.shape, source), setting.device, job.stage.train.channels_last
     )
     normalizer = Normalizer(**normalization(setting.data, source)).to(setting.device)
-    example = next(iter(setting.data.test.batches(2))).images
-    return Teacher(network, normalizer, setting.autocast, example)
+    example = next(iter(setting.data.train.batches(2))).images
+    return Teacher(job.stage.model.arch, network, normalizer, setting.autocast, example)
 
 
 def check_teacher(config: Config, job: Job, summary: dict[str, Any], setting: Setting) -> None:

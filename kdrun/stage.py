@@ -51,13 +51,17 @@ def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.M
     return network
 
 
+def bare(stage: Stage) -> Stage:
+    """The stage without its given weights: enough to know its model's structure."""
+    return replace(stage, model=replace(stage.model, weights=None))
+
+
 def sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
     """Parameters, and multiply-accumulates of one image."""
-    bare = replace(stage, model=replace(stage.model, weights=None))
     image = (shape.channels, shape.image_size, shape.image_size)
     with torch.device("meta"):
-        parameters = count_parameters(build(bare, shape, None))
-    return parameters, count_macs(lambda: build(bare, shape, None), image)
+        parameters = count_parameters(build(bare(stage), shape, None))
+    return parameters, count_macs(lambda: build(bare(stage), shape, None), image)
 
 
 def normalization(data: ImageData, source: WeightsSource | None) -> dict[str, tuple[float, ...]]:

@@ -1,7 +1,7 @@
-"""A finished stage as a teacher: frozen, folded, in eval mode; and the check that it may teach."""
+"""Finished stages as teachers: frozen, folded, in eval mode; and the check that one may teach."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -10,15 +10,17 @@ from torch import Tensor, nn
 from kdrun.data.views import Normalizer
 from kdrun.engine import Views
 from kdrun.errors import WeightsError
+from kdrun.features import PENULTIMATE, Observation, Observed
 from kdrun.models.folding import fold_batchnorm
 from kdrun.objective import Outputs
 
 
 class Teacher:
-    """Logits of a frozen model. Not an nn.Module, so that no `.train()` or optimizer reaches it.
+    """A frozen model. Not an nn.Module, so that no `.train()` or optimizer reaches it.
 
     Args:
-        model: on its device; a folded copy of it is kept, the model itself is not changed.
+        name: for messages.
+        model: on its device; what works is a folded copy of it.
         normalizer: the normalisation it was trained with.
         autocast: the precision it computes in.
         example: a batch of images to fold and check the copy on.
@@ -26,25 +28,43 @@ class Teacher:
 
     def __init__(
         self,
+        name: str,
         model: nn.Module,
         normalizer: Normalizer,
         autocast: Callable[[], AbstractContextManager[object]],
         example: Tensor,
     ) -> None:
+        self.name = name
+        self.model = model.eval().requires_grad_(False)
         self.normalizer = normalizer
         self.autocast = autocast
-        self.model = fold_batchnorm(model, normalizer(example)).eval().requires_grad_(False)
+        self.example = normalizer(example)
+        self.observed = Observed(self.model)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """(N, K) logits of normalised (N, C, H, W) images."""
+    def watch(self, hidden: Sequence[str] = (), attention: Sequence[str] = ()) -> None:
+        """Fold the model, all but the layers named, and take those layers' outputs from now on."""
+        kept = [path for path in hidden if path != PENULTIMATE]
+        folded = fold_batchnorm(self.model, self.example, keep=kept)
+        folded = folded.eval().requires_grad_(False)
+        self.observed = Observed(folded, hidden=hidden, attention=attention)
+
+    def outputs(self, images: Tensor) -> Observation:
+        """What it says of normalised (N, C, H, W) images."""
         with torch.inference_mode(), self.autocast():
-            logits = self.model(images)
+            seen = self.observed(images)
         # A tensor made in inference mode cannot take part in autograd; its copy can.
-        return logits.clone()
+        return Observation(
+            seen.logits.clone(),
+            {path: tensor.clone() for path, tensor in seen.hidden.items()},
+            {path: tensor.clone() for path, tensor in seen.attention.items()},
+        )
 
-    def of_views(self, views: Views) -> Outputs:
-        """What it says of the views that the student sees."""
-        return Outputs(self.logits(views.images(self.normalizer)))
+
+def outputs_of(teachers: Sequence[Teacher], views: Views) -> Outputs:
+    """What one or several teachers say of the views that the student sees; hidden: the first's."""
+    seen = [teacher.outputs(views.images(teacher.normalizer)) for teacher in teachers]
+    ensemble = tuple(one.logits for one in seen) if len(seen) > 1 else ()
+    return Outputs(*seen[0], ensemble)
 
 
 def least_accuracy(labels: Tensor) -> float:

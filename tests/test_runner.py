@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdrun.errors import NumericError, Stopped, WeightsError
+from kdrun.config.folder import config_folder
+from kdrun.errors import ConfigError, NumericError, Stopped, WeightsError
 from kdrun.files import read_json, read_json_lines
-from kdrun.objective import SOFT_LOSSES
+from kdrun.objective.logit_terms import SOFT_LOSSES
 from kdrun.runner import objective, run
 
 QUICK = (
@@ -120,7 +121,9 @@ def test_the_distilled_student_differs_from_its_control(do):
 
 @pytest.mark.parametrize("soft", SOFT_LOSSES)
 def test_every_soft_loss_trains(do, soft):
-    summary, folder = do(f"loss.soft={soft}", "loss.alpha=1", "chain.control=false")
+    summary, folder = do(
+        f"loss.soft={soft}", "loss.alpha=1", "chain.control=false", "loss.dkd.warmup_epochs=0"
+    )
     first, last = (line["loss"] for line in read_json_lines(folder / "metrics.jsonl")[2:])
     assert last < first
     assert math.isfinite(objective(summary))
@@ -239,3 +242,69 @@ def test_an_interrupted_run_goes_on_when_repeated_and_ends_the_same(do, tmp_path
     )
     assert ours == theirs
     assert summary["stages"][0]["reused"]
+
+
+PRESETS = sorted(path.stem for path in (config_folder() / "loss").glob("*.yaml"))
+CNNS = ("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4")
+
+
+@pytest.mark.parametrize("preset", [p for p in PRESETS if p != "none"])
+def test_every_preset_trains_a_smaller_cnn_and_logs_its_terms(do, preset):
+    _, folder = do(f"loss={preset}", *CNNS, "chain.control=false", "train.epochs=3")
+    lines = [x for x in read_json_lines(folder / "metrics.jsonl") if x["role"] == "student"]
+    assert lines[-1]["train_accuracy"] > lines[0]["train_accuracy"]
+    shares = [term["gradient_share"] for term in lines[-1]["terms"].values()]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_presets_compose(do):
+    _, folder = do("loss=[kd,hint,rkd]", *CNNS, "chain.control=false")
+    terms = read_json_lines(folder / "metrics.jsonl")[-1]["terms"]
+    assert set(terms) == {"soft", "hard", "hint", "distance", "angle"}
+
+
+def test_projections_are_no_part_of_the_exported_student(do):
+    _, folder = do("loss=[kd,hint]", *CNNS, "chain.control=false")
+    control = do("loss=none", *CNNS[2:], root="plain")[1]
+    hinted, plain = (weights(f, "student") for f in (folder, control))
+    assert {k: v.shape for k, v in hinted.items()} == {k: v.shape for k, v in plain.items()}
+
+
+def test_a_closed_form_projection_is_refitted_and_its_fit_is_logged(do):
+    _, folder = do(
+        "loss=[kd,hint]", "loss.hint.projection=closed_form", *CNNS, "chain.control=false"
+    )
+    lines = [x for x in read_json_lines(folder / "metrics.jsonl") if x["role"] == "student"]
+    assert all(0 < line["unexplained"] < 1 for line in lines)
+    assert lines[0]["unexplained"] != lines[1]["unexplained"]
+
+
+def test_a_learned_temperature_moves(do):
+    _, folder = do("temperature=learned", "temperature.warmup_epochs=1", "chain.control=false")
+    student = [x for x in read_json_lines(folder / "metrics.jsonl") if x["role"] == "student"]
+    assert student[0]["T"] != student[1]["T"]
+    assert all(1 < line["T"] < 21 for line in student)
+
+
+def test_several_teachers_are_trained_and_averaged(do):
+    summary, _ = do("teacher.ensemble=[mlp]", "teacher.ensemble_weights=[3,1]")
+    roles = [(stage["role"], stage["arch"]) for stage in summary["stages"]]
+    assert roles == [
+        *(("teacher", "convnet"), ("teacher", "mlp"), ("student", "mlp"), ("control", "mlp"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        ("[layr1]", r"layr1.*layer1"),
+        ("[layer1.0:layer9]", r"layer9"),
+        ("[layer1:layer1:layer1]", r"layer1:layer1:layer1"),
+    ],
+)
+def test_a_layer_that_cannot_be_hooked_is_refused_before_anything_is_written(
+    do, tmp_path, layers, told
+):
+    with pytest.raises(ConfigError, match=told):
+        do("loss=hint", f"loss.hint.layers={layers}", *CNNS)
+    assert not (tmp_path / "outputs").exists()

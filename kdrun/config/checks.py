@@ -35,6 +35,48 @@ def _finite_schedule(config: Config) -> str | None:
     return f"loss.T=inf: needs temperature=constant, not {config.temperature.schedule}"
 
 
+def _soft_takes_infinite_T(config: Config) -> str | None:
+    soft = config.loss.soft
+    if math.isfinite(config.loss.T) or soft not in ("dkd", "dist", "nkd", "wsl"):
+        return None
+    return f"loss.T=inf: has a limit for loss.soft=kl only, not {soft}"
+
+
+def _learned_temperature(config: Config) -> str | None:
+    loss = config.loss
+    plain = loss.soft == "kl" and not loss.standardize and not config.teacher.ensemble
+    if config.temperature.schedule != "learned" or plain:
+        return None
+    return "temperature=learned: needs loss.soft=kl, loss.standardize=false and one teacher"
+
+
+def _projection(config: Config) -> str | None:
+    if config.loss.hint.projection != "learned":
+        return None
+    return (
+        "loss.hint.projection=learned: a projection of the teacher that is trained together with "
+        "the student lets both collapse to zero; use student or closed_form"
+    )
+
+
+def _mixed_labels(config: Config) -> str | None:
+    mixed = config.train.mixup > 0 or config.train.cutmix > 0
+    if not mixed or config.loss.soft not in ("dkd", "nkd", "wsl"):
+        return None
+    return (
+        f"loss.soft={config.loss.soft}: needs class labels; set train.mixup and train.cutmix to 0"
+    )
+
+
+def _ensemble_weights(config: Config) -> str | None:
+    weights, teachers = config.teacher.ensemble_weights, 1 + len(config.teacher.ensemble)
+    if not weights or (
+        len(weights) == teachers and all(0 <= w < math.inf for w in weights) and sum(weights) > 0
+    ):
+        return None
+    return f"teacher.ensemble_weights={weights}: must be {teachers} numbers, at least 0, not all 0"
+
+
 def _warmup_fits(config: Config) -> str | None:
     train = config.train
     if train.warmup_epochs < train.epochs or train.warmup_epochs == 0:
@@ -64,6 +106,11 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _student_arch,
     _some_term,
     _finite_schedule,
+    _soft_takes_infinite_T,
+    _learned_temperature,
+    _projection,
+    _mixed_labels,
+    _ensemble_weights,
     _warmup_fits,
     _milestones,
     _one_mixing,

@@ -42,6 +42,8 @@ class TeacherConfig(ModelConfig):
     """The teacher, and the accuracy below which it is refused."""
 
     min_accuracy: float | None = number(0, 1)
+    ensemble: list[str] = field(default_factory=list)
+    ensemble_weights: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -53,24 +55,84 @@ class LossWeights:
 
 
 @dataclass
+class DkdConfig:
+    """Decoupled distillation (Zhao et al., 2022)."""
+
+    alpha: float = number(0, 1e6)
+    beta: float = number(0, 1e6)
+    warmup_epochs: int = number(0, 100_000)
+
+
+@dataclass
+class DistConfig:
+    """Correlation instead of divergence (Huang et al., 2022)."""
+
+    beta: float = number(0, 1e6)
+    gamma: float = number(0, 1e6)
+
+
+@dataclass
+class NkdConfig:
+    """Normalised distillation (Yang et al., 2023)."""
+
+    gamma: float = number(0, 1e6)
+
+
+@dataclass
+class HintConfig:
+    """Hidden states (Romero et al., 2015)."""
+
+    weight: float = number(0, 1e6)
+    layers: list[str] = field(default_factory=list)
+    projection: str = choice("student", "closed_form", "learned")
+    reduction: str = choice("mean", "sum")
+
+
+@dataclass
+class AttentionConfig:
+    """Attention of transformers or of feature maps (Zagoruyko and Komodakis, 2017)."""
+
+    weight: float = number(0, 1e6)
+    layers: list[str] = field(default_factory=list)
+    kind: str = choice("auto", "activation", "mse", "kl")
+
+
+@dataclass
+class RkdConfig:
+    """Relations among the samples of a batch (Park et al., 2019)."""
+
+    distance: float = number(0, 1e6)
+    angle: float = number(0, 1e6)
+    layer: str | None = MISSING
+
+
+@dataclass
 class LossConfig:
     """The mixture that the student minimises."""
 
-    soft: str = choice("kl", "logit_mse", "hard", "none")
+    soft: str = choice("kl", "dkd", "dist", "nkd", "wsl", "logit_mse", "hard", "none")
     alpha: float = number(0, 1)
     T: float = number(0, 1000, above=True, infinite=True)
     label_smoothing: float = number(0, 1, below=True)
     weights: LossWeights = field(default_factory=LossWeights)
+    standardize: bool = MISSING
+    dkd: DkdConfig = field(default_factory=DkdConfig)
+    dist: DistConfig = field(default_factory=DistConfig)
+    nkd: NkdConfig = field(default_factory=NkdConfig)
+    hint: HintConfig = field(default_factory=HintConfig)
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    rkd: RkdConfig = field(default_factory=RkdConfig)
 
 
 @dataclass
 class TemperatureConfig:
     """How T moves over the epochs; it starts at loss.T."""
 
-    schedule: str = choice("constant", "linear", "cosine", "exponential", "step")
+    schedule: str = choice("constant", "linear", "cosine", "exponential", "step", "learned")
     end: float = number(0, 1000, above=True)
     gamma: float = number(0, 1, above=True)
     every: int = number(1)
+    warmup_epochs: int = number(0, 100_000)
 
 
 @dataclass

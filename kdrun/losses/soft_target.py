@@ -50,6 +50,17 @@ def _infinite_T(student: Tensor, teacher: Tensor) -> Tensor:
     return centred.square().mean() / 2
 
 
+def learned_temperature_loss(
+    student_logits: Tensor, teacher_logits: Tensor, T: Tensor
+) -> Tensor:
+    """`soft_target_loss` at a scalar tensor T > 0, which gets its gradient from both sides."""
+    student, teacher = paired_logits(student_logits, teacher_logits)
+    log_student = F.log_softmax(student / T, dim=-1)
+    log_teacher = F.log_softmax(teacher / T, dim=-1)
+    kl = F.kl_div(log_student, log_teacher, reduction="sum", log_target=True)
+    return T * T * kl / len(student)
+
+
 def cross_entropy_loss(
     student_logits: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> Tensor:

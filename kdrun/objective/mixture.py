@@ -1,0 +1,78 @@
+"""The objective: a weighted sum of terms."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kdrun.objective.outputs import Moment, Outputs
+
+
+class Objective(nn.Module):
+    """The sum over the terms of weight times loss; a term without weight is not there at all.
+
+    Args:
+        terms: modules called with (student, teacher, labels, moment), by name. A term that is
+            fitted instead of trained has a method `fit`.
+        weights: the weight of each, above 0.
+    """
+
+    def __init__(self, terms: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
+        super().__init__()
+        assert terms.keys() == weights.keys()
+        self.terms = nn.ModuleDict(terms)
+        self.weights = dict(weights)
+
+    def forward(
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+    ) -> dict[str, Tensor]:
+        """The raw value of every term, by name; `teacher` may be None where no term needs it."""
+        return {name: term(student, teacher, labels, moment) for name, term in self.terms.items()}
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum that is minimised."""
+        weighted = [self.weights[name] * value for name, value in terms.items()]
+        return sum(weighted[1:], start=weighted[0])
+
+    @property
+    def fitted(self) -> list[nn.Module]:
+        """The terms that are fitted to the models at the start of each epoch."""
+        return [term for term in self.terms.values() if hasattr(term, "fit")]
+
+    def fit(self, batches: Sequence[tuple[Outputs, Outputs]]) -> float:
+        """Fit those terms to (student, teacher) outputs; returns their largest 1 - R^2."""
+        fits: list[Callable[[Sequence[tuple[Outputs, Outputs]]], float]] = [
+            getattr(term, "fit")  # noqa: B009 - nn.Module hides the method's type
+            for term in self.fitted
+        ]
+        return max(fit(batches) for fit in fits)
+
+
+def gradient_shares(
+    objective: Objective, terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]
+) -> dict[str, float]:
+    """Each weighted term's share of the sum of the terms' gradient norms, from 0 to 1.
+
+    Args:
+        objective: for the weights.
+        terms: raw values whose graph is kept.
+        parameters: of the student.
+    """
+    norms = {
+        name: float(_norm(_gradients(objective.weights[name] * value, parameters)))
+        for name, value in terms.items()
+    }
+    total = sum(norms.values())
+    return {name: norm / total if total > 0 else 0.0 for name, norm in norms.items()}
+
+
+def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Iterator[Tensor]:
+    if not loss.requires_grad:
+        return iter(())
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return (gradient for gradient in found if gradient is not None)
+
+
+def _norm(tensors: Iterator[Tensor]) -> Tensor:
+    squares = [tensor.float().square().sum() for tensor in tensors]
+    return torch.stack(squares).sum().sqrt() if squares else torch.zeros(())

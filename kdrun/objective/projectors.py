@@ -1,0 +1,73 @@
+"""Between hidden states of unequal width: a trained projector, or a fitted projection."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdrun.losses import ProjectionFit
+
+
+def width_of(shape: Sequence[int]) -> int:
+    """The width of a hidden state without its batch: C of (C, H, W), d of (L, d) or (d,)."""
+    return shape[0] if len(shape) == 3 else shape[-1]
+
+
+def rows_of(hidden: Tensor) -> Tensor:
+    """(N, C, H, W), (N, L, d) or (N, d) as rows of the hidden width."""
+    channels_last = hidden.movedim(1, -1) if hidden.ndim == 4 else hidden
+    return channels_last.reshape(-1, channels_last.shape[-1])
+
+
+class Projector(nn.Module):
+    """Linear and BatchNorm from the student's width to the teacher's, trained with the student.
+
+    On maps it is a 1x1 convolution (Romero et al., 2015).
+    """
+
+    def __init__(self, student_width: int, teacher_width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(student_width, teacher_width, bias=False)
+        self.norm = nn.BatchNorm1d(teacher_width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states of the student's width to the same shape in the teacher's."""
+        projected = self.norm(self.linear(rows_of(hidden.float())))
+        if hidden.ndim == 4:
+            batch, _, height, width = hidden.shape
+            return projected.view(batch, height, width, -1).movedim(-1, 1)
+        return projected.view(*hidden.shape[:-1], -1)
+
+
+class FittedProjection(nn.Module):
+    """The least-squares projection from the teacher's width to the student's, refitted each epoch.
+
+    On rows of unit mean square, so that the student cannot lower the loss by shrinking. Never
+    trained: learning both sides together would collapse them to zero.
+    """
+
+    weight: Tensor
+
+    def __init__(self, student_width: int, teacher_width: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(student_width, teacher_width))
+
+    def fit(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
+        """Fit to batches of (student, teacher) hidden states of one size; returns 1 - R^2."""
+        sums = ProjectionFit(self.weight.shape[1], self.weight.shape[0], self.weight.device)
+        for student, teacher in pairs:
+            sums.update(normalized_rows(teacher), normalized_rows(student))
+        solved = sums.solve()
+        self.weight.copy_(solved.weight)
+        return solved.unexplained
+
+    def forward(self, teacher: Tensor) -> Tensor:
+        """Normalised rows (R, d_T) to (R, d_S), without gradient."""
+        return F.linear(teacher.detach(), self.weight)
+
+
+def normalized_rows(hidden: Tensor) -> Tensor:
+    """Hidden states as float32 rows of mean square 1."""
+    rows = rows_of(hidden.float())
+    return F.normalize(rows, dim=-1) * rows.shape[-1] ** 0.5
