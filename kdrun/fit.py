@@ -50,15 +50,17 @@ def fit(
     recipe = make_recipe(job.stage, setting, normalizer, teachers, training, wanted)
     done = training.epoch * len(split) + training.batch * options.batch_size
     with setting.reporter.stage(job.title, options.epochs, len(split), done) as progress:
+        saved = time.monotonic()
         while training.epoch < options.epochs:
             line = fit_epoch(job, setting, training, recipe, progress)
             append_json_line(job.folder / "metrics.jsonl", line)
             record(line)
             progress.epoch_done(line)
-            last = training.epoch == options.epochs
-            if last or setting.stop or training.epoch % options.checkpoint_every == 0:
+            due = time.monotonic() - saved >= 60 * options.checkpoint_minutes
+            if due or setting.stop:
                 save(job, training)
-            if setting.stop and not last:
+                saved = time.monotonic()
+            if setting.stop and training.epoch < options.epochs:
                 raise Stopped(f"stopped after epoch {training.epoch} of {job.title}")
     return training
 
@@ -162,11 +164,18 @@ def validate(
         batches = split.batches(job.stage.train.eval_batch_size)
         result = evaluate(predictor(model, normalizer, setting), batches, setting.device)
         accuracy, loss = result.accuracy, result.loss
-    best = training.best
-    if best is None or accuracy is None or accuracy > (best["validation"] or 0.0):
+    if better(training.best, accuracy, loss):
         checkpoint.save_weights(job.folder / "best.safetensors", model)
-        training.best = {"epoch": epoch, "validation": accuracy}
+        training.best = {"epoch": epoch, "validation": accuracy, "validation_loss": loss}
     return {"validation_accuracy": accuracy, "validation_loss": loss}
+
+
+def better(best: dict[str, Any] | None, accuracy: float | None, loss: float | None) -> bool:
+    """Whether an epoch beats the best so far: by accuracy, and by loss where that is equal."""
+    if best is None or accuracy is None or loss is None:
+        return True
+    # On a small validation split many epochs tie, and the first of them is rarely the best.
+    return (accuracy, -loss) > (best["validation"], -best["validation_loss"])
 
 
 def peak_memory(device: torch.device) -> float | None:

@@ -21,7 +21,14 @@ FORMAT = 1
 TEACHER, STUDENT, CONTROL = "teacher", "student", "control"
 
 # Where and how fast a stage runs, not what it computes.
-_NO_IDENTITY = {"device", "workers", "eval_batch_size", "checkpoint_every", "keep_last", "compile"}
+_NO_IDENTITY = {
+    "device",
+    "workers",
+    "eval_batch_size",
+    "checkpoint_minutes",
+    "keep_last",
+    "compile",
+}
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ class TrainConfig:
     compile: bool = MISSING
     channels_last: bool = MISSING
     deterministic: bool = MISSING
-    checkpoint_every: int = number(1)
+    checkpoint_minutes: float = number(0, 1e6)
     keep_last: int = number(1, 1000)
     workers: int = number(0, 1024)
 

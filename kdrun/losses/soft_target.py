@@ -50,9 +50,7 @@ def _infinite_T(student: Tensor, teacher: Tensor) -> Tensor:
     return centred.square().mean() / 2
 
 
-def learned_temperature_loss(
-    student_logits: Tensor, teacher_logits: Tensor, T: Tensor
-) -> Tensor:
+def learned_temperature_loss(student_logits: Tensor, teacher_logits: Tensor, T: Tensor) -> Tensor:
     """`soft_target_loss` at a scalar tensor T > 0, which gets its gradient from both sides."""
     student, teacher = paired_logits(student_logits, teacher_logits)
     log_student = F.log_softmax(student / T, dim=-1)

@@ -12,7 +12,7 @@ class MLP(nn.Module):
         num_classes: int,
         in_channels: int = 3,
         image_size: int = 32,
-        width: int = 128,
+        width: int = 256,
         depth: int = 1,
     ) -> None:
         super().__init__()

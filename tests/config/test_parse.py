@@ -78,7 +78,7 @@ def test_temperatures_in_range_are_accepted(T):
         ("train.seed=-1", "train.seed=-1: must be at least 0"),
         ("train.schedule=cosin", "must be one of cosine, step, constant; did you mean 'cosine'?"),
         ("train.milestones=[0.9,0.5]", "must be rising shares"),
-        ("train.warmup_epochs=99", "must be below train.epochs=30"),
+        ("train.warmup_epochs=99", "must be below train.epochs=25"),
         ("teacher.arch=resnt50", "unknown model; did you mean 'resnet50'?"),
         ("+loss.alhpa=1", "unknown key 'loss.alhpa'; did you mean 'loss.alpha'?"),
         ("+foo=1", "unknown key 'foo'"),

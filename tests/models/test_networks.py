@@ -180,7 +180,7 @@ def test_mlp_is_matrix_products_with_relu_between():
 def test_small_nets_default_to_the_documented_sizes():
     assert build_model("convnet", num_classes=2).layer1[0].out_channels == 32
     assert build_model("convnet", num_classes=2).layer3[0].out_channels == 128
-    assert build_model("mlp", num_classes=2).layer1[0].out_features == 128
+    assert build_model("mlp", num_classes=2).layer1[0].out_features == 256
 
 
 @pytest.mark.parametrize("arch", ["resnet20", "wrn_16_2", "vgg13", "convnet"])
