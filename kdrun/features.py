@@ -3,15 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from kdrun.attention_modules import has_known_map, multihead_map, qkv_map
 from kdrun.errors import ConfigError, near_miss
-from kdrun.losses import attention_map
 from kdrun.models.heads import head_path
 from kdrun.models.layers import LayerInfo
 
@@ -84,7 +83,7 @@ class Observed:
             if path not in modules:
                 raise LayerError(f"unknown layer '{path}'{near_miss(path, modules)}{_REMEDY}")
         for path in attention:
-            if not _has_known_map(modules[path]):
+            if not has_known_map(modules[path]):
                 raise LayerError(
                     f"no attention map can be captured of layer '{path}' "
                     f"({type(modules[path]).__name__}): it must be torch's MultiheadAttention or "
@@ -126,9 +125,9 @@ class Observed:
     def _watch_attention(self, module: nn.Module, path: str) -> RemovableHandle:
         captures = self._attention[path]
         if isinstance(module, nn.MultiheadAttention):
-            hook = self._hook(captures, _multihead_map)
+            hook = self._hook(captures, multihead_map)
             return module.register_forward_hook(hook, with_kwargs=True)
-        hook = self._hook(captures, partial(_qkv_map, module))
+        hook = self._hook(captures, partial(qkv_map, module))
         return module.get_submodule("qkv").register_forward_hook(hook)
 
     def _hook(self, captures: list[_Capture], look: Callable[..., object]) -> Callable[..., None]:
@@ -138,15 +137,6 @@ class Observed:
                 captures.append(_Capture(value, _version(value)))
 
         return hook
-
-
-def attention_modules(model: nn.Module) -> list[str]:
-    """Paths of the self-attention modules whose maps can be captured, in order.
-
-    They are torch's MultiheadAttention and timm's Attention; not those that add a bias to the
-    scores, such as Swin's and BEiT's, or rotate queries and keys.
-    """
-    return [path for path, module in model.named_modules() if path and _has_known_map(module)]
 
 
 def validate_layers(
@@ -222,46 +212,3 @@ def _head_input(module: nn.Module, args: tuple[Tensor, ...], output: object) -> 
     """(N, d): squeezenet classifies a map and averages its logits, others classify vectors."""
     features = args[0]
     return features.mean(dim=(2, 3)) if features.ndim == 4 else features.flatten(1)
-
-
-def _has_known_map(module: nn.Module) -> bool:
-    """Whether the module's map is softmax(query keyᵀ / sqrt(d)) of what it is known to project."""
-    if isinstance(module, nn.MultiheadAttention):
-        plain = module.bias_k is None and not module.add_zero_attn
-        return plain and module.in_proj_weight is not None
-    # By name, as timm is not always installed. A parameter or buffer of its own is a bias of the
-    # scores or of the projection, which the recomputed map would lack.
-    own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
-    return (
-        type(module).__name__ == "Attention"
-        and isinstance(getattr(module, "qkv", None), nn.Linear)
-        and hasattr(module, "num_heads")
-        and not own
-    )
-
-
-def _multihead_map(
-    module: nn.MultiheadAttention, args: tuple[Any, ...], kwargs: dict[str, Any], output: object
-) -> Tensor | None:
-    """The map recomputed from the module's input, which need not be asked for weights."""
-    query, key, *_ = (*args, *(kwargs[name] for name in ("query", "key") if name in kwargs))
-    masks = (*args[3:4], *args[5:6], kwargs.get("key_padding_mask"), kwargs.get("attn_mask"))
-    if query is not key or query.ndim != 3 or any(mask is not None for mask in masks):
-        return None
-    tokens = query if module.batch_first else query.transpose(0, 1)
-    width = 2 * module.embed_dim
-    bias = None if module.in_proj_bias is None else module.in_proj_bias[:width]
-    projected = F.linear(tokens, module.in_proj_weight[:width], bias)
-    query, key = projected.unflatten(-1, (2, module.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    return attention_map(query, key)
-
-
-def _qkv_map(attention: Any, projection: nn.Module, args: object, output: Tensor) -> Tensor | None:
-    """The map from the output of timm's joint projection, which fused attention does not hide."""
-    if output.ndim != 3:
-        return None
-    query, key, _ = output.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    # `.forward`, lest a hook on the norm sees a second call.
-    if hasattr(attention, "q_norm"):
-        query, key = attention.q_norm.forward(query), attention.k_norm.forward(key)
-    return attention_map(query, key)

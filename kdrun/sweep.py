@@ -12,6 +12,7 @@ from rich.table import Table
 from kdrun.config.parse import parse
 from kdrun.errors import KdrunError, Stopped
 from kdrun.files import read_json, write_json, write_yaml
+from kdrun.seeds import SEED, over_seeds, seeds_table
 from kdrun.tables import add_columns, console, percent, plain_table, stage_of
 
 WORST = 0.0
@@ -49,8 +50,12 @@ def close_sweep(sweep_dir: str) -> None:
     """Print the table of the jobs, write `sweep.json`; exit with the worst job's code."""
     folder = Path(sweep_dir)
     jobs = read_jobs(folder)
+    varied = varied_settings(jobs)
     console().print(sweep_table(jobs))
-    write_json(folder / "sweep.json", {"format": 1, "jobs": jobs})
+    means = over_seeds(jobs) if SEED in varied else []
+    if means:
+        console().print(seeds_table(means, varied))
+    write_json(folder / "sweep.json", {"format": 1, "jobs": jobs, "over_seeds": means})
     print(f"all of it is in {folder}")
     code = max((job["code"] for job in jobs), default=0)
     if code:
@@ -67,10 +72,9 @@ def read_job(folder: Path) -> dict[str, Any]:
     """Overrides, accuracies (fractions) or the error of one job."""
     status = read_json(folder / "status.json")
     error = status.get("error", {"code": 0, "message": ""})
-    job: dict[str, Any] = {
-        "job": folder.name,
-        "overrides": list(OmegaConf.load(folder / "overrides.yaml")),
-    }
+    overrides = map(str, OmegaConf.load(folder / "overrides.yaml"))
+    settings = {key: value for key, _, value in (line.partition("=") for line in overrides)}
+    job: dict[str, Any] = {"job": folder.name, "settings": settings}
     job |= {"status": status["status"], "code": error["code"], "error": error["message"]}
     job |= {"validation": None, "test": None, "control_test": None}
     if status["status"] == "done":
@@ -83,21 +87,25 @@ def read_job(folder: Path) -> dict[str, Any]:
     return job
 
 
+def varied_settings(jobs: Sequence[dict[str, Any]]) -> list[str]:
+    """The settings that differ between jobs."""
+    names = dict.fromkeys(name for job in jobs for name in job["settings"])
+    return [name for name in names if len({job["settings"].get(name) for job in jobs}) > 1]
+
+
 def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
     """A row a job, with a column for each setting that differs between jobs."""
-    settings = [dict(o.split("=", 1) for o in job["overrides"]) for job in jobs]
-    names = dict.fromkeys(name for setting in settings for name in setting)
-    varied = [name for name in names if len({setting.get(name) for setting in settings}) > 1]
+    varied = varied_settings(jobs)
     table = plain_table(f"{len(jobs)} jobs by validation accuracy")
     add_columns(table, "job", *varied, "val best", "test", "over control")
     table.add_column("status")
-    for job, setting in zip(jobs, settings, strict=True):
+    for job in jobs:
         gain = (
             f"{100 * (job['test'] - job['control_test']):+.2f}"
             if job["test"] is not None and job["control_test"] is not None
             else "-"
         )
         state = job["status"] if job["status"] == "done" else f"{job['status']}: {job['error']}"
-        cells = [job["job"], *(setting.get(name, "") for name in varied)]
+        cells = [job["job"], *(job["settings"].get(name, "") for name in varied)]
         table.add_row(*cells, percent(job["validation"]), percent(job["test"]), gain, state)
     return table

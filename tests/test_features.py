@@ -7,11 +7,11 @@ import torch
 import torchvision
 from torch import nn
 
+from kdrun.attention_modules import attention_modules
 from kdrun.features import (
     PENULTIMATE,
     LayerError,
     Observed,
-    attention_modules,
     validate_layers,
 )
 from kdrun.models.build import build_model

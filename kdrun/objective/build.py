@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from kdrun.attention_modules import attention_modules
 from kdrun.config.schema import LossConfig
 from kdrun.errors import ConfigError
-from kdrun.features import PENULTIMATE, attention_modules, validate_layers
+from kdrun.features import PENULTIMATE, validate_layers
 from kdrun.matching import match, parse_pairs, stages
 from kdrun.models.layers import LayerInfo, describe_layers
 from kdrun.objective.hidden_terms import (

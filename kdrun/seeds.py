@@ -1,0 +1,70 @@
+"""Several seeds of one setting: mean, deviation, and the paired difference to the control."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from rich.table import Table
+
+from kdrun.tables import add_columns, percent, plain_table
+
+SEED = "train.seed"
+
+
+def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Finished jobs that differ in the seed alone, as one row; best mean test accuracy first.
+
+    Args:
+        jobs: with `settings` (key -> value), `test` and `control_test` (fractions).
+
+    Returns:
+        Rows of `settings` without the seed, `seeds`, `test` and its `deviation`, `gain` over the
+        control of the same seed and its standard `error`; None where one cannot be computed.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for job in jobs:
+        if job["test"] is not None:
+            setting = {k: v for k, v in job["settings"].items() if k != SEED}
+            groups[tuple(sorted(setting.items()))].append(job)
+    rows = [_row(dict(setting), members) for setting, members in groups.items()]
+    return sorted(rows, key=lambda row: -row["test"])
+
+
+def _row(settings: dict[str, str], jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    tests = [job["test"] for job in jobs]
+    gains = [j["test"] - j["control_test"] for j in jobs if j["control_test"] is not None]
+    paired = len(gains) == len(jobs)
+    several = len(jobs) > 1
+    return {
+        "settings": settings,
+        "seeds": len(jobs),
+        "test": mean(tests),
+        "deviation": stdev(tests) if several else None,
+        "gain": mean(gains) if paired else None,
+        "error": stdev(gains) / math.sqrt(len(gains)) if paired and several else None,
+    }
+
+
+def seeds_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Table:
+    """A row a setting; the gain is the mean of paired differences, with its standard error."""
+    table = plain_table("mean over seeds")
+    names = [name for name in varied if name != SEED]
+    add_columns(table, *names, "seeds", "test", "deviation", "over control")
+    for row in rows:
+        table.add_row(
+            *(row["settings"].get(name, "") for name in names),
+            str(row["seeds"]),
+            percent(row["test"]),
+            percent(row["deviation"]),
+            _points(row["gain"], row["error"]),
+        )
+    return table
+
+
+def _points(gain: float | None, error: float | None) -> str:
+    """`+1.20 ± 0.31` in points of accuracy."""
+    if gain is None:
+        return "-"
+    return f"{100 * gain:+.2f}" + ("" if error is None else f" ± {100 * error:.2f}")

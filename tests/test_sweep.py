@@ -1,0 +1,75 @@
+"""Sweeps through the command line: shared stages, failures that stay their own, the tables."""
+
+import pytest
+
+from kdrun.cli import main
+from kdrun.files import read_json
+
+QUICK = ("teacher=mlp", "teacher.width=32", "student.width=8", "train.epochs=1", "train.device=cpu")
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, capsys):
+    """Run a sweep; returns exit code, `sweep.json`'s content and what was printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def sweep(*words):
+        with pytest.raises(SystemExit) as left:
+            main(["-m", *QUICK, "teacher.min_accuracy=0", *words])
+        (found,) = tmp_path.glob("outputs/sweeps/*/sweep.json")
+        printed = capsys.readouterr()
+        return left.value.code or 0, read_json(found), printed.out + printed.err, found.parent
+
+    return sweep
+
+
+def test_a_sweep_trains_one_teacher_and_one_control(sweep):
+    code, content, out, folder = sweep("loss.alpha=0.1,0.9", "loss.T=1,4")
+    assert code == 0
+    assert len(content["jobs"]) == 4
+    summaries = [read_json(path) for path in folder.glob("*/summary.json")]
+    trained = [
+        (stage["role"], stage["hash"])
+        for summary in summaries
+        for stage in summary["stages"]
+        if not stage["reused"]
+    ]
+    assert sorted(role for role, _ in trained) == ["control", *["student"] * 4, "teacher"]
+    assert "4 jobs by validation accuracy" in out
+
+
+def test_the_table_is_sorted_by_validation_accuracy(sweep):
+    _, content, _, _ = sweep("loss.T=1,4,16")
+    accuracies = [job["validation"] for job in content["jobs"]]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+def test_a_job_that_fails_is_told_and_the_others_run(sweep):
+    code, content, out, _ = sweep("loss.T=0,4")
+    assert code == 2
+    done, failed = content["jobs"]
+    assert done["status"] == "done"
+    assert (failed["status"], failed["code"]) == ("failed", 2)
+    assert "loss.T=0: must be above 0" in failed["error"]
+    assert "failed: loss.T=0" in out
+
+
+def test_seeds_are_averaged_and_paired_with_their_controls(sweep):
+    _, content, out, _ = sweep("loss.T=1,4", "train.seed=0,1")
+    assert "mean over seeds" in out
+    rows = content["over_seeds"]
+    assert [row["seeds"] for row in rows] == [2, 2]
+    for row in rows:
+        members = [
+            j for j in content["jobs"] if j["settings"]["loss.T"] == row["settings"]["loss.T"]
+        ]
+        gains = [job["test"] - job["control_test"] for job in members]
+        assert row["gain"] == pytest.approx(sum(gains) / 2)
+
+
+def test_the_same_sweep_again_reuses_every_stage(sweep, tmp_path):
+    _, _, _, folder = sweep("loss.T=1,4")
+    folder.rename(tmp_path / "before")
+    _, _, _, folder = sweep("loss.T=1,4")
+    for path in folder.glob("*/summary.json"):
+        assert all(stage["reused"] for stage in read_json(path)["stages"])
