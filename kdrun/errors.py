@@ -41,9 +41,12 @@ class OutputError(KdrunError):
 
 
 class Stopped(KdrunError):
-    """The run was told to stop and can go on from its last checkpoint."""
+    """The run was told to stop and can go on from its last checkpoint; takes where it was."""
 
     code = 75
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"stopped {where}; the same command goes on from there")
 
 
 def near_miss(name: str, choices: Iterable[str]) -> str:

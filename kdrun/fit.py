@@ -61,7 +61,7 @@ def fit(
                 save(job, training)
                 saved = time.monotonic()
             if setting.stop and training.epoch < options.epochs:
-                raise Stopped(f"stopped after epoch {training.epoch} of {job.title}")
+                raise Stopped(f"after epoch {training.epoch} of {job.title}")
     return training
 
 
@@ -88,7 +88,7 @@ def fit_epoch(
     remaining = split.num_batches(options.batch_size) - training.batch
     if not train_epoch(training, recipe, batches, remaining, report):
         save(job, training)
-        raise Stopped(f"stopped in epoch {training.epoch + 1} of {job.title}")
+        raise Stopped(f"in epoch {training.epoch + 1} of {job.title}")
     means = checked(training, training.totals.sums.tolist())
     seconds = time.monotonic() - began
     rate = (training.batch - first) * options.batch_size / max(seconds, 1e-9)

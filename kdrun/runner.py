@@ -140,7 +140,7 @@ def waiting_line(job: Job, setting: Setting) -> Callable[[], None]:
             setting.reporter.say(f"{job.title}: another process is training it; waiting for it")
             said.append(True)
         if setting.stop:
-            raise Stopped(f"stopped while waiting for {job.title}")
+            raise Stopped(f"while waiting for {job.title}")
 
     return waiting
 

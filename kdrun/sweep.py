@@ -29,7 +29,7 @@ def run_job(composed: DictConfig, folder: Path, overrides: Sequence[str], number
         return objective(run(parse(composed), folder, overrides)) or WORST
     except Stopped as error:
         # Hydra would take an exception as this job's failure and start the next one.
-        print(f"kdrun: {error}; the same command goes on from there", file=sys.stderr)
+        print(f"kdrun: {error}", file=sys.stderr)
         sys.exit(Stopped.code)
     except KdrunError as error:
         return failed(folder, error.code, str(error))
