@@ -19,6 +19,7 @@ from kdrun.losses import (
     dkd_loss,
     hard_target_loss,
     hint_loss,
+    learned_temperature_loss,
     logit_mse_loss,
     nkd_loss,
     rkd_angle_loss,
@@ -55,6 +56,7 @@ CASES = {
     "soft_probability": Case(
         lambda s, t: soft_probability_loss(s, torch.softmax(t.float() / 2, 1), 2.0)
     ),
+    "learned_temperature": Case(lambda s, t: learned_temperature_loss(s, t, torch.tensor(4.0))),
     "standardised": Case(
         lambda s, t: soft_target_loss(standardize_logits(s), standardize_logits(t), 2.0)
     ),
