@@ -69,13 +69,14 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_newest(folder: Path, digest: str) -> tuple[dict[str, Any] | None, list[Path]]:
-    """The newest checkpoint that verifies, and the broken ones that were passed over."""
+    """The newest checkpoint that verifies, and the damaged ones, which are renamed."""
     broken: list[Path] = []
     for path in checkpoints(folder):
         try:
             return read_checkpoint(path, digest), broken
         except (WeightsError, OutputError):
-            broken.append(path)
+            # Out of the way, lest it counts as one of those that are kept.
+            broken.append(path.rename(path.with_name(f"damaged-{path.name}")))
     return None, broken
 
 

@@ -1,5 +1,6 @@
 """Where the arithmetic runs and in which precision."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -59,7 +60,11 @@ def resolve_precision(name: str, device: torch.device) -> str:
 def _fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if device.type != "cpu":
+        return False
+    # Without instructions for it a processor with AVX-512 computes bf16 by way of fp32.
+    emulated = torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and not emulated
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
@@ -77,6 +82,8 @@ def place(model: nn.Module, device: torch.device, channels_last: bool) -> nn.Mod
 
 def set_determinism(on: bool) -> None:
     """Ask torch for bit-exact repeats; operations that have none raise."""
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(on)
     torch.backends.cudnn.deterministic = on
     torch.backends.cudnn.benchmark = not on

@@ -107,11 +107,11 @@ def train_epoch(
     reader = LaggedReader(recipe.device)
     moment = Moment(recipe.temperature(training.epoch), training.epoch)
     while remaining > 0:
-        size = min(recipe.accumulate, remaining)
+        group = list(islice(batches, min(recipe.accumulate, remaining)))
         # Reseeded at every update, so that dropout is the same after a resume.
-        torch.manual_seed(recipe.seed * 1_000_003 + training.update)
-        images = backward(training, recipe, islice(batches, size), size, moment)
-        remaining -= size
+        torch.manual_seed((recipe.seed * 1_000_003 + training.update) % 2**63)
+        images = backward(training, recipe, group, moment)
+        remaining -= len(group)
         # Before the update, so that on a CPU a bad loss never reaches the weights.
         values = reader.poll(training.totals.sums)
         means = None if values is None else checked(training, values)
@@ -121,16 +121,14 @@ def train_epoch(
     return True
 
 
-def backward(
-    training: Training, recipe: Recipe, batches: Iterable[Batch], size: int, moment: Moment
-) -> int:
-    """Add up the gradients of the mean loss of `size` batches; returns the number of images."""
-    images = 0
-    for batch in batches:
+def backward(training: Training, recipe: Recipe, group: Sequence[Batch], moment: Moment) -> int:
+    """The gradient of the mean loss over the group's images; returns their number."""
+    images = sum(len(batch.labels) for batch in group)
+    for batch in group:
         loss = forward(training, recipe, batch, moment)
-        training.scaler.scale(loss / size if size > 1 else loss).backward()
+        share = len(batch.labels) / images
+        training.scaler.scale(loss if share == 1 else loss * share).backward()
         training.batch += 1
-        images += len(batch.labels)
     return images
 
 

@@ -1,7 +1,7 @@
 """Training a stage epoch by epoch: validate, keep the best weights, checkpoint, stop if asked."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -14,6 +14,7 @@ from kdrun.engine import Recipe, Training, Views, checked, evaluate, train_epoch
 from kdrun.errors import Stopped
 from kdrun.files import append_json_line, json_number, write_json_lines
 from kdrun.job import Job, Setting, predictor
+from kdrun.objective import Outputs
 from kdrun.objective.logit_terms import LearnedTemperatureTerm
 from kdrun.plan import Stage
 from kdrun.progress import StageProgress
@@ -70,14 +71,17 @@ def fit_epoch(
 ) -> dict[str, Any]:
     """Train one epoch, validate, keep the weights if they are the best; returns its metrics."""
     options, split = job.stage.train, setting.data.train
-    began, first = time.monotonic(), training.batch
+    began = time.monotonic()
+    seen = 0
 
     def report(images: int, means: dict[str, float] | None) -> bool:
+        nonlocal seen
+        seen += images
         progress.advance(images, means)
         return not setting.stop
 
-    if training.batch == 0 and training.objective.fitted:
-        fit_projections(job, setting, training, recipe)
+    if training.batch == 0 and training.objective.fitted is not None:
+        fit_projections(setting, training, recipe)
     batches = split.train_batches(
         options.batch_size,
         seed=options.seed,
@@ -86,12 +90,13 @@ def fit_epoch(
         start=training.batch,
     )
     remaining = split.num_batches(options.batch_size) - training.batch
-    if not train_epoch(training, recipe, batches, remaining, report):
+    complete = train_epoch(training, recipe, batches, remaining, report)
+    means = checked(training, training.totals.sums.tolist())
+    if not complete:
         save(job, training)
         raise Stopped(f"in epoch {training.epoch + 1} of {job.title}")
-    means = checked(training, training.totals.sums.tolist())
     seconds = time.monotonic() - began
-    rate = (training.batch - first) * options.batch_size / max(seconds, 1e-9)
+    rate = seen / max(seconds, 1e-9)
     line = epoch_line(job.stage, training, recipe, means)
     line |= {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
     line |= validate(job, setting, training, recipe.normalizer)
@@ -110,19 +115,23 @@ def temperature_of(training: Training, recipe: Recipe) -> float | str:
     return json_number(recipe.temperature(training.epoch))
 
 
-FIT_IMAGES = 2048
+FIT_BATCH, FIT_BATCHES = 128, 16
 
 
-def fit_projections(job: Job, setting: Setting, training: Training, recipe: Recipe) -> None:
+def fit_projections(setting: Setting, training: Training, recipe: Recipe) -> None:
     """Fit the closed-form projections to the epoch's first images, in eval mode."""
-    size = min(job.stage.train.eval_batch_size, FIT_IMAGES)
-    batches = islice(setting.data.train.batches(size), max(1, FIT_IMAGES // size))
-    assert recipe.teacher is not None
+    teacher = recipe.teacher
+    assert teacher is not None
+
+    def outputs() -> Iterator[tuple[Outputs, Outputs]]:
+        for batch in islice(setting.data.train.batches(FIT_BATCH), FIT_BATCHES):
+            views = Views(batch, None)
+            with torch.no_grad(), setting.autocast():
+                student = recipe.student(views.images(recipe.normalizer))
+            yield student, teacher(views)
+
     training.student.eval()
-    with torch.no_grad(), setting.autocast():
-        views = [Views(batch, None) for batch in batches]
-        found = [(recipe.student(v.images(recipe.normalizer)), recipe.teacher(v)) for v in views]
-    training.unexplained = training.objective.fit(found)
+    training.unexplained = training.objective.fit(outputs())
 
 
 def epoch_line(

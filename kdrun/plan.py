@@ -13,12 +13,25 @@ from kdrun.config.schema import (
 )
 from kdrun.files import json_number
 from kdrun.models.names import ARCHITECTURES
-from kdrun.terms import labels_only, needs_teacher, term_options
+from kdrun.terms import labels_only, needs_teacher, term_options, uses_temperature
 
 FORMAT = 1
 """Version of what a stage computes; raised when the same config would give other weights."""
 
+TEACHER_SEEDS = 1_000_000
+"""Distance of the seed of a teacher from its student's, far beyond any sweep over seeds."""
+
 TEACHER, STUDENT, CONTROL = "teacher", "student", "control"
+
+# What each temperature schedule reads beside loss.T.
+SCHEDULE_OPTIONS: dict[str, tuple[str, ...]] = {
+    "constant": (),
+    "linear": ("end",),
+    "cosine": ("end",),
+    "exponential": ("end",),
+    "step": ("end", "gamma", "every"),
+    "learned": ("warmup_epochs",),
+}
 
 # Where and how fast a stage runs, not what it computes.
 _NO_IDENTITY = {
@@ -65,14 +78,23 @@ def build_plan(config: Config) -> list[Stage]:
         return [student]
     unsmoothed = replace(plain, label_smoothing=0.0)
     stages = [
-        Stage(TEACHER, model, config.train, unsmoothed, config.temperature)
-        for model in teacher_models(config.teacher)
+        Stage(TEACHER, model, teacher_train(config.train, position), unsmoothed, config.temperature)
+        for position, model in enumerate(teacher_models(config.teacher))
     ]
     weights = tuple(config.teacher.ensemble_weights)
     stages.append(replace(student, teachers=tuple(range(len(stages))), teacher_weights=weights))
     if config.chain.control:
         stages.append(replace(student, role=CONTROL, loss=plain))
     return stages
+
+
+def teacher_train(train: TrainConfig, position: int) -> TrainConfig:
+    """The options of teacher number `position`, with a seed of its own.
+
+    Members of an ensemble would else be one network, and a student of its teacher's architecture
+    would start from its teacher's first weights.
+    """
+    return replace(train, seed=train.seed + TEACHER_SEEDS * (position + 1))
 
 
 def teacher_models(teacher: TeacherConfig) -> list[ModelConfig]:
@@ -93,7 +115,7 @@ def identity(
     data: str,
     augment: str,
     precision: str,
-    weights: str | None,
+    weights: dict[str, Any] | None,
     teachers: list[str],
 ) -> dict[str, Any]:
     """All that determines a stage's result, as JSON data.
@@ -102,7 +124,7 @@ def identity(
         data: fingerprint of the images, labels and splits.
         augment: name of the augmentation.
         precision: the precision resolved for the device.
-        weights: hash or name of the weights that the model starts from.
+        weights: hash or name of the weights that the model starts from, and their normalisation.
         teachers: hashes of the stages it learns from.
     """
     model = asdict(stage.model) | {"weights": weights}
@@ -123,7 +145,9 @@ def identity(
 
 def _loss_identity(stage: Stage) -> dict[str, Any]:
     loss = term_options(stage.loss)
-    if "soft" in loss:
-        loss["T"] = json_number(stage.loss.T)
-        loss["temperature"] = asdict(stage.temperature)
+    schedule = stage.temperature.schedule
+    if "soft" in loss and uses_temperature(stage.loss):
+        loss["T"] = json_number(stage.loss.T) if schedule != "learned" else None
+        options = {name: getattr(stage.temperature, name) for name in SCHEDULE_OPTIONS[schedule]}
+        loss["temperature"] = {"schedule": schedule} | options
     return loss

@@ -1,16 +1,21 @@
 """Config -> data and jobs; what a user can get wrong is found here, before a folder is made."""
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from kdrun.config.schema import Config
 from kdrun.data.image_data import ImageData
 from kdrun.data.load import load_dataset
+from kdrun.errors import ConfigError, WeightsError
+from kdrun.features import Observed
 from kdrun.job import Job, Setting
+from kdrun.objective import Moment, Outputs
 from kdrun.objective.build import build_objective, see
-from kdrun.plan import Stage, build_plan, identity
-from kdrun.stage import bare, build, sizes
+from kdrun.plan import TEACHER, Stage, build_plan, identity
+from kdrun.stage import bare, build, normalization, sizes
 from kdrun.store import stage_folder, stage_hash
 from kdrun.terms import looks_inside
 from kdrun.weights_source import WeightsSource, check_card, resolve_weights
@@ -61,7 +66,7 @@ def make_jobs(config: Config, setting: Setting) -> list[Job]:
             data=setting.data.fingerprint,
             augment=setting.augment,
             precision=setting.precision,
-            weights=None if source is None else source.identity,
+            weights=None if source is None else weights_identity(source, setting.data),
             teachers=[jobs[i].digest for i in stage.teachers],
         )
         digest = stage_hash(content)
@@ -72,25 +77,52 @@ def make_jobs(config: Config, setting: Setting) -> list[Job]:
     return jobs
 
 
+def weights_identity(source: WeightsSource, data: ImageData) -> dict[str, Any]:
+    """What given weights compute with: their content and the normalisation of their input."""
+    return {"identity": source.identity, "normalization": normalization(data, source)}
+
+
 def check_layers(stage: Stage, teacher: Stage, setting: Setting) -> None:
-    """See that every layer that a term names can be used.
+    """See that every layer that a term names can be used, on untrained models and four images.
 
     Raises:
-        ConfigError: one cannot; names it.
+        ConfigError: one cannot, or two cannot be compared; names them.
     """
     shape = setting.data.shape
-    example = torch.zeros(2, shape.channels, shape.image_size, shape.image_size)
-    student_seen, teacher_seen = (
-        see(s.model.arch, build(bare(s), shape, None), example) for s in (stage, teacher)
-    )
-    build_objective(stage.loss, student_seen, teacher_seen)
+    example = torch.zeros(4, shape.channels, shape.image_size, shape.image_size)
+    models = [build(bare(s), shape, None).eval() for s in (stage, teacher)]
+    seen = [
+        see(s.model.arch, model, example) for s, model in zip((stage, teacher), models, strict=True)
+    ]
+    objective, wanted = build_objective(stage.loss, *seen)
+    student = Observed(models[0], None, wanted.student_hidden, wanted.student_attention)
+    teacher_model = Observed(models[1], None, wanted.teacher_hidden, wanted.teacher_attention)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # four equal images have no relations
+            outputs = (Outputs(*model(example)) for model in (student, teacher_model))
+            objective(*outputs, torch.zeros(4, dtype=torch.long), Moment(stage.loss.T))
+    except ValueError as error:
+        pair = f"{stage.model.arch} and {teacher.model.arch}"
+        raise ConfigError(f"loss: these layers of {pair} cannot be compared: {error}") from error
 
 
 def checked_weights(stage: Stage, data: ImageData) -> WeightsSource | None:
-    """Where the stage's given weights come from; they are loaded once to see that they fit."""
-    if stage.model.weights is None:
+    """Where the stage's given weights come from; they are loaded once to see that they fit.
+
+    Raises:
+        WeightsError: they are missing, damaged, or made for something else.
+    """
+    model = stage.model
+    if model.weights is None:
         return None
-    source = resolve_weights(stage.model.weights)
-    check_card(source, arch=stage.model.arch, class_names=data.class_names)
+    source = resolve_weights(model.weights, arch=model.arch, library=model.library)
+    check_card(source, arch=model.arch, class_names=data.class_names)
+    if stage.role == TEACHER and source.classes not in (None, len(data.class_names)):
+        raise WeightsError(
+            f"teacher.weights={model.weights} know {source.classes} classes, the data set has "
+            f"{len(data.class_names)}; train a teacher from them first: student={model.arch} "
+            f"student.weights={model.weights} loss=none, then teacher.weights=RUN_FOLDER"
+        )
     build(stage, data.shape, source)
     return source

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from kdrun.config.schema import TrainConfig
 from kdrun.data.image_data import ImageData
@@ -69,9 +70,7 @@ def make_training(
     )
     average = None
     if options.ema is not None:
-        average = AveragedModel(
-            network, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True
-        )
+        average = AveragedModel(network, multi_avg_fn=warmed_average(options.ema), use_buffers=True)
     return Training(
         student=network,
         objective=objective,
@@ -80,6 +79,24 @@ def make_training(
         average=average,
         totals=Totals(objective.weights, device),
     )
+
+
+def warmed_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
+    """Exponential averaging whose decay rises as (1 + n) / (10 + n) to the one given.
+
+    Without it an average over few updates would still hold the first, untrained weights.
+    """
+
+    @torch.no_grad()
+    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Any) -> None:
+        kept = ((1 + count) / (10 + count)).clamp_max(decay)  # on the device: nothing waits for it
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, (1 - kept).to(mean.dtype))
+            else:
+                mean.copy_(value)
+
+    return average
 
 
 def make_recipe(

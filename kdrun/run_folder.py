@@ -77,9 +77,10 @@ def record_status(folder: Path, work: Callable[[], dict[str, Any]]) -> dict[str,
     write_json(folder / "status.json", status)
     try:
         result = work()
-    except KdrunError as error:
+    except Exception as error:
         state = "stopped" if isinstance(error, Stopped) else "failed"
-        reason = {"code": error.code, "message": str(error)}
+        code = error.code if isinstance(error, KdrunError) else KdrunError.code
+        reason = {"code": code, "message": str(error)}
         write_json(folder / "status.json", {"format": 1, "status": state, "error": reason})
         raise
     write_json(folder / "status.json", status | {"status": "done"})

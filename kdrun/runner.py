@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from kdrun.config.schema import Config
 from kdrun.data.views import Normalizer
 from kdrun.device import place, resolve_device, resolve_precision, set_determinism
-from kdrun.errors import Stopped
+from kdrun.errors import NumericError, Stopped
 from kdrun.files import append_json_line, read_json_lines, write_json
 from kdrun.job import Job, Setting
 from kdrun.plan import STUDENT, TEACHER
@@ -26,7 +28,7 @@ from kdrun.store import finished, locked
 from kdrun.tables import closing_table, console, stage_of, verdict
 from kdrun.teacher import Teacher, check_accuracy, least_accuracy
 from kdrun.terms import mixture
-from kdrun.weights_source import resolve_weights
+from kdrun.weights_source import stage_weights
 
 
 def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
@@ -99,8 +101,12 @@ def do_stage(
             return summary, True
         setting.reporter.say(f"{job.title}: {objective_line(job)}")
         write_json(job.folder / "stage.json", job.identity)
-        loaded = [load_teacher(teacher, setting) for teacher in teachers]
-        return run_stage(job, setting, loaded, record), False
+        try:
+            loaded = [load_teacher(teacher, setting) for teacher in teachers]
+            return run_stage(job, setting, loaded, record), False
+        except torch.OutOfMemoryError as error:
+            told = str(error).splitlines()[0]
+            raise NumericError(f"{job.title}: {told} Try a smaller train.batch_size") from error
 
 
 def objective_line(job: Job) -> str:
@@ -112,7 +118,7 @@ def objective_line(job: Job) -> str:
 
 def load_teacher(job: Job, setting: Setting) -> Teacher:
     """A finished stage, frozen and folded."""
-    source = resolve_weights(str(job.folder))
+    source = stage_weights(job.folder, str(job.folder))
     network = place(
         build(job.stage, setting.data.shape, source), setting.device, job.stage.train.channels_last
     )
@@ -145,9 +151,10 @@ def waiting_line(job: Job, setting: Setting) -> Callable[[], None]:
     return waiting
 
 
-def objective(summary: dict[str, Any]) -> float | None:
-    """What a sweeper maximises: the student's best validation accuracy."""
+def objective(summary: dict[str, Any]) -> float:
+    """What a sweeper maximises: the student's best validation accuracy, or else its training's."""
     student = stage_of(summary, STUDENT)
     assert student is not None
-    accuracy: float | None = student["accuracy"]["best_validation"]
-    return accuracy
+    accuracy = student["accuracy"]
+    held_out: float | None = accuracy["best_validation"]
+    return float(accuracy["train"] if held_out is None else held_out)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from kdrun import checkpoint
-from kdrun.data.image_data import IMAGENET_MEAN, IMAGENET_STD, ImageData
+from kdrun.data.image_data import ImageData
 from kdrun.data.shapes import ImageShape
 from kdrun.data.views import Normalizer
 from kdrun.device import place
@@ -23,8 +23,6 @@ from kdrun.models.weights import apply_state, load_state
 from kdrun.plan import Stage
 from kdrun.teacher import Teacher
 from kdrun.weights_source import WeightsSource
-
-IMAGENET: dict[str, tuple[float, ...]] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
 def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.Module:
@@ -64,13 +62,12 @@ def sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
     return parameters, count_macs(lambda: build(bare(stage), shape, None), image)
 
 
-def normalization(data: ImageData, source: WeightsSource | None) -> dict[str, tuple[float, ...]]:
-    """The mean and deviation that the weights expect: their card's, ImageNet's, or the data's."""
-    if source is not None and "normalization" in source.card:
-        return {name: tuple(values) for name, values in source.card["normalization"].items()}
-    if source is not None and source.path is None and data.channels == 3:
-        return IMAGENET
-    return {"mean": tuple(data.mean), "std": tuple(data.std)}
+def normalization(data: ImageData, source: WeightsSource | None) -> dict[str, list[float]]:
+    """The mean and deviation that the weights expect: their card's, or else the data's."""
+    own = {"mean": list(data.mean), "std": list(data.std)}
+    card = own if source is None else source.card.get("normalization", own)
+    # Published weights for colours, whose first kernel was summed for grey images.
+    return card if len(card["mean"]) == data.channels else own
 
 
 def run_stage(
@@ -156,9 +153,7 @@ def describe(job: Job, setting: Setting) -> dict[str, Any]:
         "dataset": data.name,
         "class_names": list(data.class_names),
         "image_shape": [data.channels, data.image_size, data.image_size],
-        "normalization": {
-            name: list(values) for name, values in normalization(data, job.source).items()
-        },
+        "normalization": normalization(data, job.source),
         "precision": setting.precision,
         "device": setting.device.type,
     }

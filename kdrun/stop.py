@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)  # Windows has no user signals
+)
 
 
 class StopRequest:
@@ -27,7 +31,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request while the block runs."""
+    """Turn SIGINT, SIGTERM and the user signals into a request while the block runs."""
     request = StopRequest()
     previous = {number: signal.signal(number, request.receive) for number in SIGNALS}
     try:

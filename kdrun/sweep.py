@@ -26,7 +26,7 @@ def run_job(composed: DictConfig, folder: Path, overrides: Sequence[str], number
     try:
         from kdrun.runner import objective, run  # noqa: PLC0415 - imports torch
 
-        return objective(run(parse(composed), folder, overrides)) or WORST
+        return objective(run(parse(composed), folder, overrides))
     except Stopped as error:
         # Hydra would take an exception as this job's failure and start the next one.
         print(f"kdrun: {error}", file=sys.stderr)

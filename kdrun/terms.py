@@ -33,6 +33,11 @@ def needs_teacher(loss: LossConfig) -> bool:
     return set(term_weights(loss)) != {"hard"}
 
 
+def uses_temperature(loss: LossConfig) -> bool:
+    """Whether the soft term depends on T."""
+    return loss.soft not in _TEMPERATURE_FREE
+
+
 def looks_inside(loss: LossConfig) -> bool:
     """Whether any term looks at hidden states or attention maps."""
     return bool({"hint", "attention", "distance", "angle"} & set(term_weights(loss)))
@@ -78,7 +83,7 @@ def term_options(loss: LossConfig) -> dict[str, Any]:
 
 def mixture(loss: LossConfig) -> str:
     """`0.9 kl(T=4) + 0.1 cross-entropy`, so that nobody has to guess what alpha means."""
-    soft = loss.soft if loss.soft in _TEMPERATURE_FREE else f"{loss.soft}(T={loss.T:g})"
+    soft = f"{loss.soft}(T={loss.T:g})" if uses_temperature(loss) else loss.soft
     names = {"hard": "cross-entropy", "soft": f"standardized {soft}" if loss.standardize else soft}
     return " + ".join(
         f"{weight:.3g} {names.get(term, term)}" for term, weight in term_weights(loss).items()

@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdrun.data.image_data import IMAGENET_MEAN, IMAGENET_STD
 from kdrun.errors import WeightsError
 from kdrun.files import read_json
+from kdrun.models.names import CIFAR_NETS, TORCHVISION
+from kdrun.models.published import find_weights
+from kdrun.models.timm_nets import timm_config
 from kdrun.models.weights import file_sha256
 
 
@@ -15,33 +19,59 @@ class WeightsSource:
 
     Attributes:
         name: as the user gave it.
-        path: the file, or None for torchvision's own.
-        identity: the file's SHA-256, or the torchvision name.
-        card: what kdrun wrote beside them (architecture, classes, normalisation), if it made them.
+        path: the file, or None for published weights.
+        identity: the file's SHA-256, or the full name of the published weights.
+        card: what is known of them (architecture, classes, normalisation), if anything is.
+        classes: how many classes published weights know; None where that shows on loading.
     """
 
     name: str
     path: Path | None
     identity: str
     card: dict[str, Any]
+    classes: int | None = None
 
 
-def resolve_weights(weights: str) -> WeightsSource:
+def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
     """Find the weights.
 
     Raises:
-        WeightsError: there is no such file or the folder holds no finished model.
+        WeightsError: there is no such file, name, or finished model in the folder.
     """
     path = Path(weights).expanduser()
     if path.is_dir():
-        stage = _stage_folder(path)
-        file = stage / "best.safetensors"
-        return WeightsSource(weights, file, file_sha256(file), read_json(stage / "summary.json"))
+        return stage_weights(_stage_folder(path), weights)
     if path.is_file():
         return WeightsSource(weights, path, file_sha256(path), {})
-    if weights.replace("_", "").isalnum() and weights.isupper():
-        return WeightsSource(weights, None, f"torchvision:{weights}", {})
+    looks_like_file = path.suffix or "/" in weights
+    if not looks_like_file:
+        return _timm_weights(weights, arch) if library == "timm" else _published(weights, arch)
     raise WeightsError(f"{path.absolute()}: no such weights file or run folder")
+
+
+def stage_weights(stage: Path, name: str) -> WeightsSource:
+    """The weights of a finished stage's folder."""
+    file = stage / "best.safetensors"
+    return WeightsSource(name, file, file_sha256(file), read_json(stage / "summary.json"))
+
+
+def _published(weights: str, arch: str) -> WeightsSource:
+    if arch not in TORCHVISION or arch in CIFAR_NETS:
+        raise WeightsError(
+            f"{arch} has no published weights ('{weights}' was given): train it, or give a file"
+        )
+    found = find_weights(arch, weights)
+    mean, std = (list(values) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    card = {"normalization": {"mean": mean, "std": std}}
+    name = f"torchvision:{Path(found.url).name}"  # which holds a hash, while DEFAULT moves on
+    return WeightsSource(weights, None, name, card, len(found.meta["categories"]))
+
+
+def _timm_weights(weights: str, arch: str) -> WeightsSource:
+    published = timm_config(arch, weights)
+    card = {"normalization": {"mean": list(published["mean"]), "std": list(published["std"])}}
+    name = f"timm:{published['architecture']}.{published['tag']}"
+    return WeightsSource(weights, None, name, card, published["num_classes"])
 
 
 def _stage_folder(folder: Path) -> Path:

@@ -89,12 +89,15 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_named(tmp_path, damage):
         (newest / {"state": "state.pt", "manifest": "manifest.json"}[damage]).unlink()
     found, broken = load_newest(tmp_path, "hash")
     assert found["update"] == 3
-    assert broken == [newest]
+    assert broken == [newest.with_name(f"damaged-{newest.name}")]
+    assert not newest.exists()
 
 
 def test_a_checkpoint_of_another_stage_is_not_used(tmp_path):
     path = save_checkpoint(tmp_path, training(0), "hash", keep=2)
-    assert load_newest(tmp_path, "other") == (None, [path])
+    state, broken = load_newest(tmp_path, "other")
+    assert state is None
+    assert broken == [path.with_name(f"damaged-{path.name}")]
 
 
 def test_a_malicious_pickle_runs_no_code(tmp_path):
@@ -106,7 +109,8 @@ def test_a_malicious_pickle_runs_no_code(tmp_path):
 
     path = save_checkpoint(tmp_path, training(0), "hash", keep=2)
     (path / "state.pt").write_bytes(pickle.dumps(Evil()))
-    assert load_newest(tmp_path, "hash") == (None, [path])
+    state, _ = load_newest(tmp_path, "hash")
+    assert state is None
     assert not marker.exists()
 
 

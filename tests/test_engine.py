@@ -17,15 +17,15 @@ from kdrun.totals import LaggedReader, Totals
 CPU = torch.device("cpu")
 
 
-def batches(count=5, size=8):
+def batches(count=5, size=8, last=None):
     generator = torch.Generator().manual_seed(0)
     return [
         Batch(
-            torch.randint(0, 256, (size, 1, 4, 4), generator=generator, dtype=torch.uint8),
-            torch.randint(0, 3, (size,), generator=generator),
-            torch.arange(size),
+            torch.randint(0, 256, (n, 1, 4, 4), generator=generator, dtype=torch.uint8),
+            torch.randint(0, 3, (n,), generator=generator),
+            torch.arange(n),
         )
-        for _ in range(count)
+        for n in [*[size] * (count - 1), last or size]
     ]
 
 
@@ -83,16 +83,16 @@ def test_without_a_teacher_an_epoch_is_a_plain_training_loop():
 
 
 @pytest.mark.parametrize("accumulate", [2, 5, 7])
-def test_accumulation_steps_on_the_mean_gradient_of_its_batches(accumulate):
-    model, plain, data = network(), network(), batches()
+def test_accumulation_steps_on_the_mean_gradient_of_all_its_images(accumulate):
+    model, plain, data = network(), network(), batches(last=3)
     training = run(model, data, accumulate=accumulate)
     assert training.update == -(-len(data) // accumulate)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1)
     for start in range(0, len(data), accumulate):
         group = data[start : start + accumulate]
         optimizer.zero_grad()
-        losses = [F.cross_entropy(plain(inputs(batch)), batch.labels) for batch in group]
-        (sum(losses) / len(group)).backward()
+        logits = torch.cat([plain(inputs(batch)) for batch in group])
+        F.cross_entropy(logits, torch.cat([batch.labels for batch in group])).backward()
         optimizer.step()
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)

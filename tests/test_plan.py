@@ -36,9 +36,56 @@ def test_alpha_zero_is_the_same_stage_as_the_control(make_config):
     assert digest(student) == digest(control)
 
 
-def test_teacher_and_control_of_one_architecture_share_a_stage(make_config):
+def test_a_teacher_of_the_students_architecture_is_another_network_than_the_control(make_config):
     teacher, _, control = build_plan(make_config("teacher=resnet8", "student=resnet8"))
-    assert digest(teacher) == digest(control)
+    assert digest(teacher) != digest(control)
+
+
+def test_members_of_an_ensemble_of_one_architecture_differ_in_their_seed(make_config):
+    stages = build_plan(make_config("teacher=resnet8", "teacher.ensemble=[resnet8,resnet8]"))
+    assert [stage.role for stage in stages[:3]] == ["teacher"] * 3
+    assert len({digest(stage) for stage in stages[:3]}) == 3
+    assert stages[3].teachers == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("loss=logit_mse", "loss.T=9"),
+        ("loss=hard", "loss.T=9", "temperature=cosine"),
+        ("temperature.end=3", "temperature.gamma=0.1"),
+        ("loss.dkd.beta=2",),
+        ("loss.hint.layers=[layer1]",),
+    ],
+    ids=str,
+)
+def test_options_that_the_loss_does_not_read_keep_the_hash(make_config, overrides):
+    preset = [o for o in overrides if o.startswith("loss=")]
+    before, after = (build_plan(make_config(*o))[1] for o in (preset, overrides))
+    assert digest(before) == digest(after)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("loss=dkd", "loss.dkd.beta=2"),
+        ("loss=dkd", "loss.dkd.warmup_epochs=2"),
+        ("loss=hint", "loss.hint.layers=[layer1]"),
+        ("loss=rkd", "loss.rkd.layer=layer1"),
+        ("loss=attention", "loss.attention.kind=kl"),
+        ("temperature=cosine", "temperature.end=3"),
+        ("temperature=learned", "temperature.warmup_epochs=3"),
+        ("loss=kd", "loss.standardize=true"),
+        ("teacher.ensemble=[resnet8]", "teacher.ensemble_weights=[1,3]"),
+    ],
+    ids=str,
+)
+def test_options_that_the_loss_reads_change_the_hash(make_config, overrides):
+    before, after = (
+        next(s for s in build_plan(make_config(*o)) if s.role == "student")
+        for o in (overrides[:1], overrides)
+    )
+    assert digest(before) != digest(after)
 
 
 def test_the_teacher_is_trained_without_the_students_label_smoothing(make_config):
@@ -69,7 +116,8 @@ def test_the_temperature_does_not_change_the_teacher(make_config):
 
 
 @pytest.mark.parametrize(
-    "change", [{"data": "e"}, {"precision": "bf16"}, {"teachers": ["x"]}, {"weights": "w"}]
+    "change",
+    [{"data": "e"}, {"precision": "bf16"}, {"teachers": ["x"]}, {"weights": {"identity": "w"}}],
 )
 def test_data_precision_teachers_and_weights_are_part_of_the_hash(make_config, change):
     stage = build_plan(make_config())[1]
@@ -80,7 +128,7 @@ def test_given_weights_make_a_stage_without_training(make_config):
     teacher = build_plan(make_config("teacher.weights=teacher.pt"))[0]
     assert teacher.pretrained
     longer = replace(teacher, train=replace(teacher.train, epochs=99))
-    assert digest(teacher, weights="w") == digest(longer, weights="w")
+    assert digest(teacher, weights={"identity": "w"}) == digest(longer, weights={"identity": "w"})
 
 
 def test_effective_weights_are_alpha_and_its_complement(make_config):

@@ -42,6 +42,12 @@ def _soft_takes_infinite_T(config: Config) -> str | None:
     return f"loss.T=inf: has a limit for loss.soft=kl only, not {soft}"
 
 
+def _ensemble_takes_finite_T(config: Config) -> str | None:
+    if math.isfinite(config.loss.T) or not config.teacher.ensemble:
+        return None
+    return "loss.T=inf: has no limit for several teachers; give a finite T"
+
+
 def _learned_temperature(config: Config) -> str | None:
     loss = config.loss
     plain = loss.soft == "kl" and not loss.standardize and not config.teacher.ensemble
@@ -98,6 +104,10 @@ def _one_mixing(config: Config) -> str | None:
 
 
 def _output_root(config: Config) -> str | None:
+    if config.output_root.startswith("~"):
+        return (
+            f"output_root={config.output_root}: give the whole path, ~ is for the shell to expand"
+        )
     return None if config.output_root.strip() else "output_root: must name a folder"
 
 
@@ -107,6 +117,7 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _some_term,
     _finite_schedule,
     _soft_takes_infinite_T,
+    _ensemble_takes_finite_T,
     _learned_temperature,
     _projection,
     _mixed_labels,

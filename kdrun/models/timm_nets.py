@@ -14,8 +14,7 @@ def build_timm(
 ) -> nn.Module:
     """timm's model `arch`; `weights` is a pretrained tag of it, or "DEFAULT"."""
     timm = _timm()
-    if not timm.is_model(arch):
-        raise ConfigError(f"timm has no model '{arch}'{near_miss(arch, timm.list_models())}")
+    _check_name(timm, arch)
     create = partial(
         timm.create_model,
         arch if weights is None else _pretrained_name(timm, arch, weights),
@@ -31,6 +30,19 @@ def build_timm(
             f"cannot download the weights '{weights}' of timm's {arch} ({reason}): "
             "download them by hand and give the file's path"
         ) from error
+
+
+def timm_config(arch: str, weights: str) -> dict[str, Any]:
+    """timm's own description of pretrained weights: `tag`, `mean`, `std`, `num_classes`, ..."""
+    timm = _timm()
+    _check_name(timm, arch)
+    found = timm.get_pretrained_cfg(_pretrained_name(timm, arch, weights))
+    return dict(found.to_dict())
+
+
+def _check_name(timm: Any, arch: str) -> None:
+    if not timm.is_model(arch):
+        raise ConfigError(f"timm has no model '{arch}'{near_miss(arch, timm.list_models())}")
 
 
 def _timm() -> Any:

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from kdrun.attention_modules import attention_modules
 from kdrun.config.schema import LossConfig
-from kdrun.errors import ConfigError
+from kdrun.errors import ConfigError, near_miss
 from kdrun.features import PENULTIMATE, validate_layers
 from kdrun.matching import match, parse_pairs, stages
+from kdrun.models.heads import head_path
 from kdrun.models.layers import LayerInfo, describe_layers
 from kdrun.objective.hidden_terms import (
     ActivationAttentionTerm,
@@ -32,15 +33,21 @@ class Seen:
     name: str
     layers: list[LayerInfo]
     attention: list[str]
+    penultimate: int
 
-    def shape(self, path: str) -> tuple[int, ...]:
-        """The output shape of a layer, without the batch."""
-        return next(layer.shape or () for layer in self.layers if layer.path == path)
+    def width(self, path: str) -> int:
+        """The width of a layer's output."""
+        if path == PENULTIMATE:
+            return self.penultimate
+        return next(width_of(layer.shape or ()) for layer in self.layers if layer.path == path)
 
 
 def see(name: str, model: nn.Module, example: Tensor) -> Seen:
     """Look at a model in one forward pass of a few images."""
-    return Seen(name, describe_layers(model, example), attention_modules(model))
+    head = model.get_submodule(head_path(model))
+    assert isinstance(head, nn.Linear | nn.Conv2d)
+    width = head.in_features if isinstance(head, nn.Linear) else head.in_channels
+    return Seen(name, describe_layers(model, example), attention_modules(model), width)
 
 
 @dataclass
@@ -135,6 +142,13 @@ def attention_term(loss: LossConfig, student: Seen, teacher: Seen, wanted: Wante
                 "use loss.attention.kind=activation"
             )
     found = parse_pairs(named) or match(student.attention, teacher.attention)
+    for model, paths in ((student, [s for s, _ in found]), (teacher, [t for _, t in found])):
+        for path in paths:
+            if path not in model.attention:
+                raise ConfigError(
+                    f"loss.attention.layers: '{path}' is no attention module of {model.name}"
+                    f"{near_miss(path, model.attention)}"
+                )
     pairs = [Pair(*pair) for pair in found]
     wanted.add(pairs, attention=True)
     return AttentionMapTerm(pairs, kind)
@@ -179,4 +193,4 @@ def hidden_pairs(key: str, named: Sequence[str], student: Seen, teacher: Seen) -
                     f"('kdrun layers {model.name}' lists them)"
                 )
         found = match(ours, theirs)
-    return [Pair(s, t, width_of(student.shape(s)), width_of(teacher.shape(t))) for s, t in found]
+    return [Pair(s, t, student.width(s), teacher.width(t)) for s, t in found]

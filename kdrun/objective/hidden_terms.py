@@ -1,6 +1,6 @@
 """Terms that look at hidden states: hints, attention, relations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -79,21 +79,17 @@ class FittedHintTerm(nn.Module):
         super().__init__()
         self.pairs = list(pairs)
         self.reduction = reduction
-        self.projections = nn.ModuleList(
-            FittedProjection(pair.student_width, pair.teacher_width) for pair in self.pairs
-        )
+        self.fitted = [FittedProjection(p.student_width, p.teacher_width) for p in self.pairs]
+        self.projections = nn.ModuleList(self.fitted)
 
-    def fit(self, batches: Sequence[tuple[Outputs, Outputs]]) -> float:
-        """Refit every projection to outputs of both models; returns the largest 1 - R^2."""
-        unexplained = []
-        for pair, projection in zip(self.pairs, self.projections, strict=True):
-            assert isinstance(projection, FittedProjection)
-            found = [
-                aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
-                for student, teacher in batches
-            ]
-            unexplained.append(projection.fit(found))
-        return max(unexplained)
+    def fit(self, batches: Iterable[tuple[Outputs, Outputs]]) -> float:
+        """Refit every projection to (student, teacher) outputs; returns the largest 1 - R^2."""
+        fits = [projection.sums() for projection in self.fitted]
+        for student, teacher in batches:
+            for pair, fit in zip(self.pairs, fits, strict=True):
+                ours, theirs = aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
+                fit.update(normalized_rows(theirs), normalized_rows(ours))
+        return max(projection.take(fit) for projection, fit in zip(self.fitted, fits, strict=True))
 
     def forward(
         self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
@@ -101,7 +97,7 @@ class FittedHintTerm(nn.Module):
         """The raw loss."""
         assert teacher is not None
         losses = []
-        for pair, projection in zip(self.pairs, self.projections, strict=True):
+        for pair, projection in zip(self.pairs, self.fitted, strict=True):
             ours, theirs = aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
             target = projection(normalized_rows(theirs))
             losses.append(hint_loss(normalized_rows(ours), target, self.reduction))

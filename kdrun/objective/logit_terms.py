@@ -105,10 +105,17 @@ class SoftTerm(nn.Module):
         if self.kind == "kl":
             probs = ensemble_probabilities(members, T, self.teacher_weights)
             return soft_probability_loss(student_logits, probs, T)
-        # The others take logits: those of the mean probabilities, up to a constant.
+        if self.kind == "logit_mse":
+            return self.loss(student_logits, self._mean(members), labels, T)
+        # The others take logits and do not see a constant in them: those of the mean probabilities.
         probs = ensemble_probabilities(members, 1.0, self.teacher_weights)
         tiny = torch.finfo(probs.dtype).tiny
         return self.loss(student_logits, probs.clamp_min(tiny).log(), labels, T)
+
+    def _mean(self, members: list[Tensor]) -> Tensor:
+        weights = self.teacher_weights or [1.0] * len(members)
+        shares = [weight / sum(weights) for weight in weights]
+        return torch.stack([w * x for w, x in zip(shares, members, strict=True)]).sum(0)
 
 
 class _ReverseGradient(torch.autograd.Function):

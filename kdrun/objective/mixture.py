@@ -1,10 +1,11 @@
 """The objective: a weighted sum of terms."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from kdrun.objective.hidden_terms import FittedHintTerm
 from kdrun.objective.outputs import Moment, Outputs
 
 
@@ -12,8 +13,7 @@ class Objective(nn.Module):
     """The sum over the terms of weight times loss; a term without weight is not there at all.
 
     Args:
-        terms: modules called with (student, teacher, labels, moment), by name. A term that is
-            fitted instead of trained has a method `fit`.
+        terms: modules called with (student, teacher, labels, moment), by name.
         weights: the weight of each, above 0.
     """
 
@@ -35,17 +35,15 @@ class Objective(nn.Module):
         return sum(weighted[1:], start=weighted[0])
 
     @property
-    def fitted(self) -> list[nn.Module]:
-        """The terms that are fitted to the models at the start of each epoch."""
-        return [term for term in self.terms.values() if hasattr(term, "fit")]
+    def fitted(self) -> FittedHintTerm | None:
+        """The term that is fitted to the models at the start of each epoch."""
+        terms = (term for term in self.terms.values() if isinstance(term, FittedHintTerm))
+        return next(terms, None)
 
-    def fit(self, batches: Sequence[tuple[Outputs, Outputs]]) -> float:
-        """Fit those terms to (student, teacher) outputs; returns their largest 1 - R^2."""
-        fits: list[Callable[[Sequence[tuple[Outputs, Outputs]]], float]] = [
-            getattr(term, "fit")  # noqa: B009 - nn.Module hides the method's type
-            for term in self.fitted
-        ]
-        return max(fit(batches) for fit in fits)
+    def fit(self, batches: Iterable[tuple[Outputs, Outputs]]) -> float:
+        """Fit that term to (student, teacher) outputs; returns its largest 1 - R^2."""
+        assert self.fitted is not None
+        return self.fitted.fit(batches)
 
 
 def gradient_shares(

@@ -53,11 +53,13 @@ class FittedProjection(nn.Module):
         super().__init__()
         self.register_buffer("weight", torch.zeros(student_width, teacher_width))
 
-    def fit(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-        """Fit to batches of (student, teacher) hidden states of one size; returns 1 - R^2."""
-        sums = ProjectionFit(self.weight.shape[1], self.weight.shape[0], self.weight.device)
-        for student, teacher in pairs:
-            sums.update(normalized_rows(teacher), normalized_rows(student))
+    def sums(self) -> ProjectionFit:
+        """Empty sums for a fit, to be updated with normalised rows of teacher and student."""
+        student_width, teacher_width = self.weight.shape
+        return ProjectionFit(teacher_width, student_width, self.weight.device)
+
+    def take(self, sums: ProjectionFit) -> float:
+        """Use what the sums determine; returns 1 - R^2."""
         solved = sums.solve()
         self.weight.copy_(solved.weight)
         return solved.unexplained

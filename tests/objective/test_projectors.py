@@ -44,7 +44,10 @@ def test_the_fitted_projection_is_the_least_squares_one_over_all_batches():
     torch.manual_seed(0)
     student, teacher = torch.randn(12, 4, 3, 3), torch.randn(12, 6, 3, 3)
     projection = FittedProjection(4, 6)
-    projection.fit([(student[:5], teacher[:5]), (student[5:], teacher[5:])])
+    sums = projection.sums()
+    for part in (slice(0, 5), slice(5, 12)):
+        sums.update(normalized_rows(teacher[part]), normalized_rows(student[part]))
+    projection.take(sums)
     expected, _ = fit_projection(normalized_rows(teacher), normalized_rows(student))
     torch.testing.assert_close(projection.weight, expected, rtol=1e-4, atol=1e-5)
 
@@ -54,7 +57,9 @@ def test_a_projection_that_exists_is_found_with_nothing_unexplained():
     teacher = torch.randn(200, 6)
     rotation = torch.linalg.qr(torch.randn(6, 6)).Q
     projection = FittedProjection(6, 6)
-    assert projection.fit([(teacher @ rotation.T, teacher)]) < 1e-5
+    sums = projection.sums()
+    sums.update(normalized_rows(teacher), normalized_rows(teacher @ rotation.T))
+    assert projection.take(sums) < 1e-5
     torch.testing.assert_close(projection.weight, rotation, rtol=1e-4, atol=1e-4)
 
 
