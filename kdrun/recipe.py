@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch._functorch.config
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -113,7 +114,7 @@ def make_recipe(
     updates = -(-batches // options.accumulate)
     observed = Observed(
         training.student,
-        torch.compile(training.student) if options.compile else None,
+        compiled(training.student) if options.compile else None,
         hidden=wanted.student_hidden,
         attention=wanted.student_attention,
     )
@@ -147,6 +148,16 @@ def make_recipe(
         teacher=partial(outputs_of, teachers) if teachers else None,
         mix=make_mix(options, setting.data),
     )
+
+
+def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The model compiled so that gradients can go through a graph more than once."""
+    # The gradient shares of the terms take a pass each through the first batch's graph.
+    torch._functorch.config.donated_buffer = False
+    # Else the code compiled for a stage of the same architecture is used, without this one's hooks.
+    torch.compiler.reset()
+    forward: Callable[[Tensor], Tensor] = torch.compile(model)
+    return forward
 
 
 def make_mix(options: TrainConfig, data: ImageData) -> Callable[[int, int], Mixing] | None:

@@ -348,3 +348,14 @@ def test_weights_with_and_without_their_card_are_different_stages(do):
     with_card, _ = do(f"teacher.weights={first}", "dataset.limit=600")
     bare, _ = do(f"teacher.weights={stage / 'best.safetensors'}", "dataset.limit=600")
     assert with_card["stages"][0]["hash"] != bare["stages"][0]["hash"]
+
+
+@pytest.mark.slow
+def test_a_compiled_student_is_trained_on_terms_inside_it(do):
+    _, folder = do(
+        *("loss=[kd,hint,rkd]", "teacher=resnet8", "student=resnet8", "teacher.width=null"),
+        *("student.width=null", "train.compile=true", "chain.control=false"),
+        *("train.epochs=1", "teacher.min_accuracy=0"),
+    )
+    terms = read_json_lines(folder / "metrics.jsonl")[-1]["terms"]
+    assert sum(term["gradient_share"] for term in terms.values()) == pytest.approx(1)
