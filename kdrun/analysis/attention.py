@@ -1,0 +1,74 @@
+"""What attention maps tell about the image, and how far two models' can be apart."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdrun.analysis.entropy import kl_divergence, total_variation
+from kdrun.analysis.inputs import probability_rows
+
+
+@dataclass(frozen=True)
+class AttentionComparison:
+    """I(J; X | i) of one layer in student and teacher, and what their distance allows."""
+
+    student: float
+    teacher: float
+    gap: float
+    """|student - teacher|, nats."""
+    mean_tv: float
+    """Mean total variation distance of the rows."""
+    bound: float
+    """2 (δ log(L-1) + h_b(δ)), δ = min(mean_tv, 1 - 1/L): never less than the gap."""
+
+
+def attention_information(maps: Tensor) -> float:
+    """I(J; X | i) in nats: what position J attended to tells of the image X, given the query i.
+
+    Entropy of the mean row over the images less the mean entropy of the rows, mean over the
+    queries, and over the heads, each for itself, of (N, heads, L, L) or (N, L, L) maps.
+    """
+    return _information(_checked("maps", maps))
+
+
+def compare_attention(student_maps: Tensor, teacher_maps: Tensor) -> AttentionComparison:
+    """Information and distance of one layer's maps for the same N images and L tokens.
+
+    Heads are averaged on both sides where their numbers differ.
+    """
+    student = _checked("student_maps", student_maps)
+    teacher = _checked("teacher_maps", teacher_maps)
+    if student.ndim == teacher.ndim == 4 and student.shape[1] != teacher.shape[1]:
+        student, teacher = student.mean(dim=1), teacher.mean(dim=1)
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"attention maps must be of the same images and tokens, got "
+            f"{tuple(student_maps.shape)} and {tuple(teacher_maps.shape)}"
+        )
+    ours, theirs = _information(student), _information(teacher)
+    mean_tv = total_variation(student, teacher).mean().item()
+    return AttentionComparison(
+        ours, theirs, abs(ours - theirs), mean_tv, _information_bound(mean_tv, student.shape[-1])
+    )
+
+
+def _checked(name: str, maps: Tensor) -> Tensor:
+    if maps.ndim not in (3, 4) or maps.shape[-1] != maps.shape[-2]:
+        raise ValueError(
+            f"{name} must be (N, heads, L, L) or (N, L, L), got shape {tuple(maps.shape)}"
+        )
+    return probability_rows(name, maps)
+
+
+def _information(maps: Tensor) -> float:
+    # The mean divergence from the mean row is H(mean) - mean H, without cancellation.
+    return kl_divergence(maps, maps.mean(dim=0)).mean().item()
+
+
+def _information_bound(mean_tv: float, tokens: int) -> float:
+    """Twice the most by which entropies of L outcomes differ at this distance (Audenaert, 2007)."""
+    delta = min(mean_tv, 1 - 1 / tokens)
+    binary = torch.tensor([delta, 1 - delta], dtype=torch.float64)
+    return 2 * (delta * math.log(max(1, tokens - 1)) + torch.special.entr(binary).sum().item())

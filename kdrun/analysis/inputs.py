@@ -1,0 +1,93 @@
+"""What measurements do with their inputs first: check them, bring them to the CPU in float64."""
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from kdrun.losses.inputs import check_class_indices
+from kdrun.temperature import check_temperature
+
+# Probabilities of half precision miss a sum of 1 by less; logits miss it by far more.
+SUM_TOLERANCE = 1e-2
+
+
+def measured(tensor: Tensor) -> Tensor:
+    """The values without gradient, on the CPU, because not every device has float64."""
+    return tensor.detach().cpu().double()
+
+
+def probability_rows(name: str, probs: Tensor) -> Tensor:
+    """(..., K) in float64, rescaled to sum to 1; ValueError unless nearly so and nowhere below 0.
+
+    Bounds that hold for distributions fail by the 1e-7 that a float32 row misses its sum by.
+    """
+    if probs.ndim == 0 or probs.numel() == 0:
+        raise ValueError(f"{name} must hold at least one row, got shape {tuple(probs.shape)}")
+    rows = measured(probs)
+    sums = rows.sum(dim=-1, keepdim=True)
+    # Stated positively, so that nan fails.
+    if not ((rows >= 0).all() and ((sums - 1).abs() <= SUM_TOLERANCE).all()):
+        raise ValueError(
+            f"{name} must be probabilities, at least 0 and of sum 1 over the last dimension "
+            f"(logits go through softmax first), got values in "
+            f"[{rows.min().item():.6g}, {rows.max().item():.6g}] and sums in "
+            f"[{sums.min().item():.6g}, {sums.max().item():.6g}]"
+        )
+    return rows / sums
+
+
+def class_probabilities(name: str, probs: Tensor) -> Tensor:
+    """`probability_rows` of shape (N, K), K >= 2."""
+    if probs.ndim != 2 or probs.shape[1] < 2:
+        raise ValueError(
+            f"{name} must be (N, K) of at least 2 classes, got shape {tuple(probs.shape)}"
+        )
+    return probability_rows(name, probs)
+
+
+def paired_probabilities(student_probs: Tensor, teacher_probs: Tensor) -> tuple[Tensor, Tensor]:
+    """`class_probabilities` of both, which must have one shape."""
+    check_same_shape(student_probs, teacher_probs)
+    return (
+        class_probabilities("student_probs", student_probs),
+        class_probabilities("teacher_probs", teacher_probs),
+    )
+
+
+def check_same_shape(student: Tensor, teacher: Tensor) -> None:
+    """ValueError unless student and teacher agree in shape."""
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student and teacher differ in shape: {tuple(student.shape)} and "
+            f"{tuple(teacher.shape)}"
+        )
+
+
+def finite_table(name: str, table: Tensor) -> Tensor:
+    """(N, K) logits or (N, d) features in float64; ValueError unless finite and not empty."""
+    if table.ndim != 2 or table.numel() == 0:
+        raise ValueError(f"{name} must be (N, width) of some samples, got {tuple(table.shape)}")
+    values = measured(table)
+    if not values.isfinite().all():
+        raise ValueError(f"{name} must be finite, got nan or inf in {tuple(table.shape)} values")
+    return values
+
+
+def class_indices(labels: Tensor, rows: Tensor) -> Tensor:
+    """(N,) int64 on the CPU; ValueError unless one of the K classes for each of the (N, K) rows."""
+    check_class_indices(labels, rows)
+    indices = labels.detach().cpu().long()
+    low, high = int(indices.min()), int(indices.max())
+    if low < 0 or high >= rows.shape[1]:
+        raise ValueError(f"labels must be in [0, {rows.shape[1] - 1}], got [{low}, {high}]")
+    return indices
+
+
+def checked_temperatures(temperatures: Iterable[float]) -> tuple[float, ...]:
+    """As floats; ValueError unless there is one and each is in (0, 1000] or inf."""
+    checked = tuple(float(T) for T in temperatures)
+    if not checked:
+        raise ValueError("temperatures must hold at least one T, got none")
+    for T in checked:
+        check_temperature(T)
+    return checked
