@@ -1,6 +1,5 @@
 """Several seeds of one setting: mean, deviation, and the paired difference to the control."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
@@ -8,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from kdrun.gains import paired_gain
 from kdrun.tables import add_columns, percent, plain_table
 
 SEED = "train.seed"
@@ -34,16 +34,15 @@ def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _row(settings: dict[str, str], jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     tests = [job["test"] for job in jobs]
-    gains = [j["test"] - j["control_test"] for j in jobs if j["control_test"] is not None]
-    paired = len(gains) == len(jobs)
-    several = len(jobs) > 1
+    controls = [job["control_test"] for job in jobs]
+    gain = None if None in controls else paired_gain(tests, controls)
     return {
         "settings": settings,
         "seeds": len(jobs),
         "test": mean(tests),
-        "deviation": stdev(tests) if several else None,
-        "gain": mean(gains) if paired else None,
-        "error": stdev(gains) / math.sqrt(len(gains)) if paired and several else None,
+        "deviation": stdev(tests) if len(jobs) > 1 else None,
+        "gain": gain and gain.mean,
+        "error": gain and gain.error,
     }
 
 

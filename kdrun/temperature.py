@@ -1,4 +1,4 @@
-"""The temperature: softened probabilities, and T over the epochs of a stage."""
+"""The temperature: softened probabilities, T over the epochs of a stage, and its choice."""
 
 import math
 from collections.abc import Callable
@@ -8,6 +8,34 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdrun.errors import near_miss
+from kdrun.temperature_choice import (
+    NOISY_FROM,
+    auto_temperature,
+    entropy_of_counts,
+    formula_temperature,
+    interior_maximum,
+    memorised_noise,
+    normalised_entropy,
+    optimal_temperature,
+)
+
+__all__ = [
+    "FLOAT64_FROM",
+    "NOISY_FROM",
+    "SCHEDULES",
+    "Schedule",
+    "auto_temperature",
+    "check_temperature",
+    "entropy_of_counts",
+    "formula_temperature",
+    "interior_maximum",
+    "memorised_noise",
+    "normalised_entropy",
+    "optimal_temperature",
+    "softmax_with_temperature",
+    "temperature_at",
+    "widened",
+]
 
 FLOAT64_FROM = 50.0
 

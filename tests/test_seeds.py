@@ -38,3 +38,16 @@ def test_the_gain_is_the_mean_of_paired_differences_with_its_standard_error():
 def test_one_seed_has_no_deviation_and_a_lacking_control_no_gain():
     (row,) = over_seeds([job(0, 0.9, None)])
     assert row["deviation"] is row["gain"] is row["error"] is None
+
+
+def test_a_gain_needs_the_control_of_every_seed():
+    jobs = [job(0, 0.9, 0.8), job(1, 0.9, None)]
+    (row,) = over_seeds(jobs)
+    assert row["deviation"] == 0.0
+    assert row["gain"] is row["error"] is None
+
+
+def test_one_seed_with_its_control_has_a_gain_without_error():
+    (row,) = over_seeds([job(0, 0.9, 0.8)])
+    assert row["gain"] == pytest.approx(0.1)
+    assert row["error"] is None
