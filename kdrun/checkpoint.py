@@ -1,56 +1,83 @@
-"""Checkpoints that are whole or absent, verified before use, and loaded without executing code."""
+"""Checkpoints that are whole or absent, verified before use, and loaded without executing code.
 
-import hashlib
+    checkpoints/update-000000120/{weights.safetensors, state.pt, manifest.json}
+    checkpoints/best-000000080.safetensors
+
+`weights.safetensors` holds the tensors of the student, the objective and the average; `state.pt`
+the rest, as tensors and plain Python. The manifest, written last, has the checksum of each and of
+the best weights so far, which are kept beside the checkpoints that know them.
+"""
+
 import io
-import os
 import shutil
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from kdrun.engine import Training
-from kdrun.errors import OutputError, WeightsError
-from kdrun.files import cannot_write, read_json, sync_folder, write_atomic, write_json
+from kdrun.errors import DamagedError, WeightsError
+from kdrun.files import (
+    cannot_write,
+    check_files,
+    file_entry,
+    read_sealed,
+    sync_folder,
+    write_atomic,
+    write_sealed,
+)
 
-STATE, MANIFEST = "state.pt", "manifest.json"
+MODEL, STATE, MANIFEST = "weights.safetensors", "state.pt", "manifest.json"
+FORMAT = 1
+_POSITION = ("epoch", "batch", "update", "skipped")
+_RECORDS = ("seconds", "best", "shares", "unexplained", "history")
 
 
-def save_weights(path: Path, model: nn.Module) -> str:
-    """Write the model's state as safetensors, atomically; returns its SHA-256."""
-    content = save(_contiguous(model.state_dict()))
-    write_atomic(path, content)
-    return hashlib.sha256(content).hexdigest()
+def save_weights(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write a model's state as safetensors, atomically."""
+    write_atomic(path, save(_contiguous(state)))
 
 
-def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # safetensors refuses other layouts and tensors that share memory (tied weights).
     return {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
 
 
-def save_checkpoint(folder: Path, training: Training, digest: str, keep: int) -> Path:
-    """Write `folder/update-N/`, complete and durable before it gets its name; keep the newest.
+def best_path(folder: Path, update: int) -> Path:
+    """Where the best weights, those of the update, are kept while a stage is trained."""
+    return folder / f"best-{update:09d}.safetensors"
+
+
+def write_checkpoint(folder: Path, state: dict[str, Any], digest: str) -> Path:
+    """Write `folder/update-N/`, complete and durable before it gets its name.
 
     Args:
         folder: the stage's `checkpoints`.
-        training: what to save.
+        state: of `training_state`.
         digest: the stage's hash, checked on loading.
-        keep: how many checkpoints stay.
+
+    Raises:
+        OutputError: it cannot be written; what was there stays.
     """
-    buffer = io.BytesIO()
-    torch.save(training_state(training), buffer)
-    content = buffer.getvalue()
-    final = folder / f"update-{training.update:09d}"
-    temporary = folder / f".tmp-{os.getpid()}-{final.name}"
+    final = folder / f"update-{state['update']:09d}"
+    temporary = folder / f".tmp-{final.name}"
+    rest = io.BytesIO()
+    torch.save({name: value for name, value in state.items() if name != "models"}, rest)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        write_atomic(temporary / STATE, content)
-        manifest = {"format": 1, "stage": digest, "update": training.update}
-        manifest |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        write_json(temporary / MANIFEST, manifest)
+        save_weights(temporary / MODEL, state["models"])
+        write_atomic(temporary / STATE, rest.getvalue())
+        files = {name: file_entry(temporary / name) for name in (MODEL, STATE)}
+        manifest = {"format": FORMAT, "stage": digest, "update": state["update"], "files": files}
+        if state["best"] is not None:
+            best = best_path(folder, state["best"]["update"])
+            manifest["best"] = {best.name: file_entry(best)}
+        write_sealed(temporary / MANIFEST, manifest)
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
         sync_folder(folder)
@@ -58,8 +85,6 @@ def save_checkpoint(folder: Path, training: Training, digest: str, keep: int) ->
         raise cannot_write(final, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for old in checkpoints(folder)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
     return final
 
 
@@ -68,65 +93,148 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("update-*"), reverse=True)
 
 
+def prune(folder: Path, keep: int, best: Path | None) -> None:
+    """Remove all but the newest checkpoints, and the best weights that none of those knows.
+
+    Args:
+        folder: the stage's `checkpoints`.
+        keep: how many stay.
+        best: the best weights so far, which stay.
+    """
+    kept, old = checkpoints(folder)[:keep], checkpoints(folder)[keep:]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+    known = {name for path in kept for name in best_known(path)}
+    for path in folder.glob("best-*.safetensors"):
+        if path != best and path.name not in known:
+            path.unlink(missing_ok=True)
+
+
+def best_known(path: Path) -> set[str]:
+    """The best weights that a checkpoint knows; none where its manifest is damaged."""
+    try:
+        return set(read_sealed(path / MANIFEST).get("best", {}))
+    except DamagedError:
+        return set()
+
+
 def load_newest(folder: Path, digest: str) -> tuple[dict[str, Any] | None, list[Path]]:
-    """The newest checkpoint that verifies, and the damaged ones, which are renamed."""
+    """The newest checkpoint that verifies, and the damaged ones, which are renamed.
+
+    Raises:
+        WeightsError: there are checkpoints, and none can be used; all stay as they are.
+    """
     broken: list[Path] = []
     for path in checkpoints(folder):
         try:
-            return read_checkpoint(path, digest), broken
-        except (WeightsError, OutputError):
+            state = read_checkpoint(path, digest)
+        except DamagedError as error:
+            broken.append(path)
+            last = error
+        else:
             # Out of the way, lest it counts as one of those that are kept.
-            broken.append(path.rename(path.with_name(f"damaged-{path.name}")))
-    return None, broken
+            return state, [path.rename(path.with_name(f"damaged-{path.name}")) for path in broken]
+    if broken:
+        raise WeightsError(
+            f"{last}; no checkpoint is whole: remove {folder} to start the stage anew"
+        )
+    return None, []
 
 
 def read_checkpoint(path: Path, digest: str) -> dict[str, Any]:
     """The verified state of one checkpoint.
 
     Raises:
-        WeightsError: it is damaged, or of another stage.
+        DamagedError: it, or the best weights it knows, are not as they were written.
+        WeightsError: it is of another stage, of a newer kdrun, or asks to run code.
     """
-    manifest = read_json(path / MANIFEST)
-    try:
-        content = (path / STATE).read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} is damaged: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("stage") != digest:
+    manifest = check_checkpoint(path)
+    if manifest.get("format") != FORMAT:
+        raise WeightsError(f"{path} has format {manifest.get('format')}, made by another kdrun")
+    if manifest.get("stage") != digest:
         raise WeightsError(f"{path} belongs to another stage")
-    if hashlib.sha256(content).hexdigest() != manifest.get("sha256"):
-        raise WeightsError(f"{path} is damaged: its checksum differs")
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return state
+    try:
+        # torch packs nothing: what would unpack to more than its size was not written by it.
+        with zipfile.ZipFile(path / STATE) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > (path / STATE).stat().st_size:
+            raise WeightsError(f"{path / STATE} would unpack to {unpacked} bytes")
+        state = torch.load(path / STATE, map_location="cpu", weights_only=True)
+        return state | {"models": load((path / MODEL).read_bytes())}
+    except WeightsError:
+        raise
+    # Whatever the bytes of a stranger's file happen to mean: UnpicklingError, KeyError, OSError...
+    except Exception as error:
+        told = str(error).splitlines()[0][:120]
+        raise WeightsError(f"{path} is not a checkpoint of kdrun: {told}") from error
+
+
+def check_checkpoint(path: Path) -> dict[str, Any]:
+    """Compare every file of a checkpoint with its manifest, which is returned.
+
+    Raises:
+        DamagedError: one differs.
+    """
+    manifest = read_sealed(path / MANIFEST)
+    check_files(path, manifest.get("files"))
+    check_files(path.parent, manifest.get("best", {}))
+    return manifest
 
 
 def training_state(training: Training) -> dict[str, Any]:
-    """All that training changes, as tensors and plain Python."""
-    average = training.average
-    return {
-        "student": training.student.state_dict(),
-        "objective": training.objective.state_dict(),
+    """A copy on the CPU of all that training changes, as tensors and plain Python."""
+    models: dict[str, nn.Module] = {"student": training.student, "objective": training.objective}
+    if training.average is not None:
+        models["average"] = training.average
+    state = {
+        "models": {
+            f"{name}.{key}": value
+            for name, model in models.items()
+            for key, value in model.state_dict().items()
+        },
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
-        "average": None if average is None else average.state_dict(),
         "totals": training.totals.sums,
-        "epoch": training.epoch,
-        "batch": training.batch,
-        "update": training.update,
-        "best": training.best,
-        "shares": training.shares,
-        "unexplained": training.unexplained,
-        "history": training.history,
     }
+    state |= {name: getattr(training, name) for name in _POSITION + _RECORDS}
+    return copied(state)
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of nested dicts, lists and tensors, the tensors on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(copied(item) for item in value)
+    return value
 
 
 def restore(training: Training, state: dict[str, Any]) -> None:
-    """Put a state of `training_state` back."""
-    training.student.load_state_dict(state["student"])
-    training.objective.load_state_dict(state["objective"])
-    training.optimizer.load_state_dict(state["optimizer"])
-    training.scaler.load_state_dict(state["scaler"])
-    if training.average is not None:
-        training.average.load_state_dict(state["average"])
-    training.totals.sums.copy_(state["totals"])
-    for name in ("epoch", "batch", "update", "best", "shares", "unexplained", "history"):
-        setattr(training, name, state[name])
+    """Put a state of `training_state` back.
+
+    Raises:
+        WeightsError: it does not fit what is being trained.
+    """
+    try:
+        _part(training.student, state, "student")
+        _part(training.objective, state, "objective")
+        if training.average is not None:
+            _part(training.average, state, "average")
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.scaler.load_state_dict(state["scaler"])
+        training.totals.sums.copy_(state["totals"])
+        if not all(type(state[name]) is int and state[name] >= 0 for name in _POSITION):
+            raise ValueError("its position is not a number")
+        for name in _POSITION + _RECORDS:
+            setattr(training, name, state[name])
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        told = str(error).splitlines()[0][:120]
+        raise WeightsError(f"the checkpoint does not fit the stage: {told}") from error
+
+
+def _part(model: nn.Module, state: dict[str, Any], name: str) -> None:
+    prefix = f"{name}."
+    tensors = state["models"].items()
+    model.load_state_dict({k[len(prefix) :]: v for k, v in tensors if k.startswith(prefix)})

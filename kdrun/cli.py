@@ -3,6 +3,7 @@
 Imports neither torch nor anything that does; only a verb that is about to work does.
 """
 
+import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -99,6 +100,54 @@ def run_task(composed: Any) -> float | None:
     return None
 
 
+def resume(words: Sequence[str]) -> None:
+    """`kdrun resume DIR [overrides]`: go on with a run or a sweep in its own folder."""
+    folder, rest = named_folder("resume", words)
+    from kdrun.sweep import SWEEP
+
+    if (folder / SWEEP).exists():
+        from kdrun.config.compose import compose_job
+        from kdrun.run_folder import occupied
+        from kdrun.sweep import resume_sweep
+
+        config_dir, overrides = given_config_dir(rest)
+        with occupied(folder):
+            resume_sweep(folder, overrides, lambda words: compose_job(words, config_dir))
+        return
+    from kdrun.resume import resume_run
+
+    resume_run(folder, rest)
+
+
+def given_config_dir(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The value of --config-dir, if it is given, and the other words."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    known, rest = parser.parse_known_args(list(words))
+    return known.config_dir, rest
+
+
+def verify(words: Sequence[str]) -> None:
+    """`kdrun verify DIR`: check every file of a run, a sweep, a stage or a store."""
+    folder, rest = named_folder("verify", words)
+    if rest:
+        raise ConfigError(f"verify takes a folder and nothing else, not {rest[0]}")
+    from kdrun.verify import show_verified
+
+    show_verified(folder)
+
+
+def named_folder(verb: str, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """The folder that a verb is given first, and the words after it."""
+    if not words or "=" in words[0] or words[0].startswith("-"):
+        raise ConfigError(f"{verb} needs a folder: kdrun {verb} outputs/...")
+    folder = Path(words[0])
+    if not folder.is_dir():
+        siblings = [path.name for path in folder.parent.glob("*") if path.is_dir()]
+        raise ConfigError(f"{folder}: no such folder{near_miss(folder.name, siblings)}")
+    return folder, words[1:]
+
+
 def plan(words: Sequence[str]) -> None:
     """`kdrun plan [overrides]`: show the stages and their sizes; write nothing."""
     if {"-m", "--multirun"} & set(words):
@@ -127,4 +176,10 @@ def show(name: str, words: Sequence[str]) -> None:
     run_app(words, task)
 
 
-VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "plan": plan, "layers": layers}
+VERBS: dict[str, Callable[[Sequence[str]], None]] = {
+    "run": run,
+    "resume": resume,
+    "verify": verify,
+    "plan": plan,
+    "layers": layers,
+}

@@ -17,7 +17,7 @@ from kdrun.errors import NumericError
 from kdrun.objective import Moment, Objective, Outputs
 from kdrun.objective.mixture import gradient_shares
 from kdrun.optim import clip_gradients, set_learning_rate
-from kdrun.totals import CORRECT, TOTAL, LaggedReader, Totals
+from kdrun.totals import CORRECT, GRADIENT, LOGITS, TEACHER, TOTAL, LaggedReader, Totals
 
 
 @dataclass
@@ -33,6 +33,8 @@ class Training:
     epoch: int = 0
     batch: int = 0
     update: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
     best: dict[str, Any] | None = None
     shares: dict[str, float] = field(default_factory=dict)
     unexplained: float | None = None
@@ -74,6 +76,7 @@ class Recipe:
     device: torch.device
     accumulate: int
     grad_clip: float | None
+    max_skipped: int | None
     learning_rate: Callable[[int], float]
     temperature: Callable[[int], float]
     normalizer: Normalizer
@@ -110,12 +113,17 @@ def train_epoch(
         group = list(islice(batches, min(recipe.accumulate, remaining)))
         # Reseeded at every update, so that dropout is the same after a resume.
         torch.manual_seed((recipe.seed * 1_000_003 + training.update) % 2**63)
+        before = None if recipe.max_skipped is None else Before(training)
         images = backward(training, recipe, group, moment)
         remaining -= len(group)
-        # Before the update, so that on a CPU a bad loss never reaches the weights.
-        values = reader.poll(training.totals.sums)
-        means = None if values is None else checked(training, values)
-        apply_update(training, recipe)
+        if before is not None and skipped(training, recipe.max_skipped or 0, before):
+            means = None
+        else:
+            # Before the update, so that on a CPU a bad number never reaches the weights.
+            values = reader.poll(training.totals.sums)
+            means = None if values is None else checked(training, values)
+            apply_update(training, recipe)
+        training.update += 1
         if not report(images, means):
             return remaining == 0
     return True
@@ -129,7 +137,19 @@ def backward(training: Training, recipe: Recipe, group: Sequence[Batch], moment:
         share = len(batch.labels) / images
         training.scaler.scale(loss if share == 1 else loss * share).backward()
         training.batch += 1
+    if not training.scaler.is_enabled():  # which leaves out updates that overflow fp16 by itself
+        norm = gradient_norm(training, recipe)
+        training.totals.check(GRADIENT, norm, images)
+    training.totals.close_update()
     return images
+
+
+def gradient_norm(training: Training, recipe: Recipe) -> Tensor:
+    """The norm of all gradients, clipped afterwards where the recipe asks for it."""
+    parameters = training.parameters()
+    if recipe.grad_clip is not None:
+        return clip_gradients(parameters, recipe.grad_clip)
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) -> Tensor:
@@ -138,6 +158,9 @@ def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) ->
     # The teacher sees the student's view: consistent teaching (Beyer et al., 2022).
     views = Views(batch, mixing)
     teacher = None if recipe.teacher is None else recipe.teacher(views)
+    if teacher is not None:
+        for logits in teacher.ensemble or (teacher.logits,):
+            training.totals.check(TEACHER, logits.sum(dtype=torch.float32), 1)
     with recipe.autocast():
         student = recipe.student(views.images(recipe.normalizer))
     terms = training.objective(student, teacher, views.labels, moment)
@@ -152,7 +175,7 @@ def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) ->
 def apply_update(training: Training, recipe: Recipe) -> None:
     """One optimizer update with the gradients there are."""
     set_learning_rate(training.optimizer, recipe.learning_rate(training.update))
-    if recipe.grad_clip is not None:
+    if recipe.grad_clip is not None and training.scaler.is_enabled():
         training.scaler.unscale_(training.optimizer)
         clip_gradients(training.parameters(), recipe.grad_clip)
     training.scaler.step(training.optimizer)
@@ -160,7 +183,40 @@ def apply_update(training: Training, recipe: Recipe) -> None:
     training.optimizer.zero_grad(set_to_none=True)
     if training.average is not None:
         training.average.update_parameters(training.student)
-    training.update += 1
+
+
+class Before:
+    """What a batch changes before its update, to be put back where the update is left out."""
+
+    def __init__(self, training: Training) -> None:
+        self.sums = training.totals.sums.clone()
+        modules = (training.student, training.objective)
+        self.buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
+
+    def put_back(self, training: Training) -> None:
+        """As if the batch had not been."""
+        training.totals.sums.copy_(self.sums)
+        training.totals.sums[-1] += 1
+        for buffer, value in self.buffers:
+            buffer.copy_(value)
+        training.optimizer.zero_grad(set_to_none=True)
+
+
+def skipped(training: Training, most: int, before: Before) -> bool:
+    """Leave the update out if a number of it is not finite; costs a synchronisation.
+
+    Raises:
+        NumericError: it is one more than `most` of the stage.
+    """
+    try:
+        checked(training, training.totals.sums.tolist())
+    except NumericError as error:
+        if training.skipped == most:
+            raise NumericError(f"{error}, after {most} skipped updates") from error
+        training.skipped += 1
+        before.put_back(training)
+        return True
+    return False
 
 
 def checked(training: Training, values: Sequence[float]) -> dict[str, float]:
@@ -172,9 +228,8 @@ def checked(training: Training, values: Sequence[float]) -> dict[str, float]:
     try:
         return training.totals.means(values)
     except NumericError as error:
-        where = f"epoch {training.epoch + 1}, by batch {training.batch}"
-        remedy = "try a lower train.lr, train.grad_clip=1 or train.precision=fp32"
-        raise NumericError(f"{error} in {where}; {remedy}") from error
+        where = f"epoch {training.epoch + 1}, update {training.totals.good + 1} of the epoch"
+        raise NumericError(f"{error} in {where}") from error
 
 
 @dataclass(frozen=True)
@@ -189,11 +244,16 @@ class Evaluation:
 def evaluate(
     predict: Callable[[Batch], Tensor], batches: Iterable[Batch], device: torch.device
 ) -> Evaluation:
-    """Accuracy and cross-entropy of logits over all batches; one synchronisation, at the end."""
-    totals = Totals((), device)
+    """Accuracy and cross-entropy of logits over all batches; one synchronisation, at the end.
+
+    Raises:
+        NumericError: a logit is not finite.
+    """
+    totals = Totals((), device, checks=(LOGITS,))
     for batch in batches:
         logits = predict(batch).float()
         loss = nn.functional.cross_entropy(logits, batch.labels)
         totals.add(loss, {}, logits, batch.labels)
+        totals.check(LOGITS, logits.sum(), 1)
     means = totals.means(totals.sums.tolist())
     return Evaluation(accuracy=means[CORRECT], loss=means[TOTAL])

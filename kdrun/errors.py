@@ -28,6 +28,10 @@ class WeightsError(KdrunError):
     code = 4
 
 
+class DamagedError(WeightsError):
+    """A file that kdrun wrote and that is not as it was written."""
+
+
 class NumericError(KdrunError):
     """A non-finite loss or logit, or memory that ran out."""
 
@@ -41,12 +45,9 @@ class OutputError(KdrunError):
 
 
 class Stopped(KdrunError):
-    """The run was told to stop and can go on from its last checkpoint; takes where it was."""
+    """The run was told to stop and can go on from its last checkpoint."""
 
     code = 75
-
-    def __init__(self, where: str) -> None:
-        super().__init__(f"stopped {where}; the same command goes on from there")
 
 
 def near_miss(name: str, choices: Iterable[str]) -> str:

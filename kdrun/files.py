@@ -1,19 +1,30 @@
-"""Files that are either whole or absent: written aside, synced, renamed."""
+"""Files that are either whole or absent: written aside, synced, renamed; sealed by a checksum."""
 
+import errno
+import hashlib
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 
-from kdrun.errors import OutputError
+from kdrun.errors import DamagedError, OutputError
+
+SEAL = "sha256"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Replace the file at once: a reader or a crash sees the old content or the new, never half."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Replace the file at once: a reader or a crash sees the old content or the new, never half.
+
+    Raises:
+        OutputError: it cannot be written; the old content stays.
+    """
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -23,7 +34,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, len(content)) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -37,9 +48,42 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while writing have left in the folder."""
+    for path in folder.glob(".tmp-*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError, needed: int | None = None) -> OutputError:
+    """The line for a file that cannot be written; of a full disk also how much is missing."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if needed is not None and error.errno in _NO_ROOM:
+        reason += f" ({needed:,} bytes needed, {free_bytes(path.parent):,} free)"
+    return OutputError(f"cannot write {path}: {reason}")
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space where the folder is, or will be."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write strict JSON (no NaN) atomically."""
     write_atomic(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_sealed(path: Path, data: dict[str, Any]) -> None:
+    """Write a JSON object atomically, with the checksum of its content in it."""
+    write_json(path, data | {SEAL: _checksum(data)})
+
+
+def _checksum(data: dict[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_yaml(path: Path, data: Any) -> None:
@@ -56,12 +100,36 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        OutputError: it is damaged.
+        DamagedError: it is not JSON, or cannot be read.
     """
     try:
-        return json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise OutputError(f"{path} is damaged ({error}); remove its folder and repeat") from error
+        return json.loads(path.read_bytes())
+    except (ValueError, OSError, RecursionError) as error:
+        raise damaged(path, error) from error
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what `write_sealed` wrote.
+
+    Raises:
+        DamagedError: a bit of it is not as it was written.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict) or data.pop(SEAL, None) != _checksum(data):
+        raise DamagedError(f"{path} is damaged: its checksum differs")
+    return data
+
+
+def read_yaml(path: Path) -> Any:
+    """Read YAML as plain data.
+
+    Raises:
+        DamagedError: it is not YAML, or cannot be read.
+    """
+    try:
+        return yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
+        raise damaged(path, error) from error
 
 
 def write_json_lines(path: Path, lines: list[dict[str, Any]]) -> None:
@@ -71,30 +139,66 @@ def write_json_lines(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSONL file; one that is not there has no lines."""
+    """Read a JSONL file; one that is not there has no lines.
+
+    Raises:
+        DamagedError: a line is not a JSON object.
+    """
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
     except FileNotFoundError:
         return []
-    except (ValueError, OSError) as error:
-        raise OutputError(f"{path} is damaged ({error}); remove its folder and repeat") from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise damaged(path, error) from error
+    if not all(isinstance(line, dict) for line in lines):
+        raise DamagedError(f"{path} is damaged: a line is not a JSON object")
+    return lines
+
+
+def damaged(path: Path, error: Exception) -> DamagedError:
+    """The line for a file that cannot be read as what it was written."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return DamagedError(f"{path} is damaged: {str(reason).splitlines()[0]}")
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append to a text file."""
+    """Append to a text file of our own, never to where a link points."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    content = text.encode()
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        with open(os.open(path, flags, 0o666), "ab", buffering=0) as file:
+            file.write(content)
     except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The line for a file that cannot be written."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return OutputError(f"cannot write {path}: {reason}")
+        raise cannot_write(path, error, len(content)) from error
 
 
 def append_json_line(path: Path, line: dict[str, Any]) -> None:
     """Append one line to a JSONL file."""
     append_text(path, json.dumps(line, allow_nan=False) + "\n")
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """A file's size and SHA-256, as summaries and manifests list it.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest}
+    except OSError as error:
+        raise damaged(path, error) from error
+
+
+def check_files(folder: Path, entries: Any) -> None:
+    """Compare files with their entries of `file_entry`, by name.
+
+    Raises:
+        DamagedError: one is missing or differs, or the entries are none.
+    """
+    if not isinstance(entries, dict) or not all(Path(name).name == name for name in entries):
+        raise DamagedError(f"{folder} is damaged: it does not say which files it has")
+    for name, entry in entries.items():
+        if file_entry(folder / name) != entry:
+            raise DamagedError(f"{folder / name} is damaged: its checksum differs")

@@ -10,17 +10,20 @@ from torch import nn
 
 from kdrun import checkpoint
 from kdrun.data.views import Normalizer
-from kdrun.engine import Recipe, Training, Views, checked, evaluate, train_epoch
-from kdrun.errors import Stopped
-from kdrun.files import append_json_line, json_number, write_json_lines
-from kdrun.job import Job, Setting, predictor
+from kdrun.engine import Recipe, Training, Views, checked, train_epoch
+from kdrun.errors import NumericError, OutputError, Stopped
+from kdrun.files import append_json_line, free_bytes, json_number, write_json_lines
+from kdrun.job import Job, Setting, measure
+from kdrun.nonfinite import explained
 from kdrun.objective import Outputs
 from kdrun.objective.logit_terms import LearnedTemperatureTerm
 from kdrun.plan import Stage
 from kdrun.progress import StageProgress
 from kdrun.recipe import make_objective, make_recipe, make_training
+from kdrun.saving import Saver, Timetable
+from kdrun.store import CHECKPOINTS, METRICS
 from kdrun.teacher import Teacher
-from kdrun.totals import CORRECT, TOTAL
+from kdrun.totals import CORRECT, GRADIENT, TOTAL
 
 Record = Callable[[dict[str, Any]], None]
 
@@ -35,49 +38,60 @@ def fit(
 ) -> Training:
     """Train the network from the last checkpoint, if there is one, to the last epoch.
 
-    Leaves `best.safetensors`, `metrics.jsonl` and the newest checkpoints in the job's folder.
+    Leaves `metrics.jsonl`, the newest checkpoints and the best weights in the job's folder.
 
     Raises:
         Stopped: a signal asked for it; a checkpoint was written.
-        NumericError: a loss is not finite.
+        NumericError: a loss, a logit or a gradient is not finite.
+        OutputError: a file cannot be written; the last checkpoint is whole.
     """
     options, split = job.stage.train, setting.data.train
     objective, wanted = make_objective(job.stage, network, teachers, normalizer, setting)
     training = make_training(job.stage, network, objective, setting)
     resume(job, setting, training)
+    check_room(job, training)
     for line in training.history:
         record(line)
-    write_json_lines(job.folder / "metrics.jsonl", training.history)
+    write_json_lines(job.folder / METRICS, training.history)
     recipe = make_recipe(job.stage, setting, normalizer, teachers, training, wanted)
     done = training.epoch * len(split) + training.batch * options.batch_size
-    with setting.reporter.stage(job.title, options.epochs, len(split), done) as progress:
-        saved = time.monotonic()
+    timetable = Timetable(options.checkpoint_every, training)
+    with (
+        Saver(job.folder / CHECKPOINTS, job.digest, options.keep_last) as saver,
+        setting.reporter.stage(job.title, options.epochs, len(split), done) as progress,
+    ):
         while training.epoch < options.epochs:
-            line = fit_epoch(job, setting, training, recipe, progress)
-            append_json_line(job.folder / "metrics.jsonl", line)
+            line = fit_epoch(job, setting, training, recipe, progress, saver, timetable)
+            append_json_line(job.folder / METRICS, line)
             record(line)
             progress.epoch_done(line)
-            due = time.monotonic() - saved >= 60 * options.checkpoint_minutes
-            if due or setting.stop:
-                save(job, training)
-                saved = time.monotonic()
-            if setting.stop and training.epoch < options.epochs:
-                raise Stopped(f"after epoch {training.epoch} of {job.title}")
+            last = training.epoch == options.epochs
+            if timetable.due(training) or setting.stop or last:
+                saver.save(training)
+            if setting.stop and not last:
+                raise Stopped(f"stopped after epoch {training.epoch} of {job.title}")
     return training
 
 
 def fit_epoch(
-    job: Job, setting: Setting, training: Training, recipe: Recipe, progress: StageProgress
+    job: Job,
+    setting: Setting,
+    training: Training,
+    recipe: Recipe,
+    progress: StageProgress,
+    saver: Saver,
+    timetable: Timetable,
 ) -> dict[str, Any]:
     """Train one epoch, validate, keep the weights if they are the best; returns its metrics."""
     options, split = job.stage.train, setting.data.train
-    began = time.monotonic()
-    seen = 0
+    began, first = time.monotonic() - training.seconds, training.batch
 
     def report(images: int, means: dict[str, float] | None) -> bool:
-        nonlocal seen
-        seen += images
         progress.advance(images, means)
+        training.seconds = time.monotonic() - began
+        if timetable.due(training):
+            checked(training, training.totals.sums.tolist())  # lest a bad state is saved
+            saver.save(training)
         return not setting.stop
 
     if training.batch == 0 and training.objective.fitted is not None:
@@ -90,21 +104,28 @@ def fit_epoch(
         start=training.batch,
     )
     remaining = split.num_batches(options.batch_size) - training.batch
-    complete = train_epoch(training, recipe, batches, remaining, report)
-    means = checked(training, training.totals.sums.tolist())
+    try:
+        complete = train_epoch(training, recipe, batches, remaining, report)
+        means = checked(training, training.totals.sums.tolist())
+    except NumericError as error:
+        raise explained(error, job, setting, training, recipe, first) from error
     if not complete:
-        save(job, training)
-        raise Stopped(f"in epoch {training.epoch + 1} of {job.title}")
-    seconds = time.monotonic() - began
-    rate = seen / max(seconds, 1e-9)
+        saver.save(training)
+        raise Stopped(f"stopped in epoch {training.epoch + 1} of {job.title}")
     line = epoch_line(job.stage, training, recipe, means)
-    line |= {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
-    line |= validate(job, setting, training, recipe.normalizer)
+    line |= speed(len(split), time.monotonic() - began)
+    line |= validate(job, setting, training, recipe.normalizer, saver)
     line["memory_mb"] = peak_memory(setting.device)
     training.history.append(line)
     training.totals.sums.zero_()
-    training.epoch, training.batch = training.epoch + 1, 0
+    training.epoch, training.batch, training.seconds = training.epoch + 1, 0, 0.0
     return line
+
+
+def speed(images: int, seconds: float) -> dict[str, float]:
+    """What an epoch took, pauses left out."""
+    rate = images / max(seconds, 1e-9)
+    return {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
 
 
 def temperature_of(training: Training, recipe: Recipe) -> float | str:
@@ -155,12 +176,14 @@ def epoch_line(
             for name, weight in weights.items()
         },
         "unexplained": training.unexplained,
+        "gradient_norm": means.get(GRADIENT),
+        "skipped": training.skipped,
         "train_accuracy": means[CORRECT],
     }
 
 
 def validate(
-    job: Job, setting: Setting, training: Training, normalizer: Normalizer
+    job: Job, setting: Setting, training: Training, normalizer: Normalizer, saver: Saver
 ) -> dict[str, float | None]:
     """Evaluate on the validation split and keep the weights if they are the best so far.
 
@@ -170,12 +193,12 @@ def validate(
     epoch = training.epoch + 1
     accuracy = loss = None
     if split is not None:
-        batches = split.batches(job.stage.train.eval_batch_size)
-        result = evaluate(predictor(model, normalizer, setting), batches, setting.device)
+        result = measure(job, setting, model, normalizer, split)
         accuracy, loss = result.accuracy, result.loss
     if better(training.best, accuracy, loss):
-        checkpoint.save_weights(job.folder / "best.safetensors", model)
-        training.best = {"epoch": epoch, "validation": accuracy, "validation_loss": loss}
+        saver.keep_best(model, training.update)
+        training.best = {"epoch": epoch, "update": training.update}
+        training.best |= {"validation": accuracy, "validation_loss": loss}
     return {"validation_accuracy": accuracy, "validation_loss": loss}
 
 
@@ -196,7 +219,7 @@ def peak_memory(device: torch.device) -> float | None:
 
 def resume(job: Job, setting: Setting, training: Training) -> None:
     """Go on from the newest checkpoint of this stage that verifies."""
-    state, broken = checkpoint.load_newest(job.folder / "checkpoints", job.digest)
+    state, broken = checkpoint.load_newest(job.folder / CHECKPOINTS, job.digest)
     for path in broken:
         setting.reporter.say(f"{path} is damaged and was passed over", style="yellow")
     if state is not None:
@@ -204,7 +227,17 @@ def resume(job: Job, setting: Setting, training: Training) -> None:
         setting.reporter.say(f"{job.title}: going on from epoch {training.epoch + 1}")
 
 
-def save(job: Job, training: Training) -> None:
-    """Write a checkpoint of the stage."""
-    keep = job.stage.train.keep_last
-    checkpoint.save_checkpoint(job.folder / "checkpoints", training, job.digest, keep)
+def check_room(job: Job, training: Training) -> None:
+    """Refuse to start where the disk has no room for two checkpoints.
+
+    Raises:
+        OutputError: says how much is needed.
+    """
+    states = {"sgd": 1, "adamw": 2}[job.stage.train.optimizer]
+    size = 4 * sum(p.numel() for p in training.parameters()) * (2 + states)
+    needed, free = 2 * size, free_bytes(job.folder)
+    if free < needed:
+        raise OutputError(
+            f"{job.folder}: {needed:,} bytes are needed for the checkpoints of {job.title}, "
+            f"{free:,} are free"
+        )

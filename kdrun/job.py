@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdrun.data.batch import Batch
+from kdrun.data.batch import Batch, Split
 from kdrun.data.image_data import ImageData
 from kdrun.data.views import Normalizer
 from kdrun.device import autocast
+from kdrun.engine import Evaluation, evaluate
+from kdrun.errors import NumericError
 from kdrun.plan import Stage
 from kdrun.progress import Reporter
 from kdrun.stop import StopRequest
@@ -51,6 +53,21 @@ class Job:
     def title(self) -> str:
         """`student resnet8`."""
         return f"{self.stage.role} {self.stage.model.arch}"
+
+
+def measure(
+    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer, split: Split
+) -> Evaluation:
+    """Accuracy and loss of the network over a split.
+
+    Raises:
+        NumericError: its logits are not finite.
+    """
+    batches = split.batches(job.stage.train.eval_batch_size)
+    try:
+        return evaluate(predictor(network, normalizer, setting), batches, setting.device)
+    except NumericError as error:
+        raise NumericError(f"{job.title}: {error} on images it is evaluated on") from error
 
 
 def predictor(

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from kdrun.assistants import chain_steps, choose_assistants, geometric_sizes
 from kdrun.config.schema import (
     Config,
     LossConfig,
@@ -14,6 +15,8 @@ from kdrun.config.schema import (
 from kdrun.files import json_number
 from kdrun.models.names import ARCHITECTURES
 from kdrun.terms import labels_only, needs_teacher, term_options, uses_temperature
+
+__all__ = ["Stage", "build_plan", "chain_steps", "choose_assistants", "geometric_sizes", "identity"]
 
 FORMAT = 1
 """Version of what a stage computes; raised when the same config would give other weights."""
@@ -34,19 +37,26 @@ SCHEDULE_OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 # Where and how fast a stage runs, not what it computes.
-_NO_IDENTITY = {
+NO_IDENTITY = {
     "device",
     "workers",
     "eval_batch_size",
-    "checkpoint_minutes",
+    "checkpoint_every",
     "keep_last",
+    "on_nonfinite",
+    "max_skipped",
     "compile",
 }
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One model to train: from labels, or also from the earlier stages named by `teachers`."""
+    """One model to train: from labels, or also from the earlier stages named by `teachers`.
+
+    Attributes:
+        origin: hash of the stage, and update of its checkpoint, from which this one goes on where
+            the epochs of a run were raised.
+    """
 
     role: str
     model: ModelConfig
@@ -55,6 +65,7 @@ class Stage:
     temperature: TemperatureConfig
     teachers: tuple[int, ...] = ()
     teacher_weights: tuple[float, ...] = ()
+    origin: tuple[str, int] | None = None
 
     @property
     def pretrained(self) -> bool:
@@ -130,7 +141,7 @@ def identity(
     model = asdict(stage.model) | {"weights": weights}
     if stage.pretrained:
         return {"format": FORMAT, "model": model, "data": data, "precision": precision}
-    train = {k: v for k, v in asdict(stage.train).items() if k not in _NO_IDENTITY}
+    train = {k: v for k, v in asdict(stage.train).items() if k not in NO_IDENTITY}
     return {
         "format": FORMAT,
         "model": model,
@@ -140,7 +151,7 @@ def identity(
         "loss": _loss_identity(stage),
         "teachers": teachers,
         "teacher_weights": list(stage.teacher_weights),
-    }
+    } | ({} if stage.origin is None else {"origin": list(stage.origin)})
 
 
 def _loss_identity(stage: Stage) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Config -> data and jobs; what a user can get wrong is found here, before a folder is made."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from kdrun.features import Observed
 from kdrun.job import Job, Setting
 from kdrun.objective import Moment, Outputs
 from kdrun.objective.build import build_objective, see
-from kdrun.plan import TEACHER, Stage, build_plan, identity
+from kdrun.plan import TEACHER, Stage, identity
 from kdrun.stage import bare, build, normalization, sizes
 from kdrun.store import stage_folder, stage_hash
 from kdrun.terms import looks_inside
@@ -50,7 +51,7 @@ def data_line(data: ImageData) -> str:
     return f"{data.name}: {counts}, {len(data.test)} test images of {classes} classes, {size}"
 
 
-def make_jobs(config: Config, setting: Setting) -> list[Job]:
+def make_jobs(stages: Sequence[Stage], setting: Setting, output_root: Path) -> list[Job]:
     """Every stage of the plan with its hash, its sizes and its weights checked.
 
     Raises:
@@ -58,23 +59,28 @@ def make_jobs(config: Config, setting: Setting) -> list[Job]:
         WeightsError: given weights are missing, damaged or do not fit.
     """
     jobs: list[Job] = []
-    for stage in build_plan(config):
-        source = checked_weights(stage, setting.data)
-        parameters, macs = sizes(stage, setting.data.shape)
-        content = identity(
-            stage,
-            data=setting.data.fingerprint,
-            augment=setting.augment,
-            precision=setting.precision,
-            weights=None if source is None else weights_identity(source, setting.data),
-            teachers=[jobs[i].digest for i in stage.teachers],
-        )
-        digest = stage_hash(content)
-        folder = stage_folder(Path(config.output_root), digest)
-        if looks_inside(stage.loss):
-            check_layers(stage, jobs[stage.teachers[0]].stage, setting)
-        jobs.append(Job(stage, digest, folder, source, parameters, macs, content))
+    for stage in stages:
+        jobs.append(make_job(stage, jobs, setting, output_root))
     return jobs
+
+
+def make_job(stage: Stage, earlier: Sequence[Job], setting: Setting, output_root: Path) -> Job:
+    """One stage; `earlier` are the jobs to which the numbers of its teachers refer."""
+    source = checked_weights(stage, setting.data)
+    parameters, macs = sizes(stage, setting.data.shape)
+    content = identity(
+        stage,
+        data=setting.data.fingerprint,
+        augment=setting.augment,
+        precision=setting.precision,
+        weights=None if source is None else weights_identity(source, setting.data),
+        teachers=[earlier[i].digest for i in stage.teachers],
+    )
+    digest = stage_hash(content)
+    if looks_inside(stage.loss):
+        check_layers(stage, earlier[stage.teachers[0]].stage, setting)
+    folder = stage_folder(output_root, digest)
+    return Job(stage, digest, folder, source, parameters, macs, content)
 
 
 def weights_identity(source: WeightsSource, data: ImageData) -> dict[str, Any]:

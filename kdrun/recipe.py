@@ -22,7 +22,7 @@ from kdrun.plan import Stage
 from kdrun.teacher import Teacher, outputs_of
 from kdrun.temperature import temperature_at
 from kdrun.terms import looks_inside
-from kdrun.totals import Totals
+from kdrun.totals import GRADIENT, TEACHER, Totals
 
 
 def make_objective(
@@ -78,7 +78,7 @@ def make_training(
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(device.type, enabled=setting.precision == "fp16"),
         average=average,
-        totals=Totals(objective.weights, device),
+        totals=Totals(objective.weights, device, checks=(TEACHER, GRADIENT)),
     )
 
 
@@ -123,6 +123,7 @@ def make_recipe(
         device=setting.device,
         accumulate=options.accumulate,
         grad_clip=options.grad_clip,
+        max_skipped=options.max_skipped if options.on_nonfinite == "skip" else None,
         learning_rate=partial(
             learning_rate_at,
             updates=updates * options.epochs,

@@ -1,21 +1,29 @@
-"""A run's own folder: the claim on it, the files written at its start, its status."""
+"""A run's own folder: names of its files, the claim on it, its status. Imports no torch."""
 
+import json
 import os
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from filelock import FileLock, Timeout
 
-from kdrun.config.schema import Config
-from kdrun.environment import environment
 from kdrun.errors import KdrunError, OutputError, Stopped
-from kdrun.files import cannot_write, write_json, write_yaml
-from kdrun.job import Job, Setting
+from kdrun.files import cannot_write, remove_leftovers, write_json
+
+CONFIG, OVERRIDES, ENVIRONMENT, PLAN = (
+    *("config.yaml", "overrides.yaml", "environment.json", "plan.json"),
+)
+STATUS, SUMMARY, METRICS, LOG = "status.json", "summary.json", "metrics.jsonl", "run.log"
+
+PATIENCE = 5.0
+"""Seconds for a process that was told to stop to leave the folder."""
 
 
-def claim_run_folder(output_root: Path, dataset: str, pair: str) -> Path:
+def new_run_folder(output_root: Path, dataset: str, pair: str) -> Path:
     """Create `output_root/dataset/pair/<time>`; two runs never get the same folder.
 
     Raises:
@@ -35,59 +43,95 @@ def claim_run_folder(output_root: Path, dataset: str, pair: str) -> Path:
         raise cannot_write(parent, error) from error
 
 
-def claim_given_folder(folder: Path) -> Path:
-    """Create the folder that the user or a sweep named; it must not hold a run already."""
+@contextmanager
+def occupied(folder: Path) -> Iterator[None]:
+    """Have the folder to oneself, which is created where it is not there.
+
+    The operating system frees the lock of a process that died.
+
+    Raises:
+        OutputError: another process has it, or it cannot be written.
+    """
+    lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").open("x").close()
-    except FileExistsError:
-        raise OutputError(
-            f"{folder}: holds a run already; name another folder or remove it"
-        ) from None
+        lock.acquire(timeout=PATIENCE, poll_interval=0.05)
+    except Timeout:
+        raise OutputError(f"{folder}: in use by {holder(folder)}") from None
     except OSError as error:
         raise cannot_write(folder, error) from error
-    return folder
-
-
-def write_run_files(
-    folder: Path, config: Config, overrides: Sequence[str], setting: Setting, jobs: Sequence[Job]
-) -> None:
-    """Write what a run is: its config, overrides, environment and plan."""
-    write_yaml(folder / "config.yaml", OmegaConf.structured(config))
-    write_yaml(folder / "overrides.yaml", list(overrides))
-    write_json(folder / "environment.json", environment(setting.device, setting.precision))
-    stages = [
-        {
-            "role": job.stage.role,
-            "arch": job.stage.model.arch,
-            "hash": job.digest,
-            "teachers": list(job.stage.teachers),
-            "parameters": job.parameters,
-            "macs": job.macs,
-            "epochs": 0 if job.stage.pretrained else job.stage.train.epochs,
-        }
-        for job in jobs
-    ]
-    write_json(folder / "plan.json", {"format": 1, "stages": stages})
-
-
-def record_status(folder: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Keep `status.json` true: running, then done, stopped or failed with the reason."""
-    status = {"format": 1, "status": "running"}
-    write_json(folder / "status.json", status)
     try:
-        result = work()
-    except Exception as error:
-        state = "stopped" if isinstance(error, Stopped) else "failed"
-        code = error.code if isinstance(error, KdrunError) else KdrunError.code
-        reason = {"code": code, "message": str(error)}
-        write_json(folder / "status.json", {"format": 1, "status": state, "error": reason})
-        raise
-    write_json(folder / "status.json", status | {"status": "done"})
-    return result
+        remove_leftovers(folder)
+        yield
+    finally:
+        lock.release()
 
 
-def link_stage(link: Path, target: Path) -> None:
-    """Point from the run's folder to the stage's in the store, relatively: both can move."""
-    link.parent.mkdir(exist_ok=True)
-    link.symlink_to(os.path.relpath(target.resolve(), link.parent.resolve()))
+def in_use(folder: Path) -> bool:
+    """Whether a process works in the folder."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
+def holder(folder: Path) -> str:
+    """Who works in the folder, as its status says."""
+    try:
+        status = json.loads((folder / STATUS).read_bytes())
+        return f"process {status['pid']} on {status['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def refuse_existing(folder: Path) -> None:
+    """A folder that the user or a sweep named must not hold a run already.
+
+    Raises:
+        OutputError: it does.
+    """
+    if (folder / CONFIG).exists():
+        raise OutputError(
+            f"{folder}: holds a run already; 'kdrun resume {folder}' goes on with it, or name "
+            "another folder"
+        )
+
+
+class Status:
+    """`status.json`, kept true: running, then done, stopped or failed with the reason.
+
+    Attributes:
+        trained: positions of the stages that this run has begun to train, not found finished.
+    """
+
+    def __init__(self, folder: Path, trained: Sequence[int] = ()) -> None:
+        self.path = folder / STATUS
+        self.trained = list(trained)
+
+    def write(self, status: str, error: dict[str, Any] | None = None) -> None:
+        """Replace the file."""
+        content = {"format": 1, "status": status, "pid": os.getpid(), "host": socket.gethostname()}
+        content |= {"trained": self.trained} | ({} if error is None else {"error": error})
+        write_json(self.path, content)
+
+    def training(self, position: int) -> None:
+        """Note that the run trains a stage."""
+        if position not in self.trained:
+            self.trained.append(position)
+            self.write("running")
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Write how the block ends."""
+        self.write("running")
+        try:
+            yield
+        except Exception as error:
+            code = error.code if isinstance(error, KdrunError) else KdrunError.code
+            state = "stopped" if isinstance(error, Stopped) else "failed"
+            self.write(state, {"code": code, "message": str(error)})
+            raise
+        self.write("done")

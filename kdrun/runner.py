@@ -9,23 +9,38 @@ import torch
 from kdrun.config.schema import Config
 from kdrun.data.views import Normalizer
 from kdrun.device import place, resolve_device, resolve_precision, set_determinism
-from kdrun.errors import NumericError, Stopped
-from kdrun.files import append_json_line, read_json_lines, write_json
+from kdrun.errors import DamagedError, NumericError, Stopped
+from kdrun.files import (
+    append_json_line,
+    file_entry,
+    read_json_lines,
+    remove_leftovers,
+    write_json,
+    write_json_lines,
+    write_sealed,
+)
 from kdrun.job import Job, Setting
-from kdrun.plan import STUDENT, TEACHER
+from kdrun.plan import TEACHER, build_plan
 from kdrun.prepare import data_line, load_data, make_jobs
 from kdrun.progress import Reporter
 from kdrun.run_folder import (
-    claim_given_folder,
-    claim_run_folder,
-    link_stage,
-    record_status,
-    write_run_files,
+    CONFIG,
+    ENVIRONMENT,
+    LOG,
+    METRICS,
+    OVERRIDES,
+    PLAN,
+    SUMMARY,
+    Status,
+    new_run_folder,
+    occupied,
+    refuse_existing,
 )
+from kdrun.run_record import link_stage, write_run_files
 from kdrun.stage import build, normalization, run_stage
-from kdrun.stop import stop_requests
-from kdrun.store import finished, locked
-from kdrun.tables import closing_table, console, stage_of, verdict
+from kdrun.stop import StopRequest, stop_requests
+from kdrun.store import IDENTITY, finished, locked, set_aside
+from kdrun.tables import closing_table, console, verdict
 from kdrun.teacher import Teacher, check_accuracy, least_accuracy
 from kdrun.terms import mixture
 from kdrun.weights_source import stage_weights
@@ -40,29 +55,51 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
         folder: the run's folder, or None for a new one below `config.output_root`.
         overrides: the command line's, for the record.
     """
+    with stop_requests() as stop:
+        setting = make_setting(config, stop)
+        root = Path(config.output_root)
+        jobs = make_jobs(build_plan(config), setting, root)
+        pair = f"{config.teacher.arch}-{config.student.arch}"
+        folder = folder or new_run_folder(root, setting.data.name, pair)
+        with occupied(folder):
+            refuse_existing(folder)
+            write_run_files(folder, config, overrides, setting, jobs)
+            setting.reporter.log = folder / LOG
+            where = f"{setting.device}, {setting.precision} -> {folder}"
+            setting.reporter.say(f"{data_line(setting.data)}, {where}")
+            return conduct(config, jobs, setting, folder, Status(folder))
+
+
+def make_setting(config: Config, stop: StopRequest) -> Setting:
+    """Data, device and precision of the run."""
     device = resolve_device(config.train.device)
     precision = resolve_precision(config.train.precision, device)
     set_determinism(config.train.deterministic)
     data = load_data(config, device)
     reporter = Reporter(console())
-    with stop_requests() as stop:
-        setting = Setting(data, config.dataset.augment, device, precision, reporter, stop)
-        jobs = make_jobs(config, setting)
-        root = Path(config.output_root)
-        pair = f"{config.teacher.arch}-{config.student.arch}"
-        folder = claim_given_folder(folder) if folder else claim_run_folder(root, data.name, pair)
-        reporter.log = folder / "run.log"
-        write_run_files(folder, config, overrides, setting, jobs)
-        reporter.say(f"{data_line(data)}, {device}, {precision} -> {folder}")
-        return record_status(folder, lambda: walk(config, jobs, setting, folder))
+    return Setting(data, config.dataset.augment, device, precision, reporter, stop)
 
 
-def walk(config: Config, jobs: list[Job], setting: Setting, folder: Path) -> dict[str, Any]:
+def conduct(
+    config: Config, jobs: list[Job], setting: Setting, folder: Path, status: Status
+) -> dict[str, Any]:
+    """Do what is left of the stages in order, keeping the status; returns the run's summary."""
+    with status.kept():
+        write_json_lines(folder / METRICS, [])  # every stage says again what it has done
+        try:
+            return walk(config, jobs, setting, folder, status)
+        except Stopped as error:
+            raise Stopped(f"{error}; 'kdrun resume {folder}' goes on from there") from error
+
+
+def walk(
+    config: Config, jobs: list[Job], setting: Setting, folder: Path, status: Status
+) -> dict[str, Any]:
     """Do the stages in order; write and show the run's summary."""
     stages: list[dict[str, Any]] = []
     for position, job in enumerate(jobs):
         teachers = [jobs[i] for i in job.stage.teachers]
-        summary, reused = do_stage(position, job, teachers, setting, folder)
+        summary, reused = do_stage(position, job, teachers, setting, folder, status)
         stages.append({"role": job.stage.role, "reused": reused} | summary)
         if job.stage.role == TEACHER:
             check_teacher(config, job, summary, setting)
@@ -74,7 +111,9 @@ def walk(config: Config, jobs: list[Job], setting: Setting, folder: Path) -> dic
         "seed": config.train.seed,
         "stages": stages,
     }
-    write_json(folder / "summary.json", result)
+    files = (CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS)
+    result["files"] = {name: file_entry(folder / name) for name in files}
+    write_sealed(folder / SUMMARY, result)
     setting.reporter.show(closing_table(result))
     for line in verdict(result):
         setting.reporter.say(line)
@@ -83,30 +122,47 @@ def walk(config: Config, jobs: list[Job], setting: Setting, folder: Path) -> dic
 
 
 def do_stage(
-    position: int, job: Job, teachers: list[Job], setting: Setting, folder: Path
+    position: int,
+    job: Job,
+    teachers: list[Job],
+    setting: Setting,
+    folder: Path,
+    status: Status,
 ) -> tuple[dict[str, Any], bool]:
     """Do one stage unless the store holds it; returns its summary and whether it did."""
     label = {"stage": position, "role": job.stage.role, "arch": job.stage.model.arch}
 
     def record(line: dict[str, Any]) -> None:
-        append_json_line(folder / "metrics.jsonl", label | line)
+        append_json_line(folder / METRICS, label | line)
 
     with locked(job.folder, waiting_line(job, setting)):
         link_stage(folder / "stages" / f"{position:02}-{job.stage.name}", job.folder)
-        summary = finished(job.folder)
+        summary = verified(job, setting)
         if summary is not None:
             setting.reporter.say(f"{job.title}: done before, taken from {job.folder}")
-            for line in read_json_lines(job.folder / "metrics.jsonl"):
+            for line in read_json_lines(job.folder / METRICS):
                 record(line)
-            return summary, True
+            return summary, position not in status.trained
+        status.training(position)
         setting.reporter.say(f"{job.title}: {objective_line(job)}")
-        write_json(job.folder / "stage.json", job.identity)
+        remove_leftovers(job.folder)
+        write_json(job.folder / IDENTITY, job.identity)
         try:
             loaded = [load_teacher(teacher, setting) for teacher in teachers]
             return run_stage(job, setting, loaded, record), False
         except torch.OutOfMemoryError as error:
             told = str(error).splitlines()[0]
             raise NumericError(f"{job.title}: {told} Try a smaller train.batch_size") from error
+
+
+def verified(job: Job, setting: Setting) -> dict[str, Any] | None:
+    """The summary of the stage if it is finished and whole; what is damaged is set aside."""
+    try:
+        return finished(job.folder)
+    except DamagedError as error:
+        aside = set_aside(job.folder)
+        setting.reporter.say(f"{error}; moved to {aside}, {job.title} is done again", "yellow")
+        return None
 
 
 def objective_line(job: Job) -> str:
@@ -146,15 +202,6 @@ def waiting_line(job: Job, setting: Setting) -> Callable[[], None]:
             setting.reporter.say(f"{job.title}: another process is training it; waiting for it")
             said.append(True)
         if setting.stop:
-            raise Stopped(f"while waiting for {job.title}")
+            raise Stopped(f"stopped while waiting for {job.title}")
 
     return waiting
-
-
-def objective(summary: dict[str, Any]) -> float:
-    """What a sweeper maximises: the student's best validation accuracy, or else its training's."""
-    student = stage_of(summary, STUDENT)
-    assert student is not None
-    accuracy = student["accuracy"]
-    held_out: float | None = accuracy["best_validation"]
-    return float(accuracy["train"] if held_out is None else held_out)

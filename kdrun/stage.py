@@ -1,6 +1,5 @@
 """One stage: build the model, train it or take it as given, measure it, write it down."""
 
-import shutil
 import time
 from dataclasses import replace
 from typing import Any
@@ -13,14 +12,16 @@ from kdrun.data.image_data import ImageData
 from kdrun.data.shapes import ImageShape
 from kdrun.data.views import Normalizer
 from kdrun.device import place
-from kdrun.engine import Training, evaluate
-from kdrun.files import write_json
+from kdrun.engine import Training
+from kdrun.files import write_atomic
 from kdrun.fit import Record, fit
-from kdrun.job import Job, Setting, predictor
+from kdrun.job import Job, Setting, measure
 from kdrun.models.build import build_model
 from kdrun.models.complexity import count_macs, count_parameters
 from kdrun.models.weights import apply_state, load_state
+from kdrun.nonfinite import leave_no_report
 from kdrun.plan import Stage
+from kdrun.store import CHECKPOINTS, WEIGHTS, finish
 from kdrun.teacher import Teacher
 from kdrun.weights_source import WeightsSource
 
@@ -88,14 +89,22 @@ def run_stage(
         training = fit(job, setting, network, normalizer, teachers, record)
         outcome = outcome_of(training)
         network = training.evaluated
-        apply_state(network, load_state(job.folder / "best.safetensors"), source="best weights")
-    batches = data.test.batches(job.stage.train.eval_batch_size)
-    test = evaluate(predictor(network, normalizer, setting), batches, device)
+        take_best(job, training)
+        apply_state(network, load_state(job.folder / WEIGHTS), source="best weights")
+    test = measure(job, setting, network, normalizer, data.test)
     outcome["accuracy"]["test_at_best_validation"] = test.accuracy
-    summary = describe(job, setting) | outcome
-    write_json(job.folder / "summary.json", summary)
-    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+    summary = finish(job.folder, describe(job, setting) | outcome)
+    leave_no_report(job.folder)
+    # The last checkpoint stays, for whoever wants to train on.
+    checkpoint.prune(job.folder / CHECKPOINTS, 1, None)
     return summary
+
+
+def take_best(job: Job, training: Training) -> None:
+    """Give the best weights the name by which the finished stage is known."""
+    assert training.best is not None
+    best = checkpoint.best_path(job.folder / CHECKPOINTS, training.best["update"])
+    write_atomic(job.folder / WEIGHTS, best.read_bytes())
 
 
 def outcome_of(training: Training) -> dict[str, Any]:
@@ -123,9 +132,8 @@ def measure_given(
     """Evaluate given weights, on training data where nothing is held out; keep a copy of them."""
     began = time.monotonic()
     held_out = setting.data.validation
-    batches = (held_out or setting.data.train).batches(job.stage.train.eval_batch_size)
-    result = evaluate(predictor(network, normalizer, setting), batches, setting.device)
-    checkpoint.save_weights(job.folder / "best.safetensors", network)
+    result = measure(job, setting, network, normalizer, held_out or setting.data.train)
+    checkpoint.save_weights(job.folder / WEIGHTS, network.state_dict())
     validation = None if held_out is None else result.accuracy
     return {
         "epochs": 0,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -33,7 +34,9 @@ class StopRequest:
 def stop_requests() -> Iterator[StopRequest]:
     """Turn SIGINT, SIGTERM and the user signals into a request while the block runs."""
     request = StopRequest()
-    previous = {number: signal.signal(number, request.receive) for number in SIGNALS}
+    main_thread = threading.current_thread() is threading.main_thread()
+    handled = SIGNALS if main_thread else ()  # Python allows handlers in no other
+    previous = {number: signal.signal(number, request.receive) for number in handled}
     try:
         yield request
     finally:

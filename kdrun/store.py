@@ -4,14 +4,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kdrun.files import cannot_write, read_json
+from kdrun.files import cannot_write, check_files, file_entry, read_sealed, write_sealed
 
-SUMMARY = "summary.json"
+STORE, CHECKPOINTS = "store", "checkpoints"
+SUMMARY, WEIGHTS, METRICS, IDENTITY = (
+    *("summary.json", "best.safetensors", "metrics.jsonl", "stage.json"),
+)
 
 
 def stage_hash(identity: dict[str, Any]) -> str:
@@ -22,18 +26,46 @@ def stage_hash(identity: dict[str, Any]) -> str:
 
 def stage_folder(output_root: Path, digest: str) -> Path:
     """Where the stage of this hash lives."""
-    return output_root / "store" / digest
+    return output_root / STORE / digest
+
+
+def finish(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Write the stage's summary, with the checksums of its files; its presence means done."""
+    names = [name for name in (WEIGHTS, METRICS, IDENTITY) if (folder / name).exists()]
+    summary = summary | {"files": {name: file_entry(folder / name) for name in names}}
+    write_sealed(folder / SUMMARY, summary)
+    return summary
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished stage, or None. It is written last, so its presence means done."""
-    path = folder / SUMMARY
-    return read_json(path) if path.is_file() else None
+    """The summary of a finished stage, or None; every file of it is verified.
+
+    Raises:
+        DamagedError: one is not as it was written.
+    """
+    if not (folder / SUMMARY).exists():
+        return None
+    summary = read_sealed(folder / SUMMARY)
+    check_files(folder, summary.get("files"))
+    return summary
+
+
+def set_aside(folder: Path) -> Path:
+    """Move a damaged stage's files to a folder inside its own, so that it can be done again."""
+    aside = folder / datetime.now().strftime("damaged-%Y-%m-%d_%H-%M-%S-%f")
+    try:
+        aside.mkdir()
+        for name in (SUMMARY, WEIGHTS, METRICS, IDENTITY):
+            if (folder / name).exists():
+                (folder / name).rename(aside / name)
+    except OSError as error:
+        raise cannot_write(aside, error) from error
+    return aside
 
 
 @contextmanager
 def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the stage's lock; `waiting` is called every second while another process holds it.
+    """Hold the folder's lock; `waiting` is called every second while another process holds it.
 
     The operating system frees the lock of a process that died.
     """
@@ -42,7 +74,7 @@ def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         while not lock.is_locked:
             try:
-                lock.acquire(timeout=1)
+                lock.acquire(timeout=1, poll_interval=0.05)
             except Timeout:
                 waiting()
     except OSError as error:

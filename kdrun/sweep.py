@@ -1,111 +1,201 @@
-"""A sweep: each job's failure stays its own, and a table of all closes it."""
+"""A sweep: jobs in processes of their own, whose failures stay their own; going on with it."""
 
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from rich.table import Table
+from omegaconf import DictConfig
 
+from kdrun.child import Child, run_in_child
 from kdrun.config.parse import parse
-from kdrun.errors import KdrunError, Stopped
-from kdrun.files import read_json, write_json, write_yaml
-from kdrun.seeds import SEED, over_seeds, seeds_table
-from kdrun.tables import add_columns, console, percent, plain_table, stage_of
+from kdrun.errors import ConfigError, DamagedError, KdrunError, Stopped
+from kdrun.files import read_yaml, write_json, write_sealed, write_yaml
+from kdrun.run_folder import CONFIG, OVERRIDES, STATUS, in_use
+from kdrun.sweep_table import job_state, show_sweep
+
+SWEEP = "sweep.yaml"
 
 WORST = 0.0
 """What a failed job tells a sweeper that maximises: finite, so that the search goes on."""
 
 
-def run_job(composed: DictConfig, folder: Path, overrides: Sequence[str], number: int) -> float:
-    """One job of a sweep; returns its validation accuracy, or `WORST` where it failed."""
-    print(f"\njob {number}: {' '.join(overrides)}", flush=True)
-    write_yaml(folder / "overrides.yaml", list(overrides))
-    try:
-        from kdrun.runner import objective, run  # noqa: PLC0415 - imports torch
+def begin_sweep(folder: Path, overrides: Sequence[str], jobs: list[list[str]] | None) -> None:
+    """Note what the sweep is, so that it can be resumed.
 
-        return objective(run(parse(composed), folder, overrides))
+    Args:
+        folder: the sweep's.
+        overrides: as given on the command line.
+        jobs: the overrides of every job, or None where the sweeper chooses as it goes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(folder / SWEEP, {"format": 1, "overrides": list(overrides), "jobs": jobs})
+
+
+def run_job(composed: DictConfig, folder: Path, overrides: Sequence[str], number: int) -> float:
+    """One job of a sweep; returns its validation accuracy, or `WORST` where it failed.
+
+    Raises:
+        SystemExit: it was told to stop.
+    """
+    print(f"\njob {number}: {' '.join(overrides)}", flush=True)
+    try:
+        do_job(composed, folder, overrides)
     except Stopped as error:
         # Hydra would take an exception as this job's failure and start the next one.
         print(f"kdrun: {error}", file=sys.stderr)
-        sys.exit(Stopped.code)
+        sys.exit(error.code)
+    return score(folder)
+
+
+def do_job(composed: DictConfig, folder: Path, overrides: Sequence[str]) -> None:
+    """Check the config and run it in a process of its own; a failure is recorded.
+
+    Raises:
+        Stopped: this process was sent a signal.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(folder / OVERRIDES, list(overrides))
+    try:
+        config = parse(composed)
+    except ConfigError as error:
+        record_failure(folder, error.code, str(error))
+        return
+    in_own_process(folder, new_run, (config, folder, list(overrides)))
+
+
+def in_own_process(folder: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Do a job's work in a child; see to it that its status says how it ended."""
+    child = run_in_child(guarded_job, (folder, work, arguments))
+    if child.signal is not None or child.code == Stopped.code:
+        leave_if_twice(child)
+        raise Stopped(f"stopped in job {folder.name}; 'kdrun resume {folder.parent}' goes on")
+    if child.code != 0 and job_state(folder)["status"] != "failed":
+        code = KdrunError.code if child.code > 0 else 128 - child.code
+        record_failure(folder, code, ending(child))
+
+
+def leave_if_twice(child: Child) -> None:
+    """Leave as the job did where a second signal ended it."""
+    if child.signal is not None and child.code == 128 + child.signal:
+        sys.exit(child.code)
+
+
+def ending(child: Child) -> str:
+    """How a process ended that could not say it itself."""
+    if child.code > 0:
+        return f"its process left with code {child.code}"
+    name = signal.Signals(-child.code).name
+    reason = ", perhaps because memory ran out" if name == "SIGKILL" else ""
+    return f"its process was killed by {name}{reason}"
+
+
+def guarded_job(folder: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """What the child does: the work, with its failure recorded and told by the exit code."""
+    try:
+        work(*arguments)
+    except Stopped as error:
+        sys.exit(error.code)
     except KdrunError as error:
-        return failed(folder, error.code, str(error))
+        record_failure(folder, error.code, str(error))
+        sys.exit(error.code)
     except Exception as error:
         traceback.print_exc()
-        return failed(folder, KdrunError.code, f"{type(error).__name__}: {error}")
+        record_failure(folder, KdrunError.code, f"{type(error).__name__}: {error}")
+        sys.exit(KdrunError.code)
 
 
-def failed(folder: Path, code: int, message: str) -> float:
-    """Record why a job failed."""
+def new_run(config: Any, folder: Path, overrides: list[str]) -> None:
+    """Run the config in the folder."""
+    from kdrun.runner import run  # noqa: PLC0415 - imports torch
+
+    run(config, folder, overrides)
+
+
+def old_run(folder: Path, overrides: list[str]) -> None:
+    """Go on with the run in the folder."""
+    from kdrun.resume import resume_run  # noqa: PLC0415 - imports torch
+
+    resume_run(folder, overrides)
+
+
+def record_failure(folder: Path, code: int, message: str) -> None:
+    """Write and print why a job failed."""
     print(f"kdrun: {message}", file=sys.stderr)
     reason = {"code": code, "message": message}
-    write_json(folder / "status.json", {"format": 1, "status": "failed", "error": reason})
-    return WORST
+    write_json(folder / STATUS, {"format": 1, "status": "failed", "error": reason})
 
 
-def close_sweep(sweep_dir: str) -> None:
+def score(folder: Path) -> float:
+    """What a sweeper maximises: the student's validation accuracy, or else its training's."""
+    job = job_state(folder)
+    if job["status"] != "done":
+        return WORST
+    accuracy = job["train"] if job["validation"] is None else job["validation"]
+    return float(accuracy)
+
+
+def close_sweep(folder: Path) -> None:
     """Print the table of the jobs, write `sweep.json`; exit with the worst job's code."""
-    folder = Path(sweep_dir)
-    jobs = read_jobs(folder)
-    varied = varied_settings(jobs)
-    console().print(sweep_table(jobs))
-    means = over_seeds(jobs) if SEED in varied else []
-    if means:
-        console().print(seeds_table(means, varied))
-    write_json(folder / "sweep.json", {"format": 1, "jobs": jobs, "over_seeds": means})
+    content = show_sweep(folder)
+    write_sealed(folder / "sweep.json", content)
     print(f"all of it is in {folder}")
-    code = max((job["code"] for job in jobs), default=0)
+    code = max((job["code"] for job in content["jobs"]), default=0)
     if code:
         sys.exit(code)
 
 
-def read_jobs(folder: Path) -> list[dict[str, Any]]:
-    """What each job's folder says, best validation accuracy first, failures last."""
-    jobs = [read_job(path.parent) for path in folder.glob("*/overrides.yaml")]
-    return sorted(jobs, key=lambda job: (-(job["validation"] or WORST), job["job"]))
+def resume_sweep(folder: Path, overrides: Sequence[str], compose: Callable[..., Any]) -> None:
+    """Keep the finished jobs; go on with the interrupted, retry the failed, run the missing.
+
+    Args:
+        folder: the sweep's.
+        overrides: for every job, as `kdrun resume` takes them for a run.
+        compose: overrides -> composed config.
+    """
+    jobs = planned_jobs(folder)
+    for number, settings in jobs.items():
+        job = folder / number
+        state = job_state(job)["status"]
+        if state == "done":
+            continue
+        print(f"\njob {number} ({state}): {' '.join(settings)}", flush=True)
+        if (job / STATUS).exists() and in_use(job):
+            print("another process is working on it", flush=True)
+        elif (job / CONFIG).exists():
+            in_own_process(job, old_run, (job, list(overrides)))
+        else:
+            retry(job, settings, overrides, compose)
+    close_sweep(folder)
 
 
-def read_job(folder: Path) -> dict[str, Any]:
-    """Overrides, accuracies (fractions) or the error of one job."""
-    status = read_json(folder / "status.json")
-    error = status.get("error", {"code": 0, "message": ""})
-    overrides = map(str, OmegaConf.load(folder / "overrides.yaml"))
-    settings = {key: value for key, _, value in (line.partition("=") for line in overrides)}
-    job: dict[str, Any] = {"job": folder.name, "settings": settings}
-    job |= {"status": status["status"], "code": error["code"], "error": error["message"]}
-    job |= {"validation": None, "test": None, "control_test": None}
-    if status["status"] == "done":
-        summary = read_json(folder / "summary.json")
-        student, control = stage_of(summary, "student"), stage_of(summary, "control")
-        assert student is not None
-        job["validation"] = student["accuracy"]["best_validation"]
-        job["test"] = student["accuracy"]["test_at_best_validation"]
-        job["control_test"] = control and control["accuracy"]["test_at_best_validation"]
-    return job
+def retry(
+    folder: Path, settings: list[str], overrides: Sequence[str], compose: Callable[..., Any]
+) -> None:
+    """Run a job that has not come so far as to save its config."""
+    try:
+        composed = compose([*settings, *overrides])
+    except ConfigError as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_yaml(folder / OVERRIDES, settings)
+        record_failure(folder, error.code, str(error))
+        return
+    do_job(composed, folder, settings)
 
 
-def varied_settings(jobs: Sequence[dict[str, Any]]) -> list[str]:
-    """The settings that differ between jobs."""
-    names = dict.fromkeys(name for job in jobs for name in job["settings"])
-    return [name for name in names if len({job["settings"].get(name) for job in jobs}) > 1]
+def planned_jobs(folder: Path) -> dict[str, list[str]]:
+    """The overrides of every job by the name of its folder.
 
-
-def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
-    """A row a job, with a column for each setting that differs between jobs."""
-    varied = varied_settings(jobs)
-    table = plain_table(f"{len(jobs)} jobs by validation accuracy")
-    add_columns(table, "job", *varied, "val best", "test", "over control")
-    table.add_column("status")
-    for job in jobs:
-        gain = (
-            f"{100 * (job['test'] - job['control_test']):+.2f}"
-            if job["test"] is not None and job["control_test"] is not None
-            else "-"
-        )
-        state = job["status"] if job["status"] == "done" else f"{job['status']}: {job['error']}"
-        cells = [job["job"], *(job["settings"].get(name, "") for name in varied)]
-        table.add_row(*cells, percent(job["validation"]), percent(job["test"]), gain, state)
-    return table
+    Raises:
+        DamagedError: the sweep's notes cannot be read.
+    """
+    notes = read_yaml(folder / SWEEP)
+    if not isinstance(notes, dict) or not isinstance(notes.get("jobs"), list | None):
+        raise DamagedError(f"{folder / SWEEP} is damaged: it lists no jobs")
+    if notes["jobs"] is not None:
+        return {str(number): list(map(str, job)) for number, job in enumerate(notes["jobs"])}
+    print("the sweeper chose its jobs as it went: those it began are finished, none is added")
+    found = sorted(folder.glob(f"*/{OVERRIDES}"), key=lambda path: path.parent.name.zfill(9))
+    return {path.parent.name: list(map(str, read_yaml(path))) for path in found}

@@ -10,13 +10,24 @@ from torch import Tensor
 from kdrun.errors import NumericError
 
 COUNT, CORRECT, TOTAL = "count", "correct", "total"
+LOGITS, TEACHER, GRADIENT, GOOD = "logits", "teacher logits", "gradient", "good"
 
 
 class Totals:
-    """Sums over an epoch on the device: images, correct decisions, loss, and each raw term."""
+    """Sums over an epoch on the device: images, correct decisions, loss, and each raw term.
 
-    def __init__(self, terms: Iterable[str], device: torch.device) -> None:
-        self.names = (COUNT, CORRECT, TOTAL, *terms)
+    Args:
+        terms: names of the loss's terms.
+        device: where they are summed up.
+        checks: what else must be finite.
+    """
+
+    def __init__(
+        self, terms: Iterable[str], device: torch.device, checks: Sequence[str] = ()
+    ) -> None:
+        losses = (TOTAL, *terms)
+        self.names = (COUNT, CORRECT, *losses, *checks, GOOD)
+        self.losses = slice(2, 2 + len(losses))
         dtype = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
         self.sums = torch.zeros(len(self.names), dtype=dtype, device=device)
 
@@ -29,7 +40,20 @@ class Totals:
         means = torch.stack([loss.detach(), *(value.detach() for value in terms.values())])
         self.sums[0] += len(logits)
         self.sums[1] += correct
-        self.sums[2:] += means.to(self.sums.dtype) * len(logits)
+        self.sums[self.losses] += means.to(self.sums.dtype) * len(logits)
+
+    def check(self, name: str, value: Tensor, images: int) -> None:
+        """Add a scalar that must be finite, as a mean over the images."""
+        self.sums[self.names.index(name)] += value.detach() * images
+
+    def close_update(self) -> None:
+        """Count an update as good while all sums are finite; once one is not, it stays so."""
+        self.sums[-1] += self.sums.isfinite().all()
+
+    @property
+    def good(self) -> int:
+        """Updates before the first that made a sum non-finite."""
+        return int(self.sums[-1])
 
     def means(self, values: Sequence[float]) -> dict[str, float]:
         """Host values of `sums` as means over the images.
@@ -41,9 +65,19 @@ class Totals:
         count = sums.pop(COUNT)
         bad = [name for name, value in sums.items() if not abs(value) < float("inf")]
         if bad:
-            named = [name for name in bad if name != TOTAL] or bad
-            raise NumericError(f"loss term {', '.join(named)} is not finite")
+            raise NumericError(culprit(bad))
         return {name: value / max(1.0, count) for name, value in sums.items()}
+
+
+def culprit(bad: Sequence[str]) -> str:
+    """Says which of the non-finite sums the others come from: `loss term hard is not finite`."""
+    for name in (LOGITS, TEACHER):
+        if name in bad:
+            return f"{name} are not finite"
+    terms = [name for name in bad if name not in (TOTAL, GRADIENT)]
+    if not terms and TOTAL not in bad:
+        return "the gradient is not finite"
+    return f"loss term {', '.join(terms or [TOTAL])} is not finite"
 
 
 class LaggedReader:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.data.image_data import IMAGENET_MEAN, IMAGENET_STD
-from kdrun.errors import WeightsError
-from kdrun.files import read_json
+from kdrun.errors import DamagedError, WeightsError
+from kdrun.files import read_sealed
 from kdrun.models.names import CIFAR_NETS, TORCHVISION
 from kdrun.models.published import find_weights
 from kdrun.models.timm_nets import timm_config
 from kdrun.models.weights import file_sha256
+from kdrun.store import SUMMARY, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,16 @@ def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
 
 
 def stage_weights(stage: Path, name: str) -> WeightsSource:
-    """The weights of a finished stage's folder."""
-    file = stage / "best.safetensors"
-    return WeightsSource(name, file, file_sha256(file), read_json(stage / "summary.json"))
+    """The weights of a finished stage's folder.
+
+    Raises:
+        DamagedError: they are not as they were written.
+    """
+    file, card = stage / WEIGHTS, read_sealed(stage / SUMMARY)
+    identity = file_sha256(file)
+    if card.get("files", {}).get(WEIGHTS, {}).get("sha256") != identity:
+        raise DamagedError(f"{file} is damaged: its checksum differs")
+    return WeightsSource(name, file, identity, card)
 
 
 def _published(weights: str, arch: str) -> WeightsSource:
@@ -78,7 +86,7 @@ def _stage_folder(folder: Path) -> Path:
     """The folder itself if it is a finished stage, else the student's stage of a run."""
     candidates = [folder, *sorted(folder.glob("stages/*-student-*"), reverse=True)]
     for candidate in candidates:
-        if all((candidate / name).is_file() for name in ("best.safetensors", "summary.json")):
+        if all((candidate / name).is_file() for name in (WEIGHTS, SUMMARY)):
             return candidate
     raise WeightsError(f"{folder.absolute()}: holds no finished stage or run (no best.safetensors)")
 

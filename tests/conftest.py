@@ -1,5 +1,7 @@
 """What several tests start from."""
 
+import os
+
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -13,6 +15,7 @@ from kdrun.config.parse import parse
 def one_thread():
     """Models this small lose by more threads, badly so beside other work."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of processes started by tests
 
 
 @pytest.fixture(scope="session")

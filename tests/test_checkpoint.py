@@ -1,18 +1,26 @@
 """Checkpoints: whole or absent, verified, exact, and unable to run code."""
 
 import os
-import pickle
 
 import pytest
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from kdrun.checkpoint import checkpoints, load_newest, restore, save_checkpoint, training_state
+from kdrun.checkpoint import (
+    best_path,
+    checkpoints,
+    load_newest,
+    restore,
+    save_weights,
+    training_state,
+)
 from kdrun.engine import Training
-from kdrun.errors import OutputError
+from kdrun.errors import OutputError, WeightsError
+from kdrun.files import file_entry, read_sealed, write_sealed
 from kdrun.objective import Objective
 from kdrun.objective.hidden_terms import HintTerm, Pair
+from kdrun.saving import Saver
 from kdrun.totals import Totals
 
 
@@ -36,7 +44,8 @@ def training(seed: int, steps: int = 3) -> Training:
         made.update += 1
     made.totals.sums += 1.5
     made.epoch, made.batch = 2, 7
-    made.best = {"epoch": 1, "validation": 0.5, "validation_loss": 1.0}
+    made.best = {"epoch": 1, "update": 1, "validation": 0.5, "validation_loss": 1.0}
+    made.skipped, made.seconds = 1, 2.5
     made.history = [{"epoch": 1, "loss": 0.25}]
     made.shares, made.unexplained = {"hint": 1.0}, 0.125
     return made
@@ -50,6 +59,13 @@ def equal(a, b) -> bool:
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(equal, a, b))
     return a == b
+
+
+def save_checkpoint(folder, made, digest, keep):
+    save_weights(best_path(folder, 1), made.student.state_dict())
+    with Saver(folder, digest, keep) as saver:
+        saver.save(made)
+    return checkpoints(folder)[0]
 
 
 def test_a_restored_training_equals_the_saved_one_in_all_it_holds(tmp_path):
@@ -69,10 +85,12 @@ def test_only_the_newest_are_kept_and_nothing_half_written(tmp_path):
         save_checkpoint(tmp_path, made, "hash", keep=2)
     names = [path.name for path in checkpoints(tmp_path)]
     assert names == ["update-000004000", "update-000000200"]
-    assert sorted(os.listdir(tmp_path)) == sorted(names)
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, "best-000000001.safetensors"])
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "state", "manifest"])
+@pytest.mark.parametrize(
+    "damage", ["flip", "truncate", "state.pt", "weights.safetensors", "manifest.json"]
+)
 def test_a_damaged_newest_checkpoint_is_passed_over_and_named(tmp_path, damage):
     made = training(0)
     save_checkpoint(tmp_path, made, "hash", keep=2)
@@ -86,18 +104,35 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_named(tmp_path, damage):
     elif damage == "truncate":
         state.write_bytes(content[:-100])
     else:
-        (newest / {"state": "state.pt", "manifest": "manifest.json"}[damage]).unlink()
+        (newest / damage).unlink()
     found, broken = load_newest(tmp_path, "hash")
     assert found["update"] == 3
     assert broken == [newest.with_name(f"damaged-{newest.name}")]
     assert not newest.exists()
 
 
-def test_a_checkpoint_of_another_stage_is_not_used(tmp_path):
+def test_without_a_whole_checkpoint_nothing_is_used_and_nothing_moved(tmp_path):
     path = save_checkpoint(tmp_path, training(0), "hash", keep=2)
-    state, broken = load_newest(tmp_path, "other")
-    assert state is None
-    assert broken == [path.with_name(f"damaged-{path.name}")]
+    (path / "state.pt").unlink()
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(WeightsError, match="no checkpoint is whole: remove"):
+        load_newest(tmp_path, "hash")
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_checkpoint_whose_best_weights_changed_is_damaged(tmp_path):
+    save_checkpoint(tmp_path, training(0), "hash", keep=2)
+    content = bytearray(best_path(tmp_path, 1).read_bytes())
+    content[-1] ^= 1
+    best_path(tmp_path, 1).write_bytes(content)
+    with pytest.raises(WeightsError, match="best-000000001"):
+        load_newest(tmp_path, "hash")
+
+
+def test_a_checkpoint_of_another_stage_is_not_used(tmp_path):
+    save_checkpoint(tmp_path, training(0), "hash", keep=2)
+    with pytest.raises(WeightsError, match="belongs to another stage"):
+        load_newest(tmp_path, "other")
 
 
 def test_a_malicious_pickle_runs_no_code(tmp_path):
@@ -108,10 +143,21 @@ def test_a_malicious_pickle_runs_no_code(tmp_path):
             return os.system, (f"touch {marker}",)
 
     path = save_checkpoint(tmp_path, training(0), "hash", keep=2)
-    (path / "state.pt").write_bytes(pickle.dumps(Evil()))
-    state, _ = load_newest(tmp_path, "hash")
-    assert state is None
+    torch.save({"update": Evil()}, path / "state.pt")
+    # Whoever forges the checkpoint forges its manifest too.
+    manifest = read_sealed(path / "manifest.json")
+    manifest["files"]["state.pt"] = file_entry(path / "state.pt")
+    write_sealed(path / "manifest.json", manifest)
+    with pytest.raises(WeightsError, match="not a checkpoint of kdrun"):
+        load_newest(tmp_path, "hash")
     assert not marker.exists()
+
+
+def test_a_checkpoint_of_other_shapes_or_positions_is_refused(tmp_path):
+    state = training_state(training(0))
+    for change in ({"update": "../../x"}, {"epoch": -1}, {"history": None, "optimizer": {}}):
+        with pytest.raises(WeightsError, match="does not fit"):
+            restore(training(1), state | change)
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path, monkeypatch):
@@ -126,5 +172,5 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path, monke
     with pytest.raises(OutputError, match="No space left"):
         save_checkpoint(tmp_path, made, "hash", keep=2)
     monkeypatch.undo()
-    assert os.listdir(tmp_path) == [path.name]
+    assert sorted(os.listdir(tmp_path)) == sorted([path.name, "best-000000001.safetensors"])
     assert load_newest(tmp_path, "hash")[0]["update"] == 3

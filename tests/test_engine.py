@@ -12,7 +12,7 @@ from kdrun.engine import Recipe, Training, evaluate, train_epoch
 from kdrun.errors import NumericError
 from kdrun.objective import Objective, Outputs
 from kdrun.objective.logit_terms import LabelTerm, SoftTerm
-from kdrun.totals import LaggedReader, Totals
+from kdrun.totals import GRADIENT, TEACHER, LaggedReader, Totals
 
 CPU = torch.device("cpu")
 
@@ -37,15 +37,23 @@ def network(seed=0):
 def training_of(model, objective, lr=0.1):
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    return Training(model, objective, optimizer, scaler, None, Totals(objective.weights, CPU))
+    return Training(
+        model,
+        objective,
+        optimizer,
+        scaler,
+        None,
+        Totals(objective.weights, CPU, (TEACHER, GRADIENT)),
+    )
 
 
-def recipe_of(model, *, accumulate=1, teacher=None, lr=0.1):
+def recipe_of(model, *, accumulate=1, teacher=None, lr=0.1, max_skipped=None):
     return Recipe(
         seed=0,
         device=CPU,
         accumulate=accumulate,
         grad_clip=None,
+        max_skipped=max_skipped,
         learning_rate=lambda update: lr,
         temperature=lambda epoch: 4.0,
         normalizer=Normalizer((0.5,), (0.25,)),
@@ -135,7 +143,7 @@ def test_a_loss_that_is_not_finite_never_reaches_the_weights_on_a_cpu():
     recipe = recipe_of(model)
     broken = Outputs(torch.full((8, 3), float("nan"), requires_grad=True))
     recipe = Recipe(**(vars(recipe) | {"student": lambda images: broken}))
-    with pytest.raises(NumericError, match="loss term hard is not finite in epoch 1, by batch 1"):
+    with pytest.raises(NumericError, match="loss term hard is not finite in epoch 1, update 1 of"):
         train_epoch(training, recipe, iter(data), len(data), lambda images, means: True)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from kdrun.errors import OutputError
+from kdrun.errors import DamagedError, OutputError
 from kdrun.files import read_json, read_json_lines, write_atomic, write_json, write_json_lines
 
 
@@ -37,7 +37,7 @@ def test_json_is_strict(tmp_path):
 
 def test_damaged_json_is_told_with_its_path(tmp_path):
     (tmp_path / "x.json").write_text('{"a": ')
-    with pytest.raises(OutputError, match=r"x\.json is damaged"):
+    with pytest.raises(DamagedError, match=r"x\.json is damaged"):
         read_json(tmp_path / "x.json")
 
 

@@ -103,7 +103,7 @@ def test_what_changes_the_result_changes_the_hash(make_config, override):
 
 
 @pytest.mark.parametrize(
-    "override", ["train.device=cpu", "train.workers=0", "train.checkpoint_minutes=3"]
+    "override", ["train.device=cpu", "train.workers=0", "train.checkpoint_every=3min"]
 )
 def test_what_does_not_change_the_result_keeps_the_hash(make_config, override):
     before, after = (build_plan(make_config(*o))[1] for o in ([], [override]))

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from kdrun.config.folder import config_folder
 from kdrun.errors import ConfigError, NumericError, Stopped, WeightsError
-from kdrun.files import read_json, read_json_lines
+from kdrun.files import read_json, read_json_lines, read_sealed
 from kdrun.objective.logit_terms import SOFT_LOSSES
-from kdrun.runner import objective, run
+from kdrun.runner import run
 
 QUICK = (
     "teacher=convnet",
@@ -58,7 +58,7 @@ def test_a_run_leaves_a_complete_folder(do):
         *("config.yaml", "overrides.yaml", "environment.json", "plan.json", "run.log", "stages"),
         *("metrics.jsonl", "summary.json", "status.json"),
     }
-    assert read_json(folder / "summary.json") == summary
+    assert read_sealed(folder / "summary.json") == summary
     assert read_json(folder / "status.json")["status"] == "done"
     assert [stage["role"] for stage in summary["stages"]] == ["teacher", "student", "control"]
     for stage in summary["stages"]:
@@ -126,7 +126,7 @@ def test_every_soft_loss_trains(do, soft):
     )
     first, last = (line["loss"] for line in read_json_lines(folder / "metrics.jsonl")[2:])
     assert last < first
-    assert math.isfinite(objective(summary))
+    assert summary["status"] == "done"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,8 @@ def test_a_teacher_of_other_classes_is_refused_before_anything_is_written(do, tm
 
 
 def test_a_diverging_loss_stops_the_run_with_term_epoch_and_remedy(do):
-    with pytest.raises(NumericError, match=r"loss term hard is not finite in epoch 1, by batch"):
+    told = r"(hard|gradient) is not finite in epoch 1, update \d+ of the epoch \(images .*saved in"
+    with pytest.raises(NumericError, match=told):
         do("train.lr=1000", "train.warmup_epochs=0", "train.momentum=0.99", "train.epochs=20")
 
 

@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from kdrun.errors import OutputError
-from kdrun.files import write_json
-from kdrun.run_folder import claim_given_folder, claim_run_folder
-from kdrun.store import finished, locked, stage_hash
+from kdrun.errors import DamagedError, OutputError
+from kdrun.run_folder import new_run_folder, occupied, refuse_existing
+from kdrun.store import finish, finished, locked, set_aside, stage_hash
 
 
 def test_the_hash_ignores_the_order_of_keys():
@@ -19,8 +18,23 @@ def test_the_hash_ignores_the_order_of_keys():
 
 def test_a_stage_is_finished_when_its_summary_is_there(tmp_path):
     assert finished(tmp_path) is None
-    write_json(tmp_path / "summary.json", {"format": 1})
-    assert finished(tmp_path) == {"format": 1}
+    (tmp_path / "best.safetensors").write_bytes(b"weights")
+    summary = finish(tmp_path, {"format": 1})
+    assert finished(tmp_path) == summary
+    assert list(summary["files"]) == ["best.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "summary.json"])
+def test_a_stage_with_a_changed_bit_is_damaged_and_is_set_aside_whole(tmp_path, name):
+    (tmp_path / "best.safetensors").write_bytes(b"weights")
+    finish(tmp_path, {"accuracy": 0.75})
+    content = (tmp_path / name).read_bytes().replace(b"weights", b"weighty")
+    (tmp_path / name).write_bytes(content.replace(b"0.75", b"0.85"))
+    with pytest.raises(DamagedError, match="checksum differs"):
+        finished(tmp_path)
+    aside = set_aside(tmp_path)
+    assert finished(tmp_path) is None
+    assert sorted(os.listdir(aside)) == ["best.safetensors", "summary.json"]
 
 
 def hold(folder, held, release):
@@ -59,18 +73,40 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
 
 
 def test_two_runs_of_one_moment_get_two_folders(tmp_path):
-    folders = {claim_run_folder(tmp_path, "digits", "a-b") for _ in range(50)}
+    folders = {new_run_folder(tmp_path, "digits", "a-b") for _ in range(50)}
     assert len(folders) == 50
 
 
 def test_a_folder_that_holds_a_run_is_not_taken_again(tmp_path):
-    claim_given_folder(tmp_path / "run")
-    with pytest.raises(OutputError, match="holds a run already"):
-        claim_given_folder(tmp_path / "run")
+    (tmp_path / "config.yaml").write_text("")
+    with pytest.raises(OutputError, match="holds a run already; 'kdrun resume"):
+        refuse_existing(tmp_path)
+
+
+def occupy(folder, held, release):
+    with occupied(folder):
+        held.set()
+        release.wait(60)
+
+
+def test_a_second_process_in_a_run_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("kdrun.run_folder.PATIENCE", 0.1)
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    process = context.Process(target=occupy, args=(tmp_path, held, release))
+    process.start()
+    assert held.wait(60)
+    (tmp_path / "status.json").write_text('{"pid": 7, "host": "here"}')
+    with pytest.raises(OutputError, match="in use by process 7 on here"), occupied(tmp_path):
+        pass
+    process.kill()
+    process.join()
+    with occupied(tmp_path):  # the lock of a dead process is free
+        pass
 
 
 def test_a_folder_that_cannot_be_made_is_told_with_the_reason(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        claim_run_folder(tmp_path / "file", "digits", "a-b")
+        new_run_folder(tmp_path / "file", "digits", "a-b")
     assert os.listdir(tmp_path) == ["file"]

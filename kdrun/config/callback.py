@@ -1,5 +1,7 @@
-"""Hydra's callback at the end of a sweep. Loaded before each config is checked: imports nothing."""
+"""Hydra's callbacks around a sweep. Loaded before each config is checked: imports nothing."""
 
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
@@ -7,10 +9,24 @@ from omegaconf import DictConfig
 
 
 class SweepTable(Callback):
-    """Closes a sweep with its table and the worst job's exit code."""
+    """Notes what a sweep is, and closes it with its table and the worst job's exit code."""
+
+    def __init__(self) -> None:
+        self.claim = ExitStack()
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Write the jobs down; other processes are kept out of the sweep's folder."""
+        from kdrun.config.jobs import planned_jobs  # noqa: PLC0415 - all of it costs start-up
+        from kdrun.run_folder import occupied  # noqa: PLC0415
+        from kdrun.sweep import begin_sweep  # noqa: PLC0415
+
+        folder = Path(config.hydra.sweep.dir)
+        self.claim.enter_context(occupied(folder))
+        begin_sweep(folder, list(config.hydra.overrides.task), planned_jobs(config.hydra))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Hand the sweep's folder on."""
-        from kdrun.sweep import close_sweep  # noqa: PLC0415 - rich takes a tenth of a second
+        from kdrun.sweep import close_sweep  # noqa: PLC0415
 
-        close_sweep(config.hydra.sweep.dir)
+        self.claim.close()
+        close_sweep(Path(config.hydra.sweep.dir))

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -59,6 +60,27 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
         raise ConfigError("\n".join(_all_faults(arguments, error))) from error
     if raised:
         raise raised[0]
+
+
+def compose_job(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
+    """The config of one job, as Hydra composes it for the command line.
+
+    Args:
+        overrides: of the job.
+        config_dir: a folder of the user's own YAML.
+
+    Raises:
+        ConfigError: an override that cannot be used.
+    """
+    register()
+    added = [] if config_dir is None else [f"file://{config_dir.absolute()}"]
+    path = f"hydra.searchpath=[{','.join(['architectures://', *added])}]"
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return compose("config", [path, *overrides])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_one_line(error)) from error
 
 
 def _all_faults(arguments: Sequence[str], error: Exception) -> list[str]:

@@ -1,6 +1,7 @@
 """What a config value may be, declared once beside the field and checked once in `parse`."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,19 @@ class Choice:
         return f"must be one of {', '.join(self.words)}{near_miss(str(value), self.words)}"
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """Text that matches a regular expression."""
+
+    expression: str
+    examples: str
+
+    def fault(self, value: str) -> str | None:
+        """What is wrong with the value, or None."""
+        matched = re.fullmatch(self.expression, value)
+        return None if matched else f"must be written as in {self.examples}"
+
+
 def number(
     low: float = -math.inf,
     high: float = math.inf,
@@ -60,6 +74,11 @@ def number(
     """A dataclass field that holds a number of the range."""
     rule = Range(low, high, above, below, infinite)
     return field(default=MISSING, metadata={"rule": rule})
+
+
+def text(expression: str, examples: str) -> Any:
+    """A dataclass field that holds text of the expression."""
+    return field(default=MISSING, metadata={"rule": Pattern(expression, examples)})
 
 
 def choice(*words: str) -> Any:

@@ -4,8 +4,11 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from kdrun.config.ranges import choice, number
+from kdrun.config.ranges import choice, number, text
 from kdrun.data.names import AUGMENTATIONS, DATASETS
+
+EVERY = r"(\d+(?:\.\d+)?)\s*(min|epoch|step)s?"
+"""How `train.checkpoint_every` is written: a number and its unit."""
 
 
 @dataclass
@@ -169,7 +172,9 @@ class TrainConfig:
     compile: bool = MISSING
     channels_last: bool = MISSING
     deterministic: bool = MISSING
-    checkpoint_minutes: float = number(0, 1e6)
+    on_nonfinite: str = choice("stop", "skip")
+    max_skipped: int = number(0, 1_000_000)
+    checkpoint_every: str = text(EVERY, "10min, 2epochs, 500steps")
     keep_last: int = number(1, 1000)
     workers: int = number(0, 1024)
 

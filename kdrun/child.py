@@ -1,0 +1,88 @@
+"""Work in a process of its own, so that whatever ends it ends nothing else."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from kdrun.stop import SIGNALS
+
+
+class Child:
+    """The outcome of `run_in_child`.
+
+    Attributes:
+        code: the exit code; minus the signal's number where one killed it.
+        signal: the last signal that this process was sent meanwhile, and passed on; None if none.
+    """
+
+    def __init__(self) -> None:
+        self.code = 0
+        self.signal: int | None = None
+
+
+def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child:
+    """Call the target in a new process and wait for it; signals are passed on to it.
+
+    The process is forked from a server that has imported torch once, and has used it for nothing.
+    It is out of the terminal's reach, so that Ctrl-C comes to it once, through this process. When
+    this process dies it is told to stop.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload(["kdrun.runner"])
+    child = Child()
+    process = context.Process(target=_main, args=(target, tuple(arguments)))
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        child.signal = number
+        if process.pid is not None and process.is_alive():
+            os.kill(process.pid, number)
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    previous = {n: signal.signal(n, pass_on) for n in SIGNALS} if main_thread else {}
+    try:
+        with _blocked():  # for the server, that it outlives Ctrl-C, which goes to the whole group
+            process.start()
+        process.join()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    child.code = process.exitcode or 0
+    if child.signal is not None:
+        asked = previous[child.signal]
+        if callable(asked) and asked is not signal.default_int_handler:
+            asked(child.signal, None)  # a launcher's own, which may put the job in its queue again
+    return child
+
+
+@contextmanager
+def _blocked() -> Iterator[None]:
+    """Keep signals waiting; processes started meanwhile never get them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _main(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    if hasattr(os, "setsid"):
+        os.setsid()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    target(*arguments)
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,83 @@
+"""What is kept of an update whose numbers were not finite, so that it can be looked into."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from kdrun.checkpoint import save_weights
+from kdrun.data.batch import Batch
+from kdrun.engine import Recipe, Training
+from kdrun.errors import NumericError
+from kdrun.files import json_number, write_atomic, write_sealed
+from kdrun.job import Job, Setting
+
+SHOWN = 8
+REMEDY = "a lower train.lr, train.grad_clip=1, train.precision=fp32 or train.on_nonfinite=skip"
+
+
+def explained(
+    error: NumericError, job: Job, setting: Setting, training: Training, recipe: Recipe, first: int
+) -> NumericError:
+    """Save the update's images and say where they are.
+
+    Args:
+        first: number of the batch with which this process began the epoch.
+
+    Leaves in the stage's `nonfinite/`: `report.json`, `batch.safetensors` (images as uint8, labels
+    and indices), and on a CPU `weights.safetensors`, the student before the update.
+    """
+    start = max(first, training.totals.good * recipe.accumulate)
+    batches = setting.data.train.train_batches(
+        job.stage.train.batch_size,
+        seed=recipe.seed,
+        view=training.epoch,
+        augment=setting.augment,
+        start=start,
+    )
+    group = list(islice(batches, recipe.accumulate))
+    indices = torch.cat([batch.indices for batch in group]).tolist()
+    folder = job.folder / "nonfinite"
+    folder.mkdir(exist_ok=True)
+    write_atomic(folder / "batch.safetensors", save(joined(group)))
+    if setting.device.type == "cpu":
+        save_weights(folder / "weights.safetensors", training.student.state_dict())
+    told = f"{job.title}: {error}"
+    write_sealed(folder / "report.json", report(told, training, recipe, start, indices))
+    listed = ", ".join(map(str, indices[:SHOWN])) + (", ..." if len(indices) > SHOWN else "")
+    return NumericError(f"{told} (images {listed}), which is saved in {folder}; try {REMEDY}")
+
+
+def joined(group: list[Batch]) -> dict[str, Tensor]:
+    """The batches as one, on the CPU."""
+    fields = zip(*group, strict=True)
+    named = zip(Batch._fields, fields, strict=True)
+    return {name: torch.cat(parts).cpu().contiguous() for name, parts in named}
+
+
+def report(
+    told: str, training: Training, recipe: Recipe, batch: int, indices: list[int]
+) -> dict[str, Any]:
+    """The position and the sums of the epoch, as JSON data."""
+    sums = zip(training.totals.names, training.totals.sums.tolist(), strict=True)
+    return {
+        "format": 1,
+        "error": told,
+        "epoch": training.epoch + 1,
+        "update": training.update + 1,
+        "batch": batch + 1,
+        "indices": indices,
+        "sums": {name: json_number(value) for name, value in sums},
+        "T": json_number(recipe.temperature(training.epoch)),
+        "lr": recipe.learning_rate(training.update),
+        "seed": recipe.seed,
+    }
+
+
+def leave_no_report(folder: Path) -> None:
+    """Remove what an earlier attempt of the stage left, once the stage is done."""
+    for name in ("report.json", "batch.safetensors", "weights.safetensors"):
+        (folder / "nonfinite" / name).unlink(missing_ok=True)

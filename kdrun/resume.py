@@ -1,0 +1,167 @@
+"""Going on with a run in its own folder, to the very result it would have had."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from kdrun import checkpoint
+from kdrun.config.parse import keys, unknown_key
+from kdrun.config.schema import Config
+from kdrun.errors import ConfigError
+from kdrun.files import read_sealed, write_atomic, write_yaml
+from kdrun.job import Job, Setting
+from kdrun.plan import NO_IDENTITY, TEACHER, Stage, build_plan
+from kdrun.prepare import make_job, make_jobs
+from kdrun.run_folder import CONFIG, LOG, SUMMARY, Status, occupied
+from kdrun.run_record import write_plan
+from kdrun.runner import conduct, make_setting
+from kdrun.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
+from kdrun.stop import StopRequest, stop_requests
+from kdrun.store import CHECKPOINTS, finished
+from kdrun.tables import closing_table, console, verdict
+
+CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {"teacher.min_accuracy", "output_root"}
+"""What does not change the result, and may be another when a run goes on."""
+
+EPOCHS = "train.epochs"
+"""What may be raised."""
+
+
+def resume_run(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Go on with the run in the folder; returns its summary.
+
+    Args:
+        folder: the run's.
+        overrides: `key=value` of what may be changed.
+
+    Raises:
+        ConfigError: no run is there, or an override changes what was trained so far.
+        DamagedError: a file of the run is not as it was written.
+    """
+    changes = checked_overrides(overrides)
+    read_run(folder)  # first, lest a folder that is none gets a lock
+    with stop_requests() as stop, occupied(folder):
+        saved = read_run(folder)
+        config = changed_config(folder, saved, changes)
+        raised = EPOCHS in changes and raise_allowed(changes[EPOCHS], saved)
+        if (folder / SUMMARY).exists() and not raised:
+            return told_again(folder)
+        return go_on(folder, config, saved, changes[EPOCHS] if raised else None, stop)
+
+
+def go_on(
+    folder: Path, config: Config, saved: SavedRun, epochs: int | None, stop: StopRequest
+) -> dict[str, Any]:
+    """Rebuild what the run was doing and do the rest, of `epochs` epochs if they are raised."""
+    precise = replace(config, train=replace(config.train, precision=saved.precision))
+    setting = make_setting(precise, stop)
+    torch.set_num_threads(saved.threads)
+    root = Path(config.output_root)
+    jobs = make_jobs(as_recorded(build_plan(config), saved.stages), setting, root)
+    check_same(jobs, saved.stages)
+    if epochs is not None:
+        jobs = extended(jobs, setting, root, epochs)
+        write_plan(folder, jobs)
+        write_yaml(folder / CONFIG, OmegaConf.structured(config))
+        (folder / SUMMARY).unlink(missing_ok=True)
+    setting.reporter.log = folder / LOG
+    setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
+    return conduct(config, jobs, setting, folder, Status(folder, saved.trained))
+
+
+def told_again(folder: Path) -> dict[str, Any]:
+    """Show the result of a finished run."""
+    summary = read_sealed(folder / SUMMARY)
+    console().print(closing_table(summary))
+    for line in verdict(summary):
+        print(line)
+    print(f"{folder} was done before")
+    return summary
+
+
+def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """The overrides by key.
+
+    Raises:
+        ConfigError: one is no setting, or would change the result.
+    """
+    changes: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or key not in keys():
+            raise ConfigError(unknown_key(key))
+        if key not in CHANGEABLE | {EPOCHS}:
+            raise ConfigError(
+                f"{key}: would change the result, so that nothing trained before could be used; "
+                f"start a new run with it (resume takes {', '.join(sorted(CHANGEABLE))}, and "
+                f"more {EPOCHS})"
+            )
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"{key}={value}: cannot be read as a value") from None
+    return changes
+
+
+def changed_config(folder: Path, saved: SavedRun, changes: dict[str, Any]) -> Config:
+    """The saved config with the changes, and the output root where it is now."""
+    composed: DictConfig = saved.config.copy()
+    for key, value in changes.items():
+        OmegaConf.update(composed, key, value)
+    config = parsed(composed, folder / CONFIG)
+    if "output_root" in changes:
+        return config
+    return replace(config, output_root=str(output_root(folder, config)))
+
+
+def raise_allowed(epochs: int, saved: SavedRun) -> bool:
+    """Whether the epochs are raised.
+
+    Raises:
+        ConfigError: they are lowered.
+    """
+    before = max(stage["epochs"] for stage in saved.stages)
+    if epochs < before:
+        raise ConfigError(f"{EPOCHS}={epochs}: may only be raised, from {before}")
+    return epochs > before
+
+
+def extended(jobs: list[Job], setting: Setting, root: Path, epochs: int) -> list[Job]:
+    """The stages with more epochs, each going on from where it is; finished teachers stay.
+
+    The rates and temperatures are those of the new length. The result is not that of a run which
+    had so many epochs from its start, so such a stage has a hash of its own.
+    """
+    longer: list[Job] = []
+    for job in jobs:
+        stays = job.stage.role == TEACHER and finished(job.folder) is not None
+        if job.stage.pretrained or stays:
+            longer.append(job)
+            continue
+        state, _ = checkpoint.load_newest(job.folder / CHECKPOINTS, job.digest)
+        train = replace(job.stage.train, epochs=epochs)
+        origin = job.stage.origin if state is None else (job.digest, state["update"])
+        stage: Stage = replace(job.stage, train=train, origin=origin)
+        new = make_job(stage, longer, setting, root)
+        if state is not None and finished(new.folder) is None:
+            carry_over(job, new, state)
+        longer.append(new)
+    return longer
+
+
+def carry_over(old: Job, new: Job, state: dict[str, Any]) -> None:
+    """Give a stage the checkpoint of the one it goes on from."""
+    target = new.folder / CHECKPOINTS
+    target.mkdir(parents=True, exist_ok=True)
+    if checkpoint.checkpoints(target):
+        return  # it has gone on from there already
+    if state["best"] is not None:
+        update = state["best"]["update"]
+        best = checkpoint.best_path(old.folder / CHECKPOINTS, update)
+        write_atomic(checkpoint.best_path(target, update), best.read_bytes())
+    checkpoint.write_checkpoint(target, state, new.digest)

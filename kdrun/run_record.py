@@ -1,0 +1,48 @@
+"""What a run writes down when it starts: its config, overrides, environment, plan and stages."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from kdrun.config.schema import Config
+from kdrun.environment import environment
+from kdrun.files import write_sealed, write_yaml
+from kdrun.job import Job, Setting
+from kdrun.run_folder import CONFIG, ENVIRONMENT, OVERRIDES, PLAN
+
+
+def write_run_files(
+    folder: Path, config: Config, overrides: Sequence[str], setting: Setting, jobs: Sequence[Job]
+) -> None:
+    """Write what a run is: its overrides, environment, plan, and last the config."""
+    write_yaml(folder / OVERRIDES, list(overrides))
+    write_sealed(folder / ENVIRONMENT, environment(setting.device, setting.precision))
+    write_plan(folder, jobs)
+    write_yaml(folder / CONFIG, OmegaConf.structured(config))
+
+
+def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
+    """Write the stages with all that determines them."""
+    stages = [
+        {
+            "role": job.stage.role,
+            "arch": job.stage.model.arch,
+            "hash": job.digest,
+            "teachers": list(job.stage.teachers),
+            "parameters": job.parameters,
+            "macs": job.macs,
+            "epochs": 0 if job.stage.pretrained else job.stage.train.epochs,
+            "identity": job.identity,
+        }
+        for job in jobs
+    ]
+    write_sealed(folder / PLAN, {"format": 1, "stages": stages})
+
+
+def link_stage(link: Path, target: Path) -> None:
+    """Point from the run's folder to the stage's in the store, relatively: both can move."""
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(target.resolve(), link.parent.resolve()))

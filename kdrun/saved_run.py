@@ -1,0 +1,182 @@
+"""What a run folder says of its run. It may come from anyone: nothing in it is executed."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kdrun.config.parse import parse
+from kdrun.config.schema import Config
+from kdrun.errors import ConfigError, DamagedError, DataError, KdrunError, OutputError, WeightsError
+from kdrun.files import read_json, read_sealed, read_yaml
+from kdrun.job import Job
+from kdrun.run_folder import CONFIG, ENVIRONMENT, PLAN, STATUS
+from kdrun.store import IDENTITY, STORE
+
+_HASH = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What is known of a run that was begun before.
+
+    Attributes:
+        config: as composed then.
+        stages: of `plan.json`.
+        precision: which the result depends on, and which another device would not choose.
+        threads: of the CPU, likewise.
+        trained: positions of the stages that the run began to train.
+    """
+
+    config: DictConfig
+    stages: list[dict[str, Any]]
+    precision: str
+    threads: int
+    trained: list[int]
+
+
+def read_run(folder: Path) -> SavedRun:
+    """Read the files of a run.
+
+    Raises:
+        ConfigError: it is no run folder.
+        DamagedError: a file is not as it was written.
+        OutputError: one is a link.
+    """
+    if not (folder / CONFIG).exists():
+        raise ConfigError(
+            f"{folder}: no run or sweep of kdrun (it has no {CONFIG}; a run that was stopped "
+            "before its first stage is simply started again)"
+        )
+    refuse_links(folder)
+    environment, plan = read_sealed(folder / ENVIRONMENT), read_sealed(folder / PLAN)
+    try:
+        stages = [checked_stage(stage) for stage in plan["stages"]]
+        precision, threads = str(environment["precision"]), int(environment["threads"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"{folder / PLAN} or {ENVIRONMENT} is not of this kdrun") from error
+    config = saved_config(folder / CONFIG)
+    return SavedRun(config, stages, precision, threads, trained_stages(folder))
+
+
+def refuse_links(folder: Path) -> None:
+    """Files of ours are never links; one may lead out of the folder.
+
+    Raises:
+        OutputError: one is.
+    """
+    for path in folder.iterdir():
+        if path.is_symlink():
+            raise OutputError(f"{path}: is a link, and kdrun does not write where links point")
+
+
+def saved_config(path: Path) -> DictConfig:
+    """The config as it was saved: plain values, which refer to nothing outside."""
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise DamagedError(f"{path} is damaged: it holds no config")
+    if "${" in path.read_text(errors="replace"):
+        raise ConfigError(f"{path}: holds ${{...}}, which a saved config never does")
+    try:
+        return OmegaConf.create(content)
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        raise DamagedError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def parsed(config: DictConfig, path: Path) -> Config:
+    """The checked Config of a saved one."""
+    try:
+        return parse(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path} is not a config of this kdrun: {error}") from error
+
+
+def checked_stage(stage: Any) -> dict[str, Any]:
+    """A stage of `plan.json`, of the types that are relied on."""
+    origin = stage["identity"].get("origin")
+    known = origin is None or (_HASH.fullmatch(origin[0]) and type(origin[1]) is int)
+    if not known or type(stage["epochs"]) is not int or not _HASH.fullmatch(stage["hash"]):
+        raise ValueError("not a stage")
+    return {**stage}
+
+
+def trained_stages(folder: Path) -> list[int]:
+    """The stages that the run began to train; none where its status does not say."""
+    try:
+        return [int(position) for position in read_json(folder / STATUS)["trained"]]
+    except (DamagedError, KeyError, TypeError, ValueError):
+        return []
+
+
+def output_root(folder: Path, config: Config) -> Path:
+    """Where the run keeps its stages; found from its folder, so that both can be moved together.
+
+    Raises:
+        ConfigError: it cannot be told.
+    """
+    whole = folder.resolve()
+    for parent in whole.parents:
+        if (parent / STORE).is_dir():
+            return parent
+    for link in sorted((folder / "stages").glob("*")):
+        stage = link.resolve()
+        if stage.parent.name == STORE and (stage / IDENTITY).is_file():
+            return stage.parent.parent
+    saved = Path(config.output_root)
+    if not saved.is_absolute() and ".." not in saved.parts:
+        return saved
+    raise ConfigError(
+        f"{folder}: kept its stages in {saved}; to go on there add output_root={saved}"
+    )
+
+
+def check_same(jobs: list[Job], stages: list[dict[str, Any]]) -> None:
+    """See that everything the stages depend on is as it was when the run began.
+
+    Raises:
+        DataError, WeightsError, ConfigError: something has changed; says what.
+    """
+    if len(jobs) != len(stages):
+        raise ConfigError("this version of kdrun plans other stages for the run's config")
+    for job, stage in zip(jobs, stages, strict=True):
+        if job.digest != stage["hash"]:
+            raise changed(job, list(differences(stage["identity"], job.identity)))
+
+
+def changed(job: Job, names: list[str]) -> KdrunError:
+    """The error for a stage whose identity is not what it was."""
+    since = f"changed since the run began, and {job.title} would be another"
+    if "data" in names:
+        return DataError(f"dataset: its images or labels {since}; start a new run")
+    if any(name.startswith("model.weights") for name in names):
+        return WeightsError(f"{job.stage.model.weights}: the weights {since}; start a new run")
+    if "format" in names:
+        return ConfigError(f"kdrun's own way of training {since}; start a new run")
+    return ConfigError(f"{', '.join(names) or 'plan.json'} {since}; start a new run")
+
+
+def differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted names of the values that differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in dict.fromkeys([*old, *new]):
+            yield from differences(old.get(name), new.get(name), f"{prefix}{name}.")
+    elif old != new:
+        yield prefix.rstrip(".")
+
+
+def as_recorded(stages: list[Any], recorded: list[dict[str, Any]]) -> list[Any]:
+    """The plan's stages with the epochs and origins that the run gave them."""
+    if len(stages) != len(recorded):
+        return stages
+    return [
+        replace(
+            stage,
+            train=replace(stage.train, epochs=entry["epochs"] or stage.train.epochs),
+            origin=tuple(entry["identity"].get("origin") or ()) or None,
+        )
+        for stage, entry in zip(stages, recorded, strict=True)
+    ]

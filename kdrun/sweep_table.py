@@ -1,0 +1,100 @@
+"""What the jobs of a sweep came to, as data and as tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from kdrun.errors import DamagedError
+from kdrun.files import read_json, read_sealed, read_yaml
+from kdrun.run_folder import OVERRIDES, STATUS, SUMMARY, in_use
+from kdrun.seeds import SEED, over_seeds, seeds_table
+from kdrun.tables import add_columns, console, percent, plain_table, stage_of
+
+# Exit codes of jobs that did not come to an end of their own.
+_CODES = {"missing": 75, "interrupted": 75, "stopped": 75, "running": 75, "done": 0}
+
+
+def show_sweep(folder: Path) -> dict[str, Any]:
+    """Print the tables of the sweep's jobs; returns the content of `sweep.json`."""
+    jobs = read_jobs(folder)
+    varied = varied_settings(jobs)
+    console().print(sweep_table(jobs))
+    means = over_seeds(jobs) if SEED in varied else []
+    if means:
+        console().print(seeds_table(means, varied))
+    return {"format": 1, "jobs": jobs, "over_seeds": means}
+
+
+def read_jobs(folder: Path) -> list[dict[str, Any]]:
+    """What each job's folder says, best validation accuracy first, failures last."""
+    jobs = [read_job(path.parent) for path in folder.glob(f"*/{OVERRIDES}")]
+    return sorted(jobs, key=lambda job: (-(job["validation"] or 0.0), job["job"]))
+
+
+def read_job(folder: Path) -> dict[str, Any]:
+    """Overrides, accuracies (fractions) or the error of one job."""
+    overrides = map(str, read_yaml(folder / OVERRIDES))
+    settings = {key: value for key, _, value in (line.partition("=") for line in overrides)}
+    return {"job": folder.name, "settings": settings} | job_state(folder)
+
+
+def job_state(folder: Path) -> dict[str, Any]:
+    """How far a job is: missing, running, interrupted, stopped, failed, or done with accuracies.
+
+    A run that its process did not live to close still says that it is running.
+    """
+    state: dict[str, Any] = {"status": "missing", "error": "", "train": None}
+    state |= {"validation": None, "test": None, "control_test": None}
+    try:
+        if (folder / STATUS).exists():
+            status = read_json(folder / STATUS)
+            error = status.get("error", {"message": ""})
+            state |= {"status": status["status"], "error": error["message"]}
+            state["code"] = error.get("code", 0)
+        if state["status"] == "running" and not in_use(folder):
+            state["status"] = "interrupted"
+        if state["status"] == "done":
+            state |= accuracies(read_sealed(folder / SUMMARY))
+    except (DamagedError, KeyError, TypeError, AttributeError) as error:
+        state |= {"status": "interrupted", "error": f"damaged: {error}"}
+    state["code"] = _CODES.get(state["status"], state.get("code", 70))
+    return state
+
+
+def accuracies(summary: dict[str, Any]) -> dict[str, Any]:
+    """The accuracies of a finished run's student, and of its control."""
+    student, control = stage_of(summary, "student"), stage_of(summary, "control")
+    assert student is not None
+    accuracy = student["accuracy"]
+    return {
+        "train": accuracy["train"],
+        "validation": accuracy["best_validation"],
+        "test": accuracy["test_at_best_validation"],
+        "control_test": control and control["accuracy"]["test_at_best_validation"],
+    }
+
+
+def varied_settings(jobs: Sequence[dict[str, Any]]) -> list[str]:
+    """The settings that differ between jobs."""
+    names = dict.fromkeys(name for job in jobs for name in job["settings"])
+    return [name for name in names if len({job["settings"].get(name) for job in jobs}) > 1]
+
+
+def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
+    """A row a job, with a column for each setting that differs between jobs."""
+    varied = varied_settings(jobs)
+    table = plain_table(f"{len(jobs)} jobs by validation accuracy")
+    add_columns(table, "job", *varied, "val best", "test", "over control")
+    table.add_column("status")
+    for job in jobs:
+        gain = (
+            f"{100 * (job['test'] - job['control_test']):+.2f}"
+            if job["test"] is not None and job["control_test"] is not None
+            else "-"
+        )
+        state = f"{job['status']}: {job['error']}" if job["error"] else job["status"]
+        cells = [job["job"], *(job["settings"].get(name, "") for name in varied)]
+        table.add_row(*cells, percent(job["validation"]), percent(job["test"]), gain, state)
+    return table
