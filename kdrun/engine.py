@@ -83,6 +83,8 @@ class Recipe:
     autocast: Callable[[], AbstractContextManager[object]]
     student: Callable[[Tensor], Outputs]
     teacher: Callable[[Views], Outputs] | None
+    view: Callable[[int], AbstractContextManager[None]]
+    save_view: Callable[[], None]
     mix: Callable[[int, int], Mixing] | None
 
 

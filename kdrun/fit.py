@@ -13,7 +13,7 @@ from kdrun.data.views import Normalizer
 from kdrun.engine import Recipe, Training, Views, checked, train_epoch
 from kdrun.errors import NumericError, OutputError, Stopped
 from kdrun.files import append_json_line, free_bytes, json_number, write_json_lines
-from kdrun.job import Job, Setting, measure
+from kdrun.job import Job, Setting, measure, training_batches, view_of
 from kdrun.nonfinite import explained
 from kdrun.objective import Outputs
 from kdrun.objective.logit_terms import LearnedTemperatureTerm
@@ -53,7 +53,7 @@ def fit(
     for line in training.history:
         record(line)
     write_json_lines(job.folder / METRICS, training.history)
-    recipe = make_recipe(job.stage, setting, normalizer, teachers, training, wanted)
+    recipe = make_recipe(job, setting, normalizer, teachers, training, wanted)
     done = training.epoch * len(split) + training.batch * options.batch_size
     timetable = Timetable(options.checkpoint_every, training)
     with (
@@ -92,20 +92,17 @@ def fit_epoch(
         if timetable.due(training):
             checked(training, training.totals.sums.tolist())  # lest a bad state is saved
             saver.save(training)
+            recipe.save_view()
         return not setting.stop
 
     if training.batch == 0 and training.objective.fitted is not None:
         fit_projections(setting, training, recipe)
-    batches = split.train_batches(
-        options.batch_size,
-        seed=options.seed,
-        view=training.epoch,
-        augment=setting.augment,
-        start=training.batch,
-    )
+    view = view_of(job.stage, training.epoch)
+    batches = training_batches(job.stage, setting, training.epoch, training.batch)
     remaining = split.num_batches(options.batch_size) - training.batch
     try:
-        complete = train_epoch(training, recipe, batches, remaining, report)
+        with recipe.view(view):
+            complete = train_epoch(training, recipe, batches, remaining, report)
         means = checked(training, training.totals.sums.tolist())
     except NumericError as error:
         raise explained(error, job, setting, training, recipe, first) from error

@@ -1,6 +1,6 @@
 """One stage about to be done, and what all stages of a run share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ class Setting:
     precision: str
     reporter: Reporter
     stop: StopRequest
+    output_root: Path
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which models compute."""
@@ -53,6 +54,29 @@ class Job:
     def title(self) -> str:
         """`student resnet8`."""
         return f"{self.stage.role} {self.stage.model.arch}"
+
+
+def view_of(stage: Stage, epoch: int) -> int:
+    """Which view of the images the epoch trains on."""
+    return epoch % stage.cache.views if stage.cache.views else epoch
+
+
+def training_batches(stage: Stage, setting: Setting, epoch: int, start: int) -> Iterator[Batch]:
+    """The epoch's batches from number `start` on.
+
+    The order of the images is the epoch's own, but with mixing it is the view's: who is mixed with
+    whom is part of the view.
+    """
+    options, view = stage.train, view_of(stage, epoch)
+    mixed = options.mixup > 0 or options.cutmix > 0
+    return setting.data.train.train_batches(
+        options.batch_size,
+        seed=options.seed,
+        view=view,
+        order=view if mixed else epoch,
+        augment=setting.augment,
+        start=start,
+    )
 
 
 def measure(

@@ -13,7 +13,7 @@ from kdrun.data.batch import Batch
 from kdrun.engine import Recipe, Training
 from kdrun.errors import NumericError
 from kdrun.files import json_number, write_atomic, write_sealed
-from kdrun.job import Job, Setting
+from kdrun.job import Job, Setting, training_batches
 
 SHOWN = 8
 REMEDY = "a lower train.lr, train.grad_clip=1, train.precision=fp32 or train.on_nonfinite=skip"
@@ -31,13 +31,7 @@ def explained(
     and indices), and on a CPU `weights.safetensors`, the student before the update.
     """
     start = max(first, training.totals.good * recipe.accumulate)
-    batches = setting.data.train.train_batches(
-        job.stage.train.batch_size,
-        seed=recipe.seed,
-        view=training.epoch,
-        augment=setting.augment,
-        start=start,
-    )
+    batches = training_batches(job.stage, setting, training.epoch, start)
     group = list(islice(batches, recipe.accumulate))
     indices = torch.cat([batch.indices for batch in group]).tolist()
     folder = job.folder / "nonfinite"

@@ -5,6 +5,7 @@ from typing import Any
 
 from kdrun.assistants import chain_steps, choose_assistants, geometric_sizes
 from kdrun.config.schema import (
+    CacheConfig,
     Config,
     LossConfig,
     ModelConfig,
@@ -14,7 +15,7 @@ from kdrun.config.schema import (
 )
 from kdrun.files import json_number
 from kdrun.models.names import ARCHITECTURES
-from kdrun.terms import labels_only, needs_teacher, term_options, uses_temperature
+from kdrun.terms import cache_identity, labels_only, needs_teacher, term_options, uses_temperature
 
 __all__ = ["Stage", "build_plan", "chain_steps", "choose_assistants", "geometric_sizes", "identity"]
 
@@ -63,6 +64,7 @@ class Stage:
     train: TrainConfig
     loss: LossConfig
     temperature: TemperatureConfig
+    cache: CacheConfig
     teachers: tuple[int, ...] = ()
     teacher_weights: tuple[float, ...] = ()
     origin: tuple[str, int] | None = None
@@ -84,12 +86,13 @@ def build_plan(config: Config) -> list[Stage]:
     A student whose loss needs no teacher is a plain training run, and is its own control.
     """
     plain = labels_only(config.loss)
-    student = Stage(STUDENT, config.student, config.train, config.loss, config.temperature)
+    schedule, live = config.temperature, replace(config.cache, mode="off", views=0)
+    student = Stage(STUDENT, config.student, config.train, config.loss, schedule, config.cache)
     if not needs_teacher(config.loss):
         return [student]
     unsmoothed = replace(plain, label_smoothing=0.0)
     stages = [
-        Stage(TEACHER, model, teacher_train(config.train, position), unsmoothed, config.temperature)
+        Stage(TEACHER, model, teacher_train(config.train, position), unsmoothed, schedule, live)
         for position, model in enumerate(teacher_models(config.teacher))
     ]
     weights = tuple(config.teacher.ensemble_weights)
@@ -141,6 +144,7 @@ def identity(
     model = asdict(stage.model) | {"weights": weights}
     if stage.pretrained:
         return {"format": FORMAT, "model": model, "data": data, "precision": precision}
+    cache = cache_identity(stage.loss, stage.cache)
     train = {k: v for k, v in asdict(stage.train).items() if k not in NO_IDENTITY}
     return {
         "format": FORMAT,
@@ -151,7 +155,9 @@ def identity(
         "loss": _loss_identity(stage),
         "teachers": teachers,
         "teacher_weights": list(stage.teacher_weights),
-    } | ({} if stage.origin is None else {"origin": list(stage.origin)})
+        **({} if stage.origin is None else {"origin": list(stage.origin)}),
+        **({"cache": cache} if cache else {}),
+    }
 
 
 def _loss_identity(stage: Stage) -> dict[str, Any]:

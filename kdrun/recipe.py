@@ -1,6 +1,7 @@
 """From a stage's options to what its training starts with: state, and the recipe of its epochs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -9,12 +10,12 @@ import torch._functorch.config
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from kdrun.config.schema import TrainConfig
+from kdrun.cached import cached_teachers
 from kdrun.data.image_data import ImageData
 from kdrun.data.views import Mixing, Normalizer, draw_cutmix, draw_mixup
 from kdrun.engine import Recipe, Training
 from kdrun.features import Observed
-from kdrun.job import Setting
+from kdrun.job import Job, Setting, view_of
 from kdrun.objective import Objective, Outputs
 from kdrun.objective.build import Wanted, build_objective, see
 from kdrun.optim import build_optimizer, learning_rate_at
@@ -101,7 +102,7 @@ def warmed_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor]
 
 
 def make_recipe(
-    stage: Stage,
+    job: Job,
     setting: Setting,
     normalizer: Normalizer,
     teachers: Sequence[Teacher],
@@ -109,7 +110,9 @@ def make_recipe(
     wanted: Wanted,
 ) -> Recipe:
     """What the epochs of the stage have in common."""
+    stage = job.stage
     options, temperature = stage.train, stage.temperature
+    stored = cached_teachers(job, setting, teachers)
     batches = setting.data.train.num_batches(options.batch_size)
     updates = -(-batches // options.accumulate)
     observed = Observed(
@@ -146,8 +149,10 @@ def make_recipe(
         normalizer=normalizer,
         autocast=setting.autocast,
         student=lambda images: Outputs(*observed(images)),
-        teacher=partial(outputs_of, teachers) if teachers else None,
-        mix=make_mix(options, setting.data),
+        teacher=stored or (partial(outputs_of, teachers) if teachers else None),
+        view=stored.view if stored else lambda number: nullcontext(),
+        save_view=stored.save if stored else lambda: None,
+        mix=make_mix(stage, setting.data),
     )
 
 
@@ -161,13 +166,18 @@ def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def make_mix(options: TrainConfig, data: ImageData) -> Callable[[int, int], Mixing] | None:
+def make_mix(stage: Stage, data: ImageData) -> Callable[[int, int], Mixing] | None:
     """(epoch, batch) -> how the batch is mixed, as the options ask."""
-    num_classes, seed = len(data.class_names), options.seed
+    options, num_classes = stage.train, len(data.class_names)
+    seed = options.seed
 
     def mixup(epoch: int, batch: int) -> Mixing:
         return draw_mixup(
-            strength=options.mixup, num_classes=num_classes, seed=seed, view=epoch, step=batch
+            strength=options.mixup,
+            num_classes=num_classes,
+            seed=seed,
+            view=view_of(stage, epoch),
+            step=batch,
         )
 
     def cutmix(epoch: int, batch: int) -> Mixing:
@@ -176,7 +186,7 @@ def make_mix(options: TrainConfig, data: ImageData) -> Callable[[int, int], Mixi
             num_classes=num_classes,
             image_size=data.image_size,
             seed=seed,
-            view=epoch,
+            view=view_of(stage, epoch),
             step=batch,
         )
 

@@ -77,7 +77,8 @@ def make_setting(config: Config, stop: StopRequest) -> Setting:
     set_determinism(config.train.deterministic)
     data = load_data(config, device)
     reporter = Reporter(console())
-    return Setting(data, config.dataset.augment, device, precision, reporter, stop)
+    root = Path(config.output_root)
+    return Setting(data, config.dataset.augment, device, precision, reporter, stop, root)
 
 
 def conduct(
@@ -180,7 +181,7 @@ def load_teacher(job: Job, setting: Setting) -> Teacher:
     )
     normalizer = Normalizer(**normalization(setting.data, source)).to(setting.device)
     example = next(iter(setting.data.train.batches(2))).images
-    return Teacher(job.stage.model.arch, network, normalizer, setting.autocast, example)
+    return Teacher(job.stage.model.arch, job.digest, network, normalizer, setting.autocast, example)
 
 
 def check_teacher(config: Config, job: Job, summary: dict[str, Any], setting: Setting) -> None:

@@ -59,7 +59,7 @@ def show_layers(config: Config) -> None:
     """Print the student's modules: path, kind, output shape, and whether a hook can use it."""
     shape = shape_of(config)
     model = replace(config.student, weights=None)
-    stage = Stage("student", model, config.train, config.loss, config.temperature)
+    stage = Stage("student", model, config.train, config.loss, config.temperature, config.cache)
     example = torch.zeros(2, shape.channels, shape.image_size, shape.image_size)
     table = plain_table(f"{model.arch} on {plan_title(config, shape)}")
     for name in ("layer", "kind", "output"):

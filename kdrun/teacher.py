@@ -20,6 +20,7 @@ class Teacher:
 
     Args:
         name: for messages.
+        digest: hash of the stage that made it.
         model: on its device; what works is a folded copy of it.
         normalizer: the normalisation it was trained with.
         autocast: the precision it computes in.
@@ -29,12 +30,14 @@ class Teacher:
     def __init__(
         self,
         name: str,
+        digest: str,
         model: nn.Module,
         normalizer: Normalizer,
         autocast: Callable[[], AbstractContextManager[object]],
         example: Tensor,
     ) -> None:
         self.name = name
+        self.digest = digest
         self.model = model.eval().requires_grad_(False)
         self.normalizer = normalizer
         self.autocast = autocast
@@ -54,7 +57,7 @@ class Teacher:
             seen = self.observed(images)
         # A tensor made in inference mode cannot take part in autograd; its copy can.
         return Observation(
-            seen.logits.clone(),
+            seen.logits.to(torch.float32, copy=True),
             {path: tensor.clone() for path, tensor in seen.hidden.items()},
             {path: tensor.clone() for path, tensor in seen.attention.items()},
         )

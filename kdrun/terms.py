@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from kdrun.config.schema import LossConfig
+from kdrun.config.schema import CacheConfig, LossConfig
 
 # Kinds of the soft term that have numbers of their own, which stand in the section of that name.
 _WITH_OPTIONS = ("dkd", "dist", "nkd")
@@ -41,6 +41,22 @@ def uses_temperature(loss: LossConfig) -> bool:
 def looks_inside(loss: LossConfig) -> bool:
     """Whether any term looks at hidden states or attention maps."""
     return bool({"hint", "attention", "distance", "angle"} & set(term_weights(loss)))
+
+
+def cache_encoding(loss: LossConfig, cache: CacheConfig) -> tuple[str, int | None] | None:
+    """How the teacher's logits are stored: type and top-k; None where they are not."""
+    if cache.mode == "off" or not needs_teacher(loss) or looks_inside(loss):
+        return None
+    return ("float32", None) if cache.mode == "auto" else (cache.dtype, cache.topk)
+
+
+def cache_identity(loss: LossConfig, cache: CacheConfig) -> dict[str, Any]:
+    """What of the cache's options changes a result: fewer views, and storing less than all bits."""
+    changed: dict[str, Any] = {"views": cache.views} if cache.views else {}
+    encoding = cache_encoding(loss, cache)
+    if encoding not in (None, ("float32", None)):
+        changed |= {"dtype": cache.dtype, "topk": cache.topk}
+    return changed
 
 
 def labels_only(loss: LossConfig) -> LossConfig:

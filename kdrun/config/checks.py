@@ -6,7 +6,7 @@ from collections.abc import Callable
 from kdrun.config.schema import Config, ModelConfig
 from kdrun.errors import near_miss
 from kdrun.models.names import ARCHITECTURES
-from kdrun.terms import term_weights
+from kdrun.terms import looks_inside, term_weights
 
 
 def _known_arch(key: str, model: ModelConfig) -> str | None:
@@ -111,6 +111,16 @@ def _output_root(config: Config) -> str | None:
     return None if config.output_root.strip() else "output_root: must name a folder"
 
 
+def _cached_logits(config: Config) -> str | None:
+    if config.cache.mode != "on":
+        return None
+    if looks_inside(config.loss):
+        return "cache.mode=on: logits are stored, and a term of the loss looks inside the teacher"
+    if config.cache.topk is not None and config.loss.soft == "logit_mse":
+        return "cache.topk: keeps probabilities, and loss.soft=logit_mse compares the logits"
+    return None
+
+
 CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _teacher_arch,
     _student_arch,
@@ -126,4 +136,5 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _milestones,
     _one_mixing,
     _output_root,
+    _cached_logits,
 )

@@ -139,6 +139,18 @@ class TemperatureConfig:
 
 
 @dataclass
+class CacheConfig:
+    """The teacher's outputs on the disk."""
+
+    mode: str = choice("auto", "on", "off")
+    dtype: str = choice("float16", "float32")
+    topk: int | None = number(1, 1_000_000)
+    views: int = number(0, 1_000_000)
+    max_gb: float = number(0, 1e6)
+    check: bool = MISSING
+
+
+@dataclass
 class ChainConfig:
     """Stages beside the teacher and the student."""
 
@@ -189,5 +201,6 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
     chain: ChainConfig = field(default_factory=ChainConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     output_root: str = MISSING

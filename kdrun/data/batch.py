@@ -36,11 +36,19 @@ class Split(Protocol):
         ...
 
     def train_batches(
-        self, batch_size: int, *, seed: int, view: int, augment: str, start: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        view: int,
+        augment: str,
+        order: int | None = None,
+        start: int = 0,
     ) -> Iterator[Batch]:
-        """The shuffled, augmented pass number `view`, from batch number `start` on.
+        """A shuffled pass over the augmented images, from batch number `start` on.
 
-        The order depends on (seed, view) alone, the view of an image on (seed, view, index) alone.
+        The order depends on (seed, order) alone, where `order` is the view's number if not given;
+        the view of an image on (seed, view, index) alone.
         The last batch may be smaller; a single left-over image is left out.
         """
         ...

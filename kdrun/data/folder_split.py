@@ -60,18 +60,25 @@ class FolderSplit:
         return num_training_batches(len(self), batch_size)
 
     def train_batches(
-        self, batch_size: int, *, seed: int, view: int, augment: str, start: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        view: int,
+        augment: str,
+        order: int | None = None,
+        start: int = 0,
     ) -> Iterator[Batch]:
-        """The shuffled, augmented pass number `view`, from batch number `start` on.
+        """Pass number `order` over view number `view` of the images, from batch `start` on.
 
         Raises:
             DataError: a file cannot be decoded, or a worker died.
         """
-        order = shuffled(len(self), seed, view)
+        places = shuffled(len(self), seed, view if order is None else order)
 
         def requests() -> Iterator[Request]:
             for number in range(start, self.num_batches(batch_size)):
-                indices = order[number * batch_size : (number + 1) * batch_size]
+                indices = places[number * batch_size : (number + 1) * batch_size]
                 seeds = counter_bits(seed, view, indices, Stream.RESIZED_CROP)
                 yield Request(indices.tolist(), augment, seeds.tolist())
 

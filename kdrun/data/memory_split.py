@@ -27,12 +27,19 @@ class MemorySplit:
         return num_training_batches(len(self), batch_size)
 
     def train_batches(
-        self, batch_size: int, *, seed: int, view: int, augment: str, start: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        view: int,
+        augment: str,
+        order: int | None = None,
+        start: int = 0,
     ) -> Iterator[Batch]:
-        """The shuffled, augmented pass number `view`, from batch number `start` on."""
-        order = shuffled(len(self), seed, view).to(self._pixels.device)
+        """Pass number `order` over view number `view` of the images, from batch `start` on."""
+        places = shuffled(len(self), seed, view if order is None else order).to(self._pixels.device)
         for number in range(start, self.num_batches(batch_size)):
-            indices = order[number * batch_size : (number + 1) * batch_size]
+            indices = places[number * batch_size : (number + 1) * batch_size]
             images = self._view(indices, seed=seed, view=view, augment=augment)
             yield Batch(images.permute(0, 3, 1, 2), self._device_labels[indices], indices)
 
