@@ -106,6 +106,8 @@ def fit_epoch(
         means = checked(training, training.totals.sums.tolist())
     except NumericError as error:
         raise explained(error, job, setting, training, recipe, first) from error
+    if complete and training.totals.images == 0:
+        raise NumericError(f"{job.title}: every update of epoch {training.epoch + 1} was skipped")
     if not complete:
         saver.save(training)
         raise Stopped(f"stopped in epoch {training.epoch + 1} of {job.title}")

@@ -49,8 +49,7 @@ def read_run(folder: Path) -> SavedRun:
     """
     if not (folder / CONFIG).exists():
         raise ConfigError(
-            f"{folder}: no run or sweep of kdrun (it has no {CONFIG}; a run that was stopped "
-            "before its first stage is simply started again)"
+            f"{folder}: is not the folder of a run or a sweep (there is no {CONFIG} in it)"
         )
     refuse_links(folder)
     environment, plan = read_sealed(folder / ENVIRONMENT), read_sealed(folder / PLAN)

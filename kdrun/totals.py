@@ -51,6 +51,11 @@ class Totals:
         self.sums[-1] += self.sums.isfinite().all()
 
     @property
+    def images(self) -> int:
+        """How many were added."""
+        return int(self.sums[0])
+
+    @property
     def good(self) -> int:
         """Updates before the first that made a sum non-finite."""
         return int(self.sums[-1])

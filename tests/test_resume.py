@@ -295,7 +295,7 @@ def test_an_absolute_output_root_of_a_strangers_run_must_be_named(
 
 
 def test_what_is_no_run_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="no run or sweep of kdrun"):
+    with pytest.raises(ConfigError, match="is not the folder of a run or a sweep"):
         resume_run(tmp_path, [])
     assert list(tmp_path.iterdir()) == []
 
