@@ -11,9 +11,9 @@ from torch import nn
 from kdrun import checkpoint
 from kdrun.data.views import Normalizer
 from kdrun.engine import Recipe, Training, Views, checked, train_epoch
-from kdrun.errors import NumericError, OutputError, Stopped
+from kdrun.errors import DataError, NumericError, OutputError, Stopped
 from kdrun.files import append_json_line, free_bytes, json_number, write_json_lines
-from kdrun.job import Job, Setting, measure, training_batches, view_of
+from kdrun.job import Job, Setting, training_batches, view_of
 from kdrun.nonfinite import explained
 from kdrun.objective import Outputs
 from kdrun.objective.logit_terms import LearnedTemperatureTerm
@@ -24,6 +24,7 @@ from kdrun.saving import Saver, Timetable
 from kdrun.store import CHECKPOINTS, METRICS
 from kdrun.teacher import Teacher
 from kdrun.totals import CORRECT, GRADIENT, TOTAL
+from kdrun.validation import validate
 
 Record = Callable[[dict[str, Any]], None]
 
@@ -83,8 +84,7 @@ def fit_epoch(
     timetable: Timetable,
 ) -> dict[str, Any]:
     """Train one epoch, validate, keep the weights if they are the best; returns its metrics."""
-    options, split = job.stage.train, setting.data.train
-    began, first = time.monotonic() - training.seconds, training.batch
+    began = time.monotonic() - training.seconds
 
     def report(images: int, means: dict[str, float] | None) -> bool:
         progress.advance(images, means)
@@ -97,28 +97,51 @@ def fit_epoch(
 
     if training.batch == 0 and training.objective.fitted is not None:
         fit_projections(setting, training, recipe)
-    view = view_of(job.stage, training.epoch)
-    batches = training_batches(job.stage, setting, training.epoch, training.batch)
-    remaining = split.num_batches(options.batch_size) - training.batch
     try:
-        with recipe.view(view):
-            complete = train_epoch(training, recipe, batches, remaining, report)
-        means = checked(training, training.totals.sums.tolist())
-    except NumericError as error:
-        raise explained(error, job, setting, training, recipe, first) from error
-    if complete and training.totals.images == 0:
-        raise NumericError(f"{job.title}: every update of epoch {training.epoch + 1} was skipped")
-    if not complete:
+        means = train_rest(job, setting, training, recipe, report)
+        line = epoch_line(job.stage, training, recipe, means)
+        line |= speed(len(setting.data.train), time.monotonic() - began)
+        line |= validate(job, setting, training, recipe.normalizer, saver)
+    except (Stopped, DataError) as error:
+        # A signal to the whole process group also ends the processes that decode images.
+        if isinstance(error, DataError) and not setting.stop:
+            raise
         saver.save(training)
-        raise Stopped(f"stopped in epoch {training.epoch + 1} of {job.title}")
-    line = epoch_line(job.stage, training, recipe, means)
-    line |= speed(len(split), time.monotonic() - began)
-    line |= validate(job, setting, training, recipe.normalizer, saver)
+        raise Stopped(f"stopped in epoch {training.epoch + 1} of {job.title}") from error
     line["memory_mb"] = peak_memory(setting.device)
     training.history.append(line)
     training.totals.sums.zero_()
     training.epoch, training.batch, training.seconds = training.epoch + 1, 0, 0.0
     return line
+
+
+def train_rest(
+    job: Job,
+    setting: Setting,
+    training: Training,
+    recipe: Recipe,
+    report: Callable[[int, dict[str, float] | None], bool],
+) -> dict[str, float]:
+    """Train the batches that are left of the epoch; returns the epoch's means.
+
+    Raises:
+        Stopped: a signal asked for it, between two updates.
+        NumericError: a number is not finite; its update is saved.
+    """
+    first = training.batch
+    batches = training_batches(job.stage, setting, training.epoch, first)
+    remaining = setting.data.train.num_batches(job.stage.train.batch_size) - first
+    try:
+        with recipe.view(view_of(job.stage, training.epoch)):
+            complete = train_epoch(training, recipe, batches, remaining, report)
+        means = checked(training, training.totals.sums.tolist())
+    except NumericError as error:
+        raise explained(error, job, setting, training, recipe, first) from error
+    if not complete:
+        raise Stopped("stopped between two updates")
+    if training.totals.images == 0:
+        raise NumericError(f"{job.title}: every update of epoch {training.epoch + 1} was skipped")
+    return means
 
 
 def speed(images: int, seconds: float) -> dict[str, float]:
@@ -179,34 +202,6 @@ def epoch_line(
         "skipped": training.skipped,
         "train_accuracy": means[CORRECT],
     }
-
-
-def validate(
-    job: Job, setting: Setting, training: Training, normalizer: Normalizer, saver: Saver
-) -> dict[str, float | None]:
-    """Evaluate on the validation split and keep the weights if they are the best so far.
-
-    Without a validation split nothing can be chosen, and the newest weights are kept.
-    """
-    split, model = setting.data.validation, training.evaluated
-    epoch = training.epoch + 1
-    accuracy = loss = None
-    if split is not None:
-        result = measure(job, setting, model, normalizer, split)
-        accuracy, loss = result.accuracy, result.loss
-    if better(training.best, accuracy, loss):
-        saver.keep_best(model, training.update)
-        training.best = {"epoch": epoch, "update": training.update}
-        training.best |= {"validation": accuracy, "validation_loss": loss}
-    return {"validation_accuracy": accuracy, "validation_loss": loss}
-
-
-def better(best: dict[str, Any] | None, accuracy: float | None, loss: float | None) -> bool:
-    """Whether an epoch beats the best so far: by accuracy, and by loss where that is equal."""
-    if best is None or accuracy is None or loss is None:
-        return True
-    # On a small validation split many epochs tie, and the first of them is rarely the best.
-    return (accuracy, -loss) > (best["validation"], -best["validation_loss"])
 
 
 def peak_memory(device: torch.device) -> float | None:

@@ -14,7 +14,7 @@ from kdrun.data.image_data import ImageData
 from kdrun.data.views import Normalizer
 from kdrun.device import autocast
 from kdrun.engine import Evaluation, evaluate
-from kdrun.errors import NumericError
+from kdrun.errors import NumericError, Stopped
 from kdrun.plan import Stage
 from kdrun.progress import Reporter
 from kdrun.stop import StopRequest
@@ -86,10 +86,18 @@ def measure(
 
     Raises:
         NumericError: its logits are not finite.
+        Stopped: a signal asked for it.
     """
     batches = split.batches(job.stage.train.eval_batch_size)
+    predict = predictor(network, normalizer, setting)
+
+    def unless_stopped(batch: Batch) -> Tensor:
+        if setting.stop:
+            raise Stopped(f"stopped while {job.title} was evaluated")
+        return predict(batch)
+
     try:
-        return evaluate(predictor(network, normalizer, setting), batches, setting.device)
+        return evaluate(unless_stopped, batches, setting.device)
     except NumericError as error:
         raise NumericError(f"{job.title}: {error} on images it is evaluated on") from error
 

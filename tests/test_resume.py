@@ -317,3 +317,55 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(begin, monkeypatch, tmp
     folder = tmp_path / "outputs" / "run"
     resume_run(folder, [])
     same(folder, whole)
+
+
+def stop_when_evaluated(monkeypatch, times):
+    """Send this process SIGINT when its models are evaluated for the so manieth time."""
+    import kdrun.job
+
+    count, real = [0], kdrun.job.evaluate
+
+    def evaluated(predict, batches, device):
+        count[0] += 1
+        if count[0] == times:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(predict, batches, device)
+
+    monkeypatch.setattr(kdrun.job, "evaluate", evaluated)
+
+
+@pytest.mark.parametrize("times", [2, 4, 6, 8])
+def test_a_run_stopped_while_it_evaluates_ends_as_if_never_stopped(
+    begin, monkeypatch, tmp_path, times
+):
+    whole = begin(root="whole")
+    stop_when_evaluated(monkeypatch, times)
+    with pytest.raises(Stopped):
+        begin()
+    monkeypatch.undo()
+    folder = tmp_path / "outputs" / "run"
+    resume_run(folder, [])
+    same(folder, whole)
+
+
+def test_workers_that_the_signal_ends_too_do_not_make_it_a_failure(begin, monkeypatch, tmp_path):
+    from kdrun.data.memory_split import MemorySplit
+
+    whole = begin(root="whole")
+    real, count = MemorySplit.train_batches, [0]
+
+    def lost(split, *given, **options):
+        for batch in real(split, *given, **options):
+            count[0] += 1
+            if count[0] == 11:
+                os.kill(os.getpid(), signal.SIGTERM)
+                raise DataError("a worker was lost")
+            yield batch
+
+    monkeypatch.setattr(MemorySplit, "train_batches", lost)
+    with pytest.raises(Stopped):
+        begin()
+    monkeypatch.undo()
+    folder = tmp_path / "outputs" / "run"
+    resume_run(folder, [])
+    same(folder, whole)
