@@ -8,6 +8,7 @@ the rest, as tensors and plain Python. The manifest, written last, has the check
 the best weights so far, which are kept beside the checkpoints that know them.
 """
 
+import contextlib
 import io
 import shutil
 import zipfile
@@ -78,7 +79,7 @@ def write_checkpoint(folder: Path, state: dict[str, Any], digest: str) -> Path:
             best = best_path(folder, state["best"]["update"])
             manifest["best"] = {best.name: file_entry(best)}
         write_sealed(temporary / MANIFEST, manifest)
-        shutil.rmtree(final, ignore_errors=True)
+        remove(final)
         temporary.rename(final)
         sync_folder(folder)
     except OSError as error:
@@ -103,11 +104,19 @@ def prune(folder: Path, keep: int, best: Path | None) -> None:
     """
     kept, old = checkpoints(folder)[:keep], checkpoints(folder)[keep:]
     for path in old:
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
     known = {name for path in kept for name in best_known(path)}
     for path in folder.glob("best-*.safetensors"):
         if path != best and path.name not in known:
             path.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a checkpoint if it is there; it loses its name first, so half of one is never seen."""
+    doomed = path.with_name(f".tmp-old-{path.name}")
+    with contextlib.suppress(OSError):
+        path.rename(doomed)
+        shutil.rmtree(doomed)
 
 
 def best_known(path: Path) -> set[str]:

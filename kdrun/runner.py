@@ -39,7 +39,7 @@ from kdrun.run_folder import (
 from kdrun.run_record import link_stage, write_run_files
 from kdrun.stage import build, normalization, run_stage
 from kdrun.stop import StopRequest, stop_requests
-from kdrun.store import IDENTITY, finished, locked, set_aside
+from kdrun.store import IDENTITY, finished, locked, make_store, set_aside
 from kdrun.tables import closing_table, console, verdict
 from kdrun.teacher import Teacher, check_accuracy, least_accuracy
 from kdrun.terms import mixture
@@ -63,6 +63,7 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
         folder = folder or new_run_folder(root, setting.data.name, pair)
         with occupied(folder):
             refuse_existing(folder)
+            make_store(root)
             write_run_files(folder, config, overrides, setting, jobs)
             setting.reporter.log = folder / LOG
             where = f"{setting.device}, {setting.precision} -> {folder}"

@@ -93,11 +93,10 @@ def run_stage(
         apply_state(network, load_state(job.folder / WEIGHTS), source="best weights")
     test = measure(job, setting, network, normalizer, data.test)
     outcome["accuracy"]["test_at_best_validation"] = test.accuracy
-    summary = finish(job.folder, describe(job, setting) | outcome)
     leave_no_report(job.folder)
     # The last checkpoint stays, for whoever wants to train on.
     checkpoint.prune(job.folder / CHECKPOINTS, 1, None)
-    return summary
+    return finish(job.folder, describe(job, setting) | outcome)
 
 
 def take_best(job: Job, training: Training) -> None:

@@ -29,6 +29,19 @@ def stage_folder(output_root: Path, digest: str) -> Path:
     return output_root / STORE / digest
 
 
+def make_store(output_root: Path) -> None:
+    """Create the store; by it a run that goes on finds its output root.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    folder = output_root / STORE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
 def finish(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
     """Write the stage's summary, with the checksums of its files; its presence means done."""
     names = [name for name in (WEIGHTS, METRICS, IDENTITY) if (folder / name).exists()]

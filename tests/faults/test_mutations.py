@@ -1,0 +1,33 @@
+"""The crash matrix notices each mistake that it is there to notice."""
+
+import pytest
+
+from tests.faults.mutations import MUTATIONS
+from tests.faults.test_crash_matrix import matrix
+
+SHOWN = {
+    "files-in-place": ("open", "damaged"),
+    "checkpoint-in-place": ("open", "damaged"),
+    "no-reseed": ("update", "weights differ"),
+    "rate-of-process": ("update", "weights differ"),
+    "rate-behind": ("update", "weights differ"),
+    "no-objective": ("update", "weights differ"),
+    "no-average": ("update", "weights differ"),
+    "no-optimizer": ("update", "weights differ"),
+    "no-sums": ("update", "metrics differ"),
+    "lines-repeated": ("update", "metrics differ"),
+}
+"""Where to kill, and what is then told."""
+
+
+def test_every_mutation_is_tried():
+    assert SHOWN.keys() == MUTATIONS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", SHOWN)
+def test_the_matrix_notices(mutation):
+    points, told = SHOWN[mutation]
+    done = matrix("--kills", "40", "--mutation", mutation, "--points", points)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert told in done.stdout
