@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from kdrun import checkpoint
 from kdrun.config.parse import keys, unknown_key
 from kdrun.config.schema import Config
-from kdrun.errors import ConfigError
-from kdrun.files import read_sealed, write_atomic, write_yaml
+from kdrun.errors import ConfigError, DamagedError
+from kdrun.files import check_files, read_sealed, write_atomic, write_yaml
 from kdrun.job import Job, Setting
 from kdrun.plan import NO_IDENTITY, TEACHER, Stage, build_plan
 from kdrun.prepare import make_job, make_jobs
@@ -75,8 +75,17 @@ def go_on(
 
 
 def told_again(folder: Path) -> dict[str, Any]:
-    """Show the result of a finished run."""
+    """Show the result of a finished run.
+
+    Raises:
+        DamagedError: a file of it is not as it was when the run ended.
+    """
     summary = read_sealed(folder / SUMMARY)
+    try:
+        check_files(folder, summary.get("files"))
+    except DamagedError as error:
+        remedy = f"remove {folder / SUMMARY} and resume: the store still has the stages"
+        raise DamagedError(f"{error}; {remedy}") from error
     console().print(closing_table(summary))
     for line in verdict(summary):
         print(line)

@@ -369,3 +369,14 @@ def test_workers_that_the_signal_ends_too_do_not_make_it_a_failure(begin, monkey
     folder = tmp_path / "outputs" / "run"
     resume_run(folder, [])
     same(folder, whole)
+
+
+def test_a_finished_run_with_a_changed_file_is_not_shown_as_if_whole(begin):
+    folder = begin()
+    content = (folder / "metrics.jsonl").read_text()
+    (folder / "metrics.jsonl").write_text(content.replace("0.", "1.", 1))
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl is damaged.*remove .*summary\.json"):
+        resume_run(folder, [])
+    (folder / "summary.json").unlink()
+    resume_run(folder, [])
+    assert (folder / "metrics.jsonl").read_text() == content

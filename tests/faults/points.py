@@ -11,17 +11,22 @@ from typing import NamedTuple
 
 PHASES = ("start", "between stages", "training", "evaluation", "checkpoint")
 ON_DISK = ("open", "append", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "symlink")
+WRITING = ("open", "append", "fsync", "mkdir")
 IN_MEMORY = ("update", "evaluate")
 POINTS = (*ON_DISK, *IN_MEMORY)
 
 
 class Moment(NamedTuple):
-    """When a process dies: at the nth call of a point, before it or after; or after seconds."""
+    """When a process dies: at the nth call of a point, before it or after; or after seconds.
+
+    With an errno it lives on, and that call and every later one that would write fails with it.
+    """
 
     point: str | None
     nth: int = 0
     after: bool = False
     seconds: float = float("inf")
+    error: int = 0
 
 
 NEVER = Moment(None)
@@ -94,6 +99,9 @@ def arm(board: Board, moment: Moment) -> None:
     def pointed(name: str, real: Callable, spoil: Callable[..., None] | None = None) -> Callable:
         def call(*arguments, **named):
             now = (name, board.count(name)) == (moment.point, moment.nth)
+            if moment.error:
+                fail_from(now, name)
+                now = False
             if now and not moment.after:
                 die()
             if now and spoil is not None:
@@ -105,6 +113,14 @@ def arm(board: Board, moment: Moment) -> None:
             return result
 
         return call
+
+    failing: list[bool] = []
+
+    def fail_from(now: bool, name: str) -> None:
+        if now:
+            failing.append(True)
+        if failing and name in WRITING:
+            raise OSError(moment.error, os.strerror(moment.error))
 
     def half_file(path: Path, *mode: str) -> None:
         with real_open(path, *mode) as file:

@@ -98,7 +98,7 @@ def in_child(
             if board is not None:
                 watch_phases(board)
                 arm(board, moment)
-            code = guarded(work, True)
+            code = guarded(work, traceback_wanted=board is not None)
             sys.stdout.flush()
             sys.stderr.flush()
         except BaseException:
