@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any
 
@@ -44,9 +45,15 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
             os.kill(process.pid, number)
 
     main_thread = threading.current_thread() is threading.main_thread()
-    previous = {n: signal.signal(n, pass_on) for n in SIGNALS} if main_thread else {}
+    previous: dict[int, Any] = {}
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # first, as its start unblocks signals
     try:
-        with _blocked():  # for the server, that it outlives Ctrl-C, which goes to the whole group
+        # For the server, that it outlives Ctrl-C, which goes to the whole group; and lest a signal
+        # comes when there is nobody yet to pass it on to.
+        with _blocked():
+            if main_thread:
+                previous = {number: signal.signal(number, pass_on) for number in SIGNALS}
             process.start()
         process.join()
     finally:

@@ -78,13 +78,15 @@ def told_again(folder: Path) -> dict[str, Any]:
     """Show the result of a finished run.
 
     Raises:
-        DamagedError: a file of it is not as it was when the run ended.
+        DamagedError: a file of it, or of its stages, is not as it was when the run ended.
     """
     summary = read_sealed(folder / SUMMARY)
     try:
         check_files(folder, summary.get("files"))
+        for link in sorted((folder / "stages").glob("*")):
+            finished(link.resolve())
     except DamagedError as error:
-        remedy = f"remove {folder / SUMMARY} and resume: the store still has the stages"
+        remedy = f"remove {folder / SUMMARY} and resume, which does anew what is damaged"
         raise DamagedError(f"{error}; {remedy}") from error
     console().print(closing_table(summary))
     for line in verdict(summary):

@@ -67,11 +67,11 @@ def occupied(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def in_use(folder: Path) -> bool:
-    """Whether a process works in the folder."""
+def in_use(folder: Path, patience: float = 0.0) -> bool:
+    """Whether a process works in the folder, and still does after the seconds of patience."""
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except (Timeout, OSError):
         return True
     lock.release()

@@ -13,7 +13,7 @@ from kdrun.child import Child, run_in_child
 from kdrun.config.parse import parse
 from kdrun.errors import ConfigError, DamagedError, KdrunError, Stopped
 from kdrun.files import read_yaml, write_json, write_sealed, write_yaml
-from kdrun.run_folder import CONFIG, OVERRIDES, STATUS, in_use
+from kdrun.run_folder import CONFIG, OVERRIDES, PATIENCE, STATUS, in_use
 from kdrun.sweep_table import job_state, show_sweep
 
 SWEEP = "sweep.yaml"
@@ -162,7 +162,8 @@ def resume_sweep(folder: Path, overrides: Sequence[str], compose: Callable[..., 
         if state == "done":
             continue
         print(f"\njob {number} ({state}): {' '.join(settings)}", flush=True)
-        if (job / STATUS).exists() and in_use(job):
+        # A job whose sweep was killed is told to stop, and needs a moment to save.
+        if (job / STATUS).exists() and in_use(job, PATIENCE):
             print("another process is working on it", flush=True)
         elif (job / CONFIG).exists():
             in_own_process(job, old_run, (job, list(overrides)))

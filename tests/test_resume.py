@@ -371,12 +371,14 @@ def test_workers_that_the_signal_ends_too_do_not_make_it_a_failure(begin, monkey
     same(folder, whole)
 
 
-def test_a_finished_run_with_a_changed_file_is_not_shown_as_if_whole(begin):
+@pytest.mark.parametrize("name", ["metrics.jsonl", "stages/01-student-convnet/best.safetensors"])
+def test_a_finished_run_with_a_changed_file_is_not_shown_as_if_whole(begin, name):
     folder = begin()
-    content = (folder / "metrics.jsonl").read_text()
-    (folder / "metrics.jsonl").write_text(content.replace("0.", "1.", 1))
-    with pytest.raises(DamagedError, match=r"metrics\.jsonl is damaged.*remove .*summary\.json"):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-9] + b"00000000" + content[-1:])
+    with pytest.raises(DamagedError, match=r"is damaged.*remove .*summary\.json"):
         resume_run(folder, [])
     (folder / "summary.json").unlink()
     resume_run(folder, [])
-    assert (folder / "metrics.jsonl").read_text() == content
+    found = (folder / name).read_bytes()
+    assert found == content
