@@ -112,7 +112,8 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override}: put a value with = or , in quotes: 'key=\"a=b\"'"
+        given = " ".join(str(error.override).split())  # the override may hold line breaks
+        return f"cannot read {given}: put a value with = or , in quotes: 'key=\"a=b\"'"
     cause = error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         return unknown_key(str(cause.full_key))

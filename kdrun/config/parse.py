@@ -85,7 +85,7 @@ def _set(typed: DictConfig, composed: DictConfig, item: Field, key: str) -> str 
     if rule is None or value is None:
         return None
     fault = rule.fault(value)
-    shown = f"{value:g}" if isinstance(value, float) else value
+    shown = f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
     return f"{key}={shown}: {fault}" if fault else None
 
 
