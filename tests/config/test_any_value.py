@@ -92,7 +92,7 @@ def accepted(composed):
     return None
 
 
-@settings(QUIET, max_examples=300)
+@settings(QUIET, max_examples=200)
 @given(st.sampled_from(KEYS), VALUES)
 def test_any_value_is_taken_or_refused(tiny, key, value):
     composed = changed(tiny, key, value)
@@ -100,7 +100,7 @@ def test_any_value_is_taken_or_refused(tiny, key, value):
         accepted(composed)
 
 
-@settings(QUIET, max_examples=25)
+@settings(QUIET, max_examples=12)
 @given(st.sampled_from(KEYS), st.one_of(st.sampled_from(ODD).map(str), st.text(max_size=9)))
 def test_any_text_on_the_command_line_is_taken_or_refused(key, text):
     told = "one line"

@@ -25,7 +25,7 @@ def matrix(*words: str) -> subprocess.CompletedProcess:
 
 
 def test_runs_killed_at_random_moments_end_as_if_left_alone():
-    done = matrix("--kills", "12")
+    done = matrix("--kills", "8")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all ended the same" in done.stdout
 
@@ -39,5 +39,5 @@ def test_runs_killed_at_random_moments_end_as_if_left_alone():
     ],
 )
 def test_other_plans_too(overrides):
-    done = matrix("--kills", "8", "--seed", "1", "--", *overrides)
+    done = matrix("--kills", "6", "--seed", "1", "--", *overrides)
     assert done.returncode == 0, done.stdout + done.stderr

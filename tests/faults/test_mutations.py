@@ -19,6 +19,8 @@ SHOWN = {
 }
 """Where to kill, and what is then told."""
 
+SMALLER = ("chain.control=false", "dataset.limit=250")
+
 
 def test_every_mutation_is_tried():
     assert SHOWN.keys() == MUTATIONS.keys()
@@ -28,6 +30,6 @@ def test_every_mutation_is_tried():
 @pytest.mark.parametrize("mutation", SHOWN)
 def test_the_matrix_notices(mutation):
     points, told = SHOWN[mutation]
-    done = matrix("--kills", "40", "--mutation", mutation, "--points", points)
+    done = matrix("--kills", "40", "--mutation", mutation, "--points", points, "--", *SMALLER)
     assert done.returncode == 1, done.stdout + done.stderr
     assert told in done.stdout
