@@ -85,16 +85,7 @@ def fit_epoch(
 ) -> dict[str, Any]:
     """Train one epoch, validate, keep the weights if they are the best; returns its metrics."""
     began = time.monotonic() - training.seconds
-
-    def report(images: int, means: dict[str, float] | None) -> bool:
-        progress.advance(images, means)
-        training.seconds = time.monotonic() - began
-        if timetable.due(training):
-            checked(training, training.totals.sums.tolist())  # lest a bad state is saved
-            saver.save(training)
-            recipe.save_view()
-        return not setting.stop
-
+    report = after_update(setting, training, recipe, progress, saver, timetable)
     if training.batch == 0 and training.objective.fitted is not None:
         fit_projections(setting, training, recipe)
     try:
@@ -142,6 +133,29 @@ def train_rest(
     if training.totals.images == 0:
         raise NumericError(f"{job.title}: every update of epoch {training.epoch + 1} was skipped")
     return means
+
+
+def after_update(
+    setting: Setting,
+    training: Training,
+    recipe: Recipe,
+    progress: StageProgress,
+    saver: Saver,
+    timetable: Timetable,
+) -> Callable[[int, dict[str, float] | None], bool]:
+    """What is done between the updates of an epoch; see `train_epoch`."""
+    began = time.monotonic() - training.seconds
+
+    def report(images: int, means: dict[str, float] | None) -> bool:
+        progress.advance(images, means)
+        training.seconds = time.monotonic() - began
+        if timetable.due(training):
+            checked(training, training.totals.sums.tolist())  # lest a bad state is saved
+            saver.save(training)
+            recipe.save_view()
+        return not setting.stop
+
+    return report
 
 
 def speed(images: int, seconds: float) -> dict[str, float]:

@@ -7,18 +7,15 @@ memory rose above the inputs. On the CPU the memory is the process's own, so Lin
 """
 
 import argparse
-import ctypes
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kdrun.losses import rkd_angle_loss, rkd_distance_loss
-
-MIB = 2**20
+from tests.benchmarks.memory import extra_memory
 
 
 def plain_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -64,26 +61,6 @@ def milliseconds(run: Callable[[], None], repeats: int) -> float:
     return 1000 * min(times)
 
 
-def resident(field: str) -> float:
-    """MiB of this process: VmRSS now, or VmHWM at most since the mark was reset."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in status if line.startswith(field))
-
-
-def extra_memory(run: Callable[[], None], cuda: bool) -> float:
-    """MiB above what was in use before, at the peak of one run."""
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run()
-        return (torch.cuda.max_memory_allocated() - before) / MIB
-    ctypes.CDLL(None).malloc_trim(0)  # or the peak hides in what earlier runs left allocated
-    Path("/proc/self/clear_refs").write_text("5")
-    before = resident("VmRSS")
-    run()
-    return resident("VmHWM") - before
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -114,7 +91,7 @@ def main() -> None:
                     step(loss, student, teacher)
 
                 measured.append(
-                    (milliseconds(run, options.repeats), extra_memory(run, student.is_cuda))
+                    (milliseconds(run, options.repeats), extra_memory(run, student.device) or 0.0)
                 )
             (ms, mib), (plain_ms, plain_mib) = measured
             print(
