@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from kdrun.data.batch import Batch
 from kdrun.data.views import Mixing, Normalizer
+from kdrun.device import seed_generators
 from kdrun.errors import NumericError
 from kdrun.objective import Moment, Objective, Outputs
 from kdrun.objective.mixture import gradient_shares
@@ -114,7 +115,7 @@ def train_epoch(
     while remaining > 0:
         group = list(islice(batches, min(recipe.accumulate, remaining)))
         # Reseeded at every update, so that dropout is the same after a resume.
-        torch.manual_seed((recipe.seed * 1_000_003 + training.update) % 2**63)
+        seed_generators((recipe.seed * 1_000_003 + training.update) % 2**63, recipe.device)
         before = None if recipe.max_skipped is None else Before(training)
         images = backward(training, recipe, group, moment)
         remaining -= len(group)

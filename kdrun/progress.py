@@ -68,6 +68,7 @@ class StageProgress:
             TimeRemainingColumn(),
             console=reporter.console,
             transient=True,
+            refresh_per_second=4,  # drawing it takes a millisecond from training each time
             disable=not reporter.console.is_terminal,
         )
         self.task = self.bar.add_task(

@@ -31,24 +31,25 @@ class Totals:
         dtype = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
         self.sums = torch.zeros(len(self.names), dtype=dtype, device=device)
 
+    @torch.no_grad()
     def add(
         self, loss: Tensor, terms: Mapping[str, Tensor], logits: Tensor, labels: Tensor
     ) -> None:
         """Add one batch of N images whose losses are means; labels are (N,) or (N, K)."""
         decided = labels if labels.ndim == 1 else labels.argmax(1)
-        correct = (logits.detach().argmax(1) == decided).sum()
-        means = torch.stack([loss.detach(), *(value.detach() for value in terms.values())])
-        self.sums[0] += len(logits)
-        self.sums[1] += correct
-        self.sums[self.losses] += means.to(self.sums.dtype) * len(logits)
+        correct = (logits.argmax(1) == decided).sum()
+        means = torch.stack([loss, *terms.values()])
+        self.sums[0].add_(len(logits))
+        self.sums[1].add_(correct)
+        self.sums[self.losses].add_(means.to(self.sums.dtype).mul_(len(logits)))
 
     def check(self, name: str, value: Tensor, images: int) -> None:
         """Add a scalar that must be finite, as a mean over the images."""
-        self.sums[self.names.index(name)] += value.detach() * images
+        self.sums[self.names.index(name)].add_(value.detach() * images)
 
     def close_update(self) -> None:
         """Count an update as good while all sums are finite; once one is not, it stays so."""
-        self.sums[-1] += self.sums.isfinite().all()
+        self.sums[-1].add_(self.sums.isfinite().all())
 
     @property
     def images(self) -> int:

@@ -1,4 +1,8 @@
-"""Random crops and flips of a batch, gathered straight from the images in memory."""
+"""Random crops and flips of a batch, gathered straight from the images in memory.
+
+The images are held as one list of rows with a margin of zero pixels between each two, so that a
+row of any crop is a run of neighbouring pixels, copied at once.
+"""
 
 import torch
 from torch import Tensor
@@ -6,10 +10,30 @@ from torch import Tensor
 from kdrun.data.random import Stream, counter_integers
 
 
-def with_blank_pixel(images: Tensor) -> Tensor:
-    """(N, H, W, C) images as a (N*H*W + 1, C) list of pixels that ends with a zero one."""
-    channels = images.shape[3]
-    return torch.cat([images.reshape(-1, channels), images.new_zeros(1, channels)])
+def padding_of(image_size: int) -> int:
+    """Pixels by which a crop may lie outside of the image on each side."""
+    return image_size // 8
+
+
+def with_margins(images: Tensor) -> Tensor:
+    """(N, H, H, C) images as a (P, C) list of pixels.
+
+    A margin, all rows of all images with a margin after each, and a blank row.
+    """
+    count, height, width, channels = images.shape
+    padding = padding_of(height)
+    rows = count * height * (width + padding)
+    pixels = images.new_zeros(padding + rows + width, channels)
+    pixels[padding : padding + rows].view(count, height, -1, channels)[:, :, :width] = images
+    return pixels
+
+
+def without_margins(pixels: Tensor, image_size: int) -> Tensor:
+    """The (N, H, H, C) images in their list of pixels; a view of it."""
+    padding = padding_of(image_size)
+    rows = pixels[padding : len(pixels) - image_size]
+    shape = (-1, image_size, image_size + padding, pixels.shape[1])
+    return rows.view(shape)[:, :, :image_size]
 
 
 def augment_batch(
@@ -18,7 +42,7 @@ def augment_batch(
     """View number `view` of some images: zero-padded by an eighth, cropped back, perhaps mirrored.
 
     Args:
-        pixels: of all the square images, as `with_blank_pixel` lists them.
+        pixels: of all the square images, as `with_margins` lists them.
         image_size: pixels a side.
         indices: (N,) int64, which images.
         seed: of the draws; the draw of an image depends on (seed, view, index) alone.
@@ -28,29 +52,26 @@ def augment_batch(
     Returns:
         (N, H, W, C), of the pixels' type.
     """
-    padding = image_size // 8
+    padding = padding_of(image_size)
     offsets = 2 * padding + 1
     # One draw numbers all the views of an image.
     draw = counter_integers(seed, view, indices, Stream.CROP, high=2 * offsets * offsets)
     top = draw // (2 * offsets) - padding
     left = draw // 2 % offsets - padding
-    along = torch.arange(image_size, device=indices.device)
-    rows = along + top[:, None]
-    columns = along
-    if flip:
-        columns = torch.where(draw[:, None] % 2 == 1, along.flip(0), along)
-    columns = columns + left[:, None]
-    taken = _pixel_numbers(len(pixels) - 1, image_size, indices, rows, columns)
-    return pixels.index_select(0, taken.view(-1)).view(*taken.shape, pixels.shape[1])
+    rows = torch.arange(image_size, device=indices.device) + top[:, None]
+    places = indices[:, None] * image_size + rows
+    starts = padding + places * (image_size + padding) + left[:, None]
+    blank = len(pixels) - image_size
+    starts = torch.where((rows >= 0) & (rows < image_size), starts, blank)
+    channels = pixels.shape[1]
+    runs = pixels.as_strided((blank + 1, image_size * channels), (channels, 1))
+    taken = runs.index_select(0, starts.view(-1))
+    taken = taken.view(len(indices), image_size, image_size, channels)
+    return _mirrored(taken, draw % 2) if flip else taken
 
 
-def _pixel_numbers(
-    blank: int, image_size: int, indices: Tensor, rows: Tensor, columns: Tensor
-) -> Tensor:
-    """(N, H, W) places in the list of pixels; whatever lies outside of the image is `blank`."""
-    row_inside = (rows >= 0) & (rows < image_size)
-    column_inside = (columns >= 0) & (columns < image_size)
-    row_starts = (indices[:, None] * image_size + rows) * image_size
-    row_starts = torch.where(row_inside, row_starts, blank)
-    columns = torch.where(column_inside, columns, blank)
-    return (row_starts[:, :, None] + columns[:, None, :]).clamp_(max=blank)
+def _mirrored(images: Tensor, mirror: Tensor) -> Tensor:
+    """The (N, H, W, C) images, those with a 1 mirrored left to right."""
+    both = torch.cat([images, images.flip(2)])
+    numbers = torch.arange(len(images), device=images.device)
+    return both.index_select(0, numbers + len(images) * mirror)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from kdrun.data.augment import augment_batch, with_blank_pixel
+from kdrun.data.augment import augment_batch, with_margins, without_margins
 from kdrun.data.batch import Batch, num_training_batches
 from kdrun.data.random import shuffled
 
@@ -16,8 +16,8 @@ class MemorySplit:
     def __init__(self, images: Tensor, labels: Tensor, device: torch.device) -> None:
         self.labels = labels
         self._device_labels = labels.to(device)
-        self._pixels = with_blank_pixel(images).to(device)
-        self._images = self._pixels[:-1].view(images.shape)
+        self._pixels = with_margins(images).to(device)
+        self._images = without_margins(self._pixels, images.shape[1])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,7 +50,7 @@ class MemorySplit:
             all_of.split(batch_size) for all_of in (self._images, self._device_labels, indices)
         )
         for images, labels, places in zip(*parts, strict=True):
-            yield Batch(images.permute(0, 3, 1, 2), labels, places)
+            yield Batch(images.contiguous().permute(0, 3, 1, 2), labels, places)
 
     def _view(self, indices: Tensor, *, seed: int, view: int, augment: str) -> Tensor:
         if augment == "none":

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from kdrun.data.augment import augment_batch, with_blank_pixel
+from kdrun.data.augment import augment_batch, with_margins, without_margins
 
 
 def all_views(image, flip):
@@ -32,9 +32,17 @@ def random_images(count, size, channels):
 def test_every_view_is_a_crop_of_the_padded_image(size, channels, flip):
     images = random_images(20, size, channels)
     indices = torch.tensor([19, 0, 3, 3, 7, 12])
-    views = augment_batch(with_blank_pixel(images), size, indices, seed=1, view=2, flip=flip)
+    views = augment_batch(with_margins(images), size, indices, seed=1, view=2, flip=flip)
     for index, view in zip(indices.tolist(), views, strict=True):
         assert view.numpy().tobytes() in all_views(images[index].numpy(), flip).values()
+
+
+@pytest.mark.parametrize("size", [4, 8, 28])
+def test_margins_are_put_in_and_left_out_again(size):
+    images = random_images(5, size, 3)
+    pixels = with_margins(images)
+    assert torch.equal(without_margins(pixels, size), images)
+    assert pixels.long().sum() == images.long().sum()
 
 
 def test_crops_and_mirrors_are_drawn_uniformly():
@@ -43,14 +51,14 @@ def test_crops_and_mirrors_are_drawn_uniformly():
     assert len(keys) == 18
     many = images.expand(18 * 200, 8, 8, 3)
     indices = torch.arange(len(many))
-    views = augment_batch(with_blank_pixel(many), 8, indices, seed=0, view=0, flip=True)
+    views = augment_batch(with_margins(many), 8, indices, seed=0, view=0, flip=True)
     drawn = [keys[view.numpy().tobytes()] for view in views]
     counts = [drawn.count(key) for key in keys.values()]
     assert chisquare(counts).pvalue > 1e-3
 
 
 def test_a_view_depends_on_seed_view_and_index_alone():
-    pixels = with_blank_pixel(random_images(40, 16, 3))
+    pixels = with_margins(random_images(40, 16, 3))
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
 
     def views(indices, seed=3, view=4):
