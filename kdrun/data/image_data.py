@@ -131,7 +131,7 @@ def from_files(
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         fingerprint=fingerprint(
-            {"image_size": size, "class_names": parts.class_names},
+            {"image_size": size, "class_names": parts.class_names, "resized_by": "torch"},
             [array for part in used for array in (part.labels, part.sizes, part.paths)],
         ),
         memory=False,

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,33 +47,38 @@ class ImageFiles(Dataset[tuple[Tensor, Tensor] | str]):
             for place, (index, seed) in enumerate(zip(request.indices, request.seeds, strict=True)):
                 torch.default_generator.manual_seed(seed)
                 try:
-                    images[place] = transform(self._open(index))
+                    images[place] = transform(self._open(index)).permute(1, 2, 0)
                 except DataError as error:
                     return str(error)
         return torch.from_numpy(images), torch.tensor(request.indices)
 
-    def _open(self, index: int) -> Any:
-        """The decoded image, RGB whatever the file holds."""
+    def _open(self, index: int) -> Tensor:
+        """The decoded (3, H, W) uint8 image, RGB whatever the file holds."""
         from PIL import Image  # noqa: PLC0415  only where files are decoded
 
         path = os.path.join(self.files.root, os.fsdecode(self.files.paths[index]))
         try:
             with Image.open(path) as image:
-                return image.convert("RGB")
+                pixels = np.array(image.convert("RGB"))
         except Exception as error:  # whatever broken bytes lead a decoder to
             raise DataError(
                 f"{path}: not a readable image ({first_line(error)}); replace or remove the file"
             ) from error
+        # As a tensor, which torch resizes several times faster than PIL, to the same pixels but
+        # for a grey level or two where they round apart.
+        return torch.from_numpy(pixels).permute(2, 0, 1)
 
     @cached_property
-    def _transforms(self) -> dict[str, Callable[[Any], Any]]:
+    def _transforms(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """By augmentation; built in the process that uses them."""
         from torchvision.transforms import v2  # noqa: PLC0415  costs seconds
 
         size = self.image_size
         crop = v2.RandomResizedCrop(size, antialias=True)
         return {
-            "none": v2.Compose([v2.Resize(round(size * RESIZE_RATIO)), v2.CenterCrop(size)]),
+            "none": v2.Compose(
+                [v2.Resize(round(size * RESIZE_RATIO), antialias=True), v2.CenterCrop(size)]
+            ),
             "crop": crop,
             "crop_flip": v2.Compose([crop, v2.RandomHorizontalFlip()]),
         }

@@ -82,8 +82,11 @@ def test_evaluation_takes_the_centre_of_the_resized_image(pictures, served):
     images = torch.cat([batch.images for batch in batches])
     for path, image in zip(served._images.files.paths, images, strict=True):
         with Image.open(pictures / path.decode()) as file:
-            expected = np.asarray(crop(file.convert("RGB")))
-        assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)
+            expected = np.asarray(crop(file.convert("RGB"))).astype(int)
+        # PIL and torch round apart in a few pixels.
+        difference = np.abs(image.permute(1, 2, 0).numpy() - expected)
+        assert difference.max() <= 2
+        assert difference.mean() < 0.05
     assert torch.equal(torch.cat([batch.labels for batch in batches]), served.labels)
     assert torch.equal(torch.cat([batch.indices for batch in batches]), torch.arange(33))
 
