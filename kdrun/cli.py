@@ -13,6 +13,7 @@ from typing import Any
 from kdrun import __version__
 from kdrun.config.help import help_text
 from kdrun.errors import ConfigError, KdrunError, OutputError, near_miss
+from kdrun.verbs import analyze, named_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -137,17 +138,6 @@ def verify(words: Sequence[str]) -> None:
     show_verified(folder)
 
 
-def named_folder(verb: str, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
-    """The folder that a verb is given first, and the words after it."""
-    if not words or "=" in words[0] or words[0].startswith("-"):
-        raise ConfigError(f"{verb} needs a folder: kdrun {verb} outputs/...")
-    folder = Path(words[0])
-    if not folder.is_dir():
-        siblings = [path.name for path in folder.parent.glob("*") if path.is_dir()]
-        raise ConfigError(f"{folder}: no such folder{near_miss(folder.name, siblings)}")
-    return folder, words[1:]
-
-
 def plan(words: Sequence[str]) -> None:
     """`kdrun plan [overrides]`: show the stages and their sizes; write nothing."""
     if {"-m", "--multirun"} & set(words):
@@ -180,6 +170,7 @@ VERBS: dict[str, Callable[[Sequence[str]], None]] = {
     "run": run,
     "resume": resume,
     "verify": verify,
+    "analyze": analyze,
     "plan": plan,
     "layers": layers,
 }

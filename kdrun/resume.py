@@ -25,7 +25,9 @@ from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import CHECKPOINTS, finished
 from kdrun.tables import closing_table, console, verdict
 
-CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {"teacher.min_accuracy", "output_root"}
+CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {
+    *("teacher.min_accuracy", "analysis", "output_root")
+}
 """What does not change the result, and may be another when a run goes on."""
 
 EPOCHS = "train.epochs"

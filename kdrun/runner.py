@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from kdrun.config.schema import Config
-from kdrun.data.views import Normalizer
-from kdrun.device import place, resolve_device, resolve_precision, set_determinism
+from kdrun.device import resolve_device, resolve_precision, set_determinism
 from kdrun.errors import DamagedError, NumericError, Stopped
 from kdrun.files import (
     append_json_line,
@@ -19,7 +18,9 @@ from kdrun.files import (
     write_json_lines,
     write_sealed,
 )
+from kdrun.finished_model import load_finished
 from kdrun.job import Job, Setting
+from kdrun.measurement.content import write_analysis
 from kdrun.plan import TEACHER, build_plan
 from kdrun.prepare import data_line, load_data, make_jobs
 from kdrun.progress import Reporter
@@ -37,13 +38,12 @@ from kdrun.run_folder import (
     refuse_existing,
 )
 from kdrun.run_record import link_stage, write_run_files
-from kdrun.stage import build, normalization, run_stage
+from kdrun.stage import run_stage
 from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import IDENTITY, finished, locked, make_store, set_aside
 from kdrun.tables import closing_table, console, verdict
 from kdrun.teacher import Teacher, check_accuracy, least_accuracy
 from kdrun.terms import mixture
-from kdrun.weights_source import stage_weights
 
 
 def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
@@ -105,6 +105,10 @@ def walk(
         stages.append({"role": job.stage.role, "reused": reused} | summary)
         if job.stage.role == TEACHER:
             check_teacher(config, job, summary, setting)
+    if config.analysis != "off":
+        optional(
+            "analysis", setting, lambda: write_analysis(folder, jobs, setting, config.analysis)
+        )
     result = {
         "format": 1,
         "status": "done",
@@ -121,6 +125,15 @@ def walk(
         setting.reporter.say(line)
     setting.reporter.say(f"all of it is in {folder}")
     return result
+
+
+def optional(what: str, setting: Setting, work: Callable[[], object]) -> None:
+    """Do what a run can be without: its failure costs a line, never the run."""
+    try:
+        work()
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        setting.reporter.say(f"no {what}: {told}", style="yellow")
 
 
 def do_stage(
@@ -176,11 +189,7 @@ def objective_line(job: Job) -> str:
 
 def load_teacher(job: Job, setting: Setting) -> Teacher:
     """A finished stage, frozen and folded."""
-    source = stage_weights(job.folder, str(job.folder))
-    network = place(
-        build(job.stage, setting.data.shape, source), setting.device, job.stage.train.channels_last
-    )
-    normalizer = Normalizer(**normalization(setting.data, source)).to(setting.device)
+    network, normalizer = load_finished(job, setting)
     example = next(iter(setting.data.train.batches(2))).images
     return Teacher(job.stage.model.arch, job.digest, network, normalizer, setting.autocast, example)
 

@@ -203,4 +203,5 @@ class Config:
     chain: ChainConfig = field(default_factory=ChainConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    analysis: str = choice("off", "basic", "full")
     output_root: str = MISSING

@@ -1,0 +1,166 @@
+"""`analysis.json` of real runs, held against the weights they left."""
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kdrun.errors import ConfigError, DamagedError
+from kdrun.files import read_json, read_sealed
+from kdrun.finished_model import load_finished
+from kdrun.measurement.analyze import analyze_run
+from kdrun.plan import build_plan
+from kdrun.prepare import make_jobs
+from kdrun.runner import make_setting, run
+
+SMALL = (
+    *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),
+    *("train.epochs=2", "train.precision=fp32", "train.device=cpu", "teacher.min_accuracy=0"),
+    "dataset.limit=400",
+)
+
+
+@pytest.fixture(scope="module")
+def done(make_config, tmp_path_factory):
+    """A finished run with everything measured: config, folder, summary, analysis."""
+    root = tmp_path_factory.mktemp("outputs")
+    config = make_config(*SMALL, "analysis=full", f"output_root={root}")
+    summary = run(config, root / "run", [])
+    return config, root / "run", summary, read_sealed(root / "run" / "analysis.json")
+
+
+def logits_of(config, place):
+    setting = make_setting(config, None)
+    jobs = make_jobs(build_plan(config), setting, Path(config.output_root))
+    network, normalizer = load_finished(jobs[place], setting)
+    (batch,) = setting.data.test.batches(10_000)
+    with torch.no_grad():
+        return network.eval()(normalizer(batch.images)), batch.labels
+
+
+def test_accuracies_are_those_of_the_summary(done):
+    _, _, summary, analysis = done
+    for stage, model in zip(summary["stages"], analysis["models"], strict=True):
+        accuracy = stage["accuracy"]
+        assert model["splits"]["test"]["accuracy"] == accuracy["test_at_best_validation"]
+        assert model["splits"]["validation"]["accuracy"] == accuracy["best_validation"]
+        low, high = model["splits"]["test"]["interval"]
+        assert low < model["splits"]["test"]["accuracy"] < high
+
+
+def test_fidelity_and_scores_are_those_of_the_saved_weights(done):
+    config, _, _, analysis = done
+    teacher, labels = logits_of(config, 0)
+    student, _ = logits_of(config, 1)
+    pair = analysis["pairs"][0]
+    assert (pair["kind"], pair["student"]["role"], pair["other"]["role"]) == (
+        *("teacher", "student", "teacher"),
+    )
+    test = pair["splits"]["test"]
+    same = (student.argmax(1) == teacher.argmax(1)).double().mean().item()
+    assert test["agreement"] == pytest.approx(same)
+    logs = [torch.log_softmax(one.double(), 1) for one in (student, teacher)]
+    kl = torch.nn.functional.kl_div(*logs, log_target=True, reduction="batchmean").item()
+    assert test["mean_kl"] == pytest.approx(kl, rel=1e-5)
+    nll = torch.nn.functional.cross_entropy(student.double(), labels).item()
+    assert analysis["models"][1]["splits"]["test"]["nll"] == pytest.approx(nll, rel=1e-5)
+
+
+def test_layers_are_compared_and_a_model_is_wholly_like_itself(done):
+    inside = done[3]["pairs"][0]["inside"]
+    rows, columns = inside["student_layers"], inside["teacher_layers"]
+    assert rows[-1] == columns[-1] == "penultimate"
+    assert [len(row) for row in inside["cka"]] == [len(columns)] * len(rows)
+    assert all(0 <= value <= 1 for row in inside["cka"] for value in row)
+    assert {pair["student"] for pair in inside["matched"]} == set(rows)
+    assert -1 <= inside["relations_before"] <= 1
+    assert inside["attention"] == []
+
+
+def test_examples_are_images_of_the_test_set_on_which_the_models_differ(done):
+    config, _, _, analysis = done
+    setting = make_setting(config, None)
+    names = setting.data.class_names
+    (batch,) = setting.data.test.batches(10_000)
+    shown = analysis["examples"][0]["images"]
+    assert shown
+    for example in shown:
+        assert example["student"]["class"] != example["teacher"]["class"]
+        assert example["label"] == names[batch.labels[example["index"]]]
+        picture = Image.open(io.BytesIO(base64.b64decode(example["png"])))
+        pixels = torch.from_numpy(np.array(picture)).long()
+        assert torch.equal(pixels, batch.images[example["index"], 0].long())
+
+
+def test_the_chain_adds_up(done):
+    (chain,) = done[3]["chains"]
+    assert [stage["role"] for stage in chain["stages"]] == ["teacher", "student"]
+    errors = [1 - model["splits"]["test"]["accuracy"] for model in done[3]["models"]]
+    assert chain["error_difference"] == pytest.approx(errors[1] - errors[0])
+
+
+def test_the_verb_repeats_the_measures_of_the_run(done, tmp_path):
+    _, folder, _, analysis = done
+    (folder / "analysis.json").unlink()
+    assert analyze_run(folder, "full") == folder / "analysis.json"
+    assert read_sealed(folder / "analysis.json") == analysis
+    json.dumps(read_json(folder / "analysis.json"), allow_nan=False)
+
+
+def test_damaged_weights_and_unfinished_runs_are_refused(done, tmp_path):
+    _, folder, summary, _ = done
+    moved = tmp_path / "outputs"
+    shutil.copytree(folder.parent, moved, symlinks=True)
+    stage = moved / "store" / summary["stages"][1]["hash"]
+    content = bytearray((stage / "best.safetensors").read_bytes())
+    content[-1] ^= 1
+    (stage / "best.safetensors").write_bytes(content)
+    with pytest.raises(DamagedError, match=r"best\.safetensors"):
+        analyze_run(moved / "run", "basic")
+    (moved / "run" / "summary.json").unlink()
+    with pytest.raises(ConfigError, match="not finished"):
+        analyze_run(moved / "run", "basic")
+
+
+def test_measures_that_fail_cost_a_line_and_not_the_run(make_config, tmp_path, monkeypatch, capsys):
+    from kdrun import runner
+
+    def fail(*given):
+        raise RuntimeError("no such luck\nand more")
+
+    monkeypatch.setattr(runner, "write_analysis", fail)
+    config = make_config(*SMALL, "student=mlp", f"output_root={tmp_path}", "train.epochs=1")
+    assert run(config, tmp_path / "run", [])["status"] == "done"
+    assert "no analysis: RuntimeError: no such luck\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_attention_of_transformers_is_compared(make_config, tmp_path):
+    timm = pytest.importorskip("timm")
+    assert timm.__version__
+    names = [
+        f"{role}{rest}" for role in ("teacher", "student") for rest in ("=timm", ".arch=test_vit")
+    ]
+    config = make_config(
+        *names,
+        "dataset.image_size=32",
+        "dataset.limit=200",
+        "train.epochs=1",
+        "train.device=cpu",
+        "teacher.min_accuracy=0",
+        "analysis=full",
+        f"output_root={tmp_path}",
+    )
+    run(config, tmp_path / "run", [])
+    attention = read_sealed(tmp_path / "run" / "analysis.json")["pairs"][0]["inside"]["attention"]
+    assert attention
+    for layer in attention:
+        information = layer["information"]
+        assert information["gap"] <= information["bound"]
+        assert len(layer["student_map"]) == len(layer["teacher_map"])
