@@ -13,7 +13,7 @@ from typing import Any
 from kdrun import __version__
 from kdrun.config.help import help_text
 from kdrun.errors import ConfigError, KdrunError, OutputError, near_miss
-from kdrun.verbs import analyze, named_folder
+from kdrun.verbs import analyze, named_folder, report
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -171,6 +171,7 @@ VERBS: dict[str, Callable[[Sequence[str]], None]] = {
     "resume": resume,
     "verify": verify,
     "analyze": analyze,
+    "report": report,
     "plan": plan,
     "layers": layers,
 }

@@ -24,6 +24,7 @@ from kdrun.measurement.content import write_analysis
 from kdrun.plan import TEACHER, build_plan
 from kdrun.prepare import data_line, load_data, make_jobs
 from kdrun.progress import Reporter
+from kdrun.report.run_page import write_report
 from kdrun.run_folder import (
     CONFIG,
     ENVIRONMENT,
@@ -123,6 +124,8 @@ def walk(
     setting.reporter.show(closing_table(result))
     for line in verdict(result):
         setting.reporter.say(line)
+    if config.analysis != "off":
+        optional("report", setting, lambda: write_report(folder))
     setting.reporter.say(f"all of it is in {folder}")
     return result
 

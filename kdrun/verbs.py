@@ -16,8 +16,20 @@ def analyze(words: Sequence[str]) -> None:
     if unknown:
         raise ConfigError(f"analyze takes a folder and {' or '.join(levels)}, not {unknown[0]}")
     from kdrun.measurement.analyze import analyze_run
+    from kdrun.report.run_page import write_report
 
     print(f"measured: {analyze_run(folder, levels[rest[-1]] if rest else LEVELS[-1])}")
+    print(f"written: {write_report(folder)}")
+
+
+def report(words: Sequence[str]) -> None:
+    """`kdrun report DIR`: write the page of a finished run."""
+    folder, rest = named_folder("report", words)
+    if rest:
+        raise ConfigError(f"report takes a folder, not {rest[0]}")
+    from kdrun.report.run_page import write_report
+
+    print(f"written: {write_report(folder)}")
 
 
 def named_folder(verb: str, words: Sequence[str]) -> tuple[Path, Sequence[str]]:

@@ -19,6 +19,7 @@ from kdrun.saving import Saver
 QUICK = (
     *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),
     *("train.epochs=3", "train.precision=fp32", "train.device=cpu", "train.batch_size=256"),
+    "analysis=off",
     *("teacher.min_accuracy=0", "dataset.limit=700", "chain.control=false"),
 )
 TIMES = ("seconds", "images_per_second")

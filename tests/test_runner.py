@@ -25,6 +25,7 @@ QUICK = (
     "train.epochs=2",
     "train.precision=fp32",
     "train.device=cpu",
+    "analysis=off",
 )
 
 

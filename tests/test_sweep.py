@@ -5,7 +5,14 @@ import pytest
 from kdrun.cli import main
 from kdrun.files import read_json
 
-QUICK = ("teacher=mlp", "teacher.width=32", "student.width=8", "train.epochs=1", "train.device=cpu")
+QUICK = (
+    "teacher=mlp",
+    "teacher.width=32",
+    "student.width=8",
+    "train.epochs=1",
+    "train.device=cpu",
+    "analysis=off",
+)
 
 
 @pytest.fixture

@@ -1,0 +1,134 @@
+"""Figures of one look: as files, and as SVG inside a page that follows its light or dark theme."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+# Stand-ins that the page replaces by its own colours.
+INK, LINE = "#1b1f24", "#d0d7de"
+
+# Legible on white and on near-black; the dashes tell the roles apart without colour.
+COLOURS = {
+    "teacher": "#2f7fd0",
+    "student": "#d9730d",
+    "control": "#7d8590",
+    "assistant": "#9b6ad6",
+    "direct": "#2a9d6f",
+    "generation": "#d64550",
+}
+DASHES = {"teacher": "--", "control": ":", "direct": "-."}
+SERIES = tuple(COLOURS.values())
+
+RC: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kdrun",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "figure.facecolor": "none",
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.8,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A finished figure.
+
+    Attributes:
+        name: of its files.
+        alt: what it shows, for who cannot see it.
+        caption: how to read it.
+        inline: its SVG for the page.
+        wide: whether it has panels side by side, which a phone scrolls.
+    """
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    inline: Markup
+    svg: bytes
+    png: bytes
+    wide: bool
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """The look of every figure made and saved in the block."""
+    import matplotlib  # noqa: PLC0415 - slow to import, and needed for pictures alone
+
+    with matplotlib.rc_context(RC):
+        yield
+
+
+def panels(columns: int = 1, width: float = 6.2, height: float = 3.3) -> tuple[Any, list[Any]]:
+    """A figure with axes side by side; not pyplot's, which would keep it."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def plain(text: object, most: int = 24) -> str:
+    """Text that matplotlib takes literally: no formulas, one line, not endless."""
+    words = " ".join(str(text).split())
+    words = words if len(words) <= most else words[: most - 1] + "…"
+    return words.replace("$", r"\$")
+
+
+def finish_plot(figure: Any, name: str, title: str, alt: str, caption: str) -> Plot:
+    """Render the figure in every form."""
+    svg, png = io.BytesIO(), io.BytesIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(png, format="png", dpi=144, facecolor="white")
+    white = svg.getvalue().replace(
+        b"<defs>", b'<rect width="100%" height="100%" fill="white"/><defs>', 1
+    )
+    inline, wide = inlined(svg.getvalue().decode(), name), figure.get_figwidth() > 6.5
+    return Plot(name, title, alt, caption, inline, white, png.getvalue(), wide)
+
+
+def inlined(svg: str, name: str) -> Markup:
+    """The SVG element alone, in the page's colours, its identifiers distinct from other figures'.
+
+    Safe to insert: matplotlib escapes the text it writes.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = re.sub(r"url\(#", f"url(#{name}-", body)
+    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
+    body = body.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
+    return Markup(body.replace(INK, "currentColor").replace(LINE, "var(--line)"))
+
+
+def label(stage: dict[str, Any]) -> str:
+    """`student mlp`, as figures and tables name a stage."""
+    return f"{stage['role']} {stage['arch']}"
+
+
+def colour(role: str, place: int = 0) -> str:
+    """The role's colour; of an unknown role one by its place."""
+    return COLOURS.get(role, SERIES[place % len(SERIES)])

@@ -1,0 +1,156 @@
+"""`report.html` of a run: one page that needs no network, and its figures as files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from kdrun import __version__
+from kdrun.errors import DamagedError, OutputError
+from kdrun.files import cannot_write, write_atomic
+from kdrun.report import analysis_plots, facts, training_plots
+from kdrun.report.figure import Plot, house_style, label
+from kdrun.report.run_files import RunFiles, read_run_files, student_place
+from kdrun.run_folder import PLOTS, REPORT
+from kdrun.tables import verdict
+
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What data of another shape than ours raises."""
+
+
+def write_report(folder: Path) -> Path:
+    """Write the page of a finished run from its files; returns it.
+
+    Raises:
+        ConfigError: there is no finished run.
+        DamagedError: a file is not as kdrun writes it.
+        OutputError: the page cannot be written.
+    """
+    files = read_run_files(folder)
+    try:
+        plots = run_plots(files)
+        page = render("run.html.jinja", page_content(files, plots))
+    except MALFORMED as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise DamagedError(f"{folder}: its files are not of this kdrun ({told})") from error
+    write_plots(folder / PLOTS, plots)
+    write_atomic(folder / REPORT, page.encode())
+    return folder / REPORT
+
+
+def write_plots(folder: Path, plots: list[Plot]) -> None:
+    """Write every figure as SVG and PNG."""
+    if folder.is_symlink():
+        raise OutputError(f"{folder}: is a link, and kdrun does not write where links point")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    for plot in plots:
+        write_atomic(folder / f"{plot.name}.svg", plot.svg)
+        write_atomic(folder / f"{plot.name}.png", plot.png)
+
+
+def render(template: str, content: dict[str, Any]) -> str:
+    """The template filled in; whatever is no markup of ours is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(version=__version__, **content)
+
+
+def run_plots(files: RunFiles) -> list[Plot]:
+    """The figures that the run has data for."""
+    with house_style():
+        return [*_training(files), *_analysis(files)]
+
+
+def _training(files: RunFiles) -> Iterator[Plot]:
+    if not files.metrics:
+        return
+    place, lines = student_place(files.summary), files.metrics
+    yield training_plots.accuracy_plot(lines)
+    epochs = training_plots.by_stage(lines).get(place)
+    if epochs:
+        yield training_plots.loss_plot(lines, place)
+        if "soft" in epochs[0]["terms"]:
+            yield training_plots.temperature_plot(lines, place, _teacher_model(files, place))
+
+
+def _teacher_model(files: RunFiles, place: int) -> dict[str, Any] | None:
+    if files.analysis is None:
+        return None
+    of = {p["other"]["stage"] for p in files.analysis["pairs"] if p["student"]["stage"] == place}
+    return next((m for m in files.analysis["models"] if m["stage"] in of), None)
+
+
+def _analysis(files: RunFiles) -> Iterator[Plot]:
+    analysis = files.analysis
+    if analysis is None:
+        return
+    pairs = main_pairs(files)
+    yield analysis_plots.reliability_plot(analysis["models"][:6])
+    for teacher in analysis["teachers"][:1]:
+        yield analysis_plots.knowledge_plot(teacher)
+        yield analysis_plots.similarity_plot(teacher)
+    if "teacher" in pairs:
+        yield from _teacher_pair(pairs["teacher"])
+    for pair in pairs.values():
+        if pair["splits"]["test"]["confusions"]:
+            yield analysis_plots.confusion_plot(pair, analysis["class_names"])
+
+
+def _teacher_pair(pair: dict[str, Any]) -> Iterator[Plot]:
+    yield analysis_plots.probe_plot(pair)
+    if pair["inside"]:
+        yield analysis_plots.cka_plot(pair)
+        if pair["inside"]["attention"]:
+            yield analysis_plots.attention_plot(pair)
+
+
+def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:
+    """The comparisons of the run's student, the first of each kind that is known."""
+    assert files.analysis is not None
+    place = student_place(files.summary)
+    found: dict[str, dict[str, Any]] = {}
+    for pair in files.analysis["pairs"]:
+        if pair["student"]["stage"] == place and pair["kind"] in KINDS:
+            found.setdefault(pair["kind"], pair)
+    return found
+
+
+KINDS = ("teacher", "origin", "control", "direct")
+
+
+def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
+    """What the template shows."""
+    summary, analysis = files.summary, files.analysis
+    student = summary["stages"][student_place(summary)]
+    teacher = main_pairs(files).get("teacher") if analysis else None
+    return {
+        "title": f"{label(student)} on {summary['dataset']}",
+        "folder": files.folder.name,
+        "seed": summary["seed"],
+        "dataset": summary["dataset"],
+        "images": summary["test_images"],
+        "verdict": verdict(summary),
+        "stages": facts.stage_rows(files),
+        "plots": plots,
+        "measured": analysis is not None,
+        "pairs": facts.pair_rows(analysis) if analysis else [],
+        "ladder": facts.ladder(teacher, len(analysis["class_names"]))
+        if teacher and analysis
+        else [],
+        "chains": facts.chains(analysis) if analysis else [],
+        "matched": teacher["inside"]["matched"] if teacher and teacher["inside"] else [],
+        "relations": teacher["inside"] if teacher else None,
+        "examples": facts.example_groups(analysis) if analysis else [],
+        "warnings": analysis["warnings"] if analysis else [],
+        "config": files.config_text,
+        "environment": facts.environment_rows(files.environment),
+    }

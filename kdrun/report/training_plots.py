@@ -1,0 +1,114 @@
+"""Figures of how a run was trained, from the lines of `metrics.jsonl`."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from kdrun.report.figure import DASHES, SERIES, Plot, colour, finish_plot, label, panels, plain
+
+Lines = Sequence[dict[str, Any]]
+
+
+def by_stage(lines: Lines) -> dict[int, list[dict[str, Any]]]:
+    """The epochs of each stage, in order."""
+    stages: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for line in lines:
+        stages[int(line["stage"])].append(line)
+    return dict(stages)
+
+
+def accuracy_plot(lines: Lines) -> Plot:
+    """Validation accuracy of every stage, or its training accuracy where nothing is held out."""
+    figure, (axes,) = panels()
+    held_out = all(line["validation_accuracy"] is not None for line in lines)
+    key = "validation_accuracy" if held_out else "train_accuracy"
+    ends = []
+    for place, epochs in by_stage(lines).items():
+        values, role = [100 * line[key] for line in epochs], epochs[0]["role"]
+        axes.plot(
+            [line["epoch"] for line in epochs],
+            values,
+            DASHES.get(role, "-"),
+            color=colour(role, place),
+            label=plain(label(epochs[0])),
+            marker="o" if len(values) == 1 else None,
+        )
+        ends.append(f"{label(epochs[0])} ends at {values[-1]:.1f} %")
+    which = "validation" if held_out else "training"
+    axes.set(xlabel="epoch", ylabel=f"{which} accuracy (%)")
+    axes.legend()
+    return finish_plot(
+        figure,
+        "accuracy",
+        "Accuracy over epochs",
+        f"Line chart of {which} accuracy over epochs: {'; '.join(ends)}.",
+        "The student should lie between its control and its teacher.",
+    )
+
+
+def loss_plot(lines: Lines, stage: int) -> Plot:
+    """The weighted terms of a student's loss, and what share of the gradient each has."""
+    epochs = by_stage(lines)[stage]
+    figure, (left, right) = panels(2, 7.2)
+    ticks = [line["epoch"] for line in epochs]
+    marker = "o" if len(ticks) == 1 else None
+    for number, term in enumerate(epochs[0]["terms"]):
+        terms = [line["terms"][term] for line in epochs]
+        look = {"color": SERIES[number % len(SERIES)], "label": plain(term), "marker": marker}
+        left.plot(ticks, [one["weighted"] for one in terms], **look)
+        right.plot(ticks, [100 * one["gradient_share"] for one in terms], **look)
+    left.plot(ticks, [line["loss"] for line in epochs], ":", color="#7d8590", label="sum")
+    left.set(xlabel="epoch", ylabel="weighted loss", title="loss terms")
+    right.set(xlabel="epoch", ylabel="share (%)", title="share of the gradient", ylim=(0, 103))
+    left.legend()
+    names = ", ".join(epochs[0]["terms"])
+    return finish_plot(
+        figure,
+        "losses",
+        f"What {label(epochs[0])} minimised",
+        f"Two line charts over epochs for the terms {names}: the weighted loss, which goes from "
+        f"{epochs[0]['loss']:.3g} to {epochs[-1]['loss']:.3g} in all, and the gradient shares.",
+        "A term with a tiny share of the gradient hardly teaches, whatever its loss.",
+    )
+
+
+def temperature_plot(lines: Lines, stage: int, teacher: dict[str, Any] | None) -> Plot:
+    """T over the epochs, and what T does to the entropy of the teacher's probabilities."""
+    epochs = by_stage(lines)[stage]
+    figure, axes = panels(1 if teacher is None else 2, 7.2)
+    values = [float(line["T"]) for line in epochs]
+    axes[0].plot([line["epoch"] for line in epochs], values, color=SERIES[1], marker=".")
+    axes[0].set(xlabel="epoch", ylabel="T", title="temperature of training")
+    axes[0].set_ylim(bottom=0)
+    told = f"T goes from {values[0]:.3g} to {values[-1]:.3g} over the epochs."
+    if teacher is not None:
+        curve = teacher["temperature_curve"]
+        entropies = axes[1]
+        entropies.plot(curve["temperatures"], curve["entropy"], color=SERIES[0], label="entropy")
+        twin = entropies.twinx()
+        twin.plot(
+            *(curve["temperatures"], curve["max_probability"]),
+            *("--",),
+            color=SERIES[4],
+            label="largest probability",
+        )
+        twin.set(ylim=(0, 1.02))
+        twin.grid(visible=False)
+        entropies.set(
+            xlabel="T", ylabel="nats", xscale="log", title=plain(f"{label(teacher)} softened", 30)
+        )
+        handles = [*entropies.get_lines(), *twin.get_lines()]
+        names = [line.get_label() for line in handles]
+        figure.legend(handles, names, loc="outside lower right", ncols=2)
+        told += (
+            f" The teacher's mean entropy rises from {curve['entropy'][0]:.2f} nats at "
+            f"T = {curve['temperatures'][0]:g} to {curve['entropy'][-1]:.2f} at "
+            f"T = {curve['temperatures'][-1]:g}."
+        )
+    return finish_plot(
+        figure,
+        "temperature",
+        "Temperature and entropy",
+        f"Line charts. {told}",
+        "The entropy never falls with T; near log K nothing of the classes is left to learn.",
+    )

@@ -1,0 +1,172 @@
+"""The page of a run: complete, alone, and safe against what is written in a stranger's run."""
+
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from kdrun import runner
+from kdrun.errors import ConfigError, DamagedError, OutputError
+from kdrun.files import read_sealed
+from kdrun.report import run_page
+from kdrun.report.run_page import write_report
+
+HOSTILE = "</svg><script>alert(1)</script><img src=x onerror=alert(2)>\"'$\\frac$"
+
+# Of these nothing closes, so that they do not count where nesting does.
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes; checks that they nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def page_of(folder):
+    return Page(write_report(folder).read_text())
+
+
+def test_a_run_ends_with_a_page_and_its_figures_as_files(finished_run):
+    assert (finished_run / "report.html").stat().st_size < 2_000_000
+    names = {path.name for path in (finished_run / "plots").iterdir()}
+    for plot in ("accuracy", "losses", "temperature", "reliability", "dark-knowledge", "layers",
+                 "class-similarity", "gradients", "confusions-teacher"):  # fmt: skip
+        assert {f"{plot}.png", f"{plot}.svg"} <= names
+        svg = ElementTree.parse(finished_run / "plots" / f"{plot}.svg").getroot()
+        assert svg.tag.endswith("svg")
+        assert (finished_run / "plots" / f"{plot}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def assert_alone_and_inert(page):
+    """No script, no handler, nothing fetched."""
+    assert not page.all("script")
+    for tag, attributes in page.elements:
+        assert tag not in ("iframe", "object", "embed", "form", "base")
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            if name in ("src", "href", "xlink:href", "action", "srcset"):
+                assert value.startswith(("#", "data:")), (tag, value)
+            assert "url(http" not in (value or "")
+
+
+def test_the_page_stands_alone_and_is_marked_up_for_everyone(altered):
+    page = page_of(altered())
+    assert_alone_and_inert(page)
+    assert len(page.all("h1")) == len(page.all("main")) == len(page.all("header")) == 1
+    assert page.all("html") == [{"lang": "en"}]
+    assert all("scope" in cell for cell in page.all("th"))
+    pictures = [a for _, a in page.elements if a.get("role") == "img"]
+    assert len(pictures) == len(page.all("figure"))
+    assert all(len(picture["aria-label"]) > 40 for picture in pictures)
+    assert all(image["alt"] for image in page.all("img"))
+    identifiers = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(identifiers) == len(set(identifiers))
+    targets = [a["href"][1:] for _, a in page.elements if a.get("href", "").startswith("#")]
+    assert set(targets) <= set(identifiers)
+
+
+def test_the_page_says_what_the_summary_says(altered):
+    folder = altered()
+    words = " ".join(" ".join(page_of(folder).text).split())
+    summary = read_sealed(folder / "summary.json")
+    for stage in summary["stages"]:
+        assert f"{stage['accuracy']['test_at_best_validation']:.2%}" in words
+    assert "points of test accuracy over the control" in words
+    assert "95 % interval" in words
+
+
+def poison(value):
+    """Every text in the data replaced, but those that programs read."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(item, dict | list):
+            poison(item)
+        elif isinstance(item, str) and key not in ("status", "kind", "hash", "sha256", "inf"):
+            value[key] = HOSTILE
+
+
+def test_nothing_that_a_strangers_run_says_becomes_markup(altered):
+    folder = altered(summary=poison, analysis=poison, environment=poison)
+    (folder / "config.yaml").write_text(f"dataset: '{HOSTILE.replace(chr(39), '')}'\n")
+    lines = (folder / "metrics.jsonl").read_text().replace('"convnet"', '"<script>x</script>$"')
+    (folder / "metrics.jsonl").write_text(lines)
+    page = page_of(folder)
+    assert_alone_and_inert(page)
+    assert any("<script>alert(1)</script>" in text for text in page.text)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("analysis", lambda content: content.update(models=3)),
+        ("analysis", lambda content: content["pairs"][0].pop("splits")),
+        ("summary", lambda content: content["stages"][0].update(parameters="many")),
+        ("summary", lambda content: content.update(stages=[])),
+    ],
+)
+def test_data_of_another_shape_is_refused_in_one_line(altered, name, change):
+    with pytest.raises(DamagedError, match="not of this kdrun") as raised:
+        write_report(altered(**{name: change}))
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_links_are_not_followed(altered, tmp_path):
+    folder = altered()
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    (folder / "plots").rename(tmp_path / "plots")
+    (folder / "plots").symlink_to(target)
+    with pytest.raises(OutputError, match="link"):
+        write_report(folder)
+    assert not list(target.iterdir())
+
+
+def test_a_run_that_was_not_measured_has_a_page_too(altered):
+    folder = altered()
+    (folder / "analysis.json").unlink()
+    words = " ".join(page_of(folder).text)
+    assert "kdrun analyze" in words
+    assert "Bounds between" not in words
+
+
+def test_an_unfinished_run_is_refused(altered):
+    folder = altered()
+    (folder / "summary.json").unlink()
+    with pytest.raises(ConfigError, match="not finished"):
+        write_report(folder)
+
+
+def test_a_page_that_fails_costs_a_line_and_not_the_run(make_config, tmp_path, monkeypatch, capsys):
+    def fail(*given):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(run_page, "render", fail)
+    config = make_config(
+        "teacher=mlp", "train.epochs=1", "teacher.min_accuracy=0", f"output_root={tmp_path}"
+    )
+    assert runner.run(config, tmp_path / "run", [])["status"] == "done"
+    out = capsys.readouterr().out
+    assert "no report: RuntimeError: no ink\n" in out
+    assert (tmp_path / "run" / "summary.json").exists()
+    assert not (tmp_path / "run" / "report.html").exists()
