@@ -11,6 +11,7 @@ from kdrun.analysis import chain_differences
 from kdrun.files import json_number, write_sealed
 from kdrun.finished_model import load_finished
 from kdrun.job import Job, Setting, predictor
+from kdrun.latency import cpu_latency
 from kdrun.measurement.answers import (
     SPLITS,
     Answers,
@@ -92,7 +93,14 @@ class Analysis:
     def model(self, place: int) -> dict[str, Any]:
         """A model by itself."""
         job = self.jobs[place]
-        sizes = {"seed": job.stage.train.seed, "parameters": job.parameters, "macs": job.macs}
+        sizes: dict[str, Any] = {
+            "seed": job.stage.train.seed,
+            "parameters": job.parameters,
+            "macs": job.macs,
+        }
+        network, normalizer = load_finished(job, self.setting)
+        image = normalizer(next(iter(self.setting.data.test.batches(2))).images[:1])
+        sizes |= {"latency": cpu_latency(network, image)}
         return self.label(place) | sizes | model_measures(self.of(place))
 
     def teacher(self, place: int, T: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from kdrun import __version__
 from kdrun.errors import DamagedError, OutputError
 from kdrun.files import cannot_write, write_atomic
-from kdrun.report import analysis_plots, facts, training_plots
+from kdrun.report import facts, model_plots, pair_plots, training_plots
 from kdrun.report.figure import Plot, house_style, label
 from kdrun.report.run_files import RunFiles, read_run_files, student_place
 from kdrun.run_folder import PLOTS, REPORT
@@ -94,23 +94,23 @@ def _analysis(files: RunFiles) -> Iterator[Plot]:
     if analysis is None:
         return
     pairs = main_pairs(files)
-    yield analysis_plots.reliability_plot(analysis["models"][:6])
+    yield model_plots.reliability_plot(analysis["models"][:6])
     for teacher in analysis["teachers"][:1]:
-        yield analysis_plots.knowledge_plot(teacher)
-        yield analysis_plots.similarity_plot(teacher)
+        yield model_plots.knowledge_plot(teacher)
+        yield model_plots.similarity_plot(teacher)
     if "teacher" in pairs:
         yield from _teacher_pair(pairs["teacher"])
     for pair in pairs.values():
         if pair["splits"]["test"]["confusions"]:
-            yield analysis_plots.confusion_plot(pair, analysis["class_names"])
+            yield pair_plots.confusion_plot(pair, analysis["class_names"])
 
 
 def _teacher_pair(pair: dict[str, Any]) -> Iterator[Plot]:
-    yield analysis_plots.probe_plot(pair)
+    yield pair_plots.probe_plot(pair)
     if pair["inside"]:
-        yield analysis_plots.cka_plot(pair)
+        yield pair_plots.cka_plot(pair)
         if pair["inside"]["attention"]:
-            yield analysis_plots.attention_plot(pair)
+            yield pair_plots.attention_plot(pair)
 
 
 def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,133 @@
+"""Figures of single models, from `analysis.json`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kdrun.report.figure import SERIES, Plot, colour, finish_plot, label, panels, plain
+from kdrun.report.heat_map import heat_map, ticks
+
+FEW = 10
+"""Images below which the accuracy of a bin says little."""
+
+
+def reliability_plot(models: Sequence[dict[str, Any]]) -> Plot:
+    """Accuracy by confidence, before and after the calibration temperature."""
+    figure, axes = panels(2, 7.2, 3.6)
+    told = []
+    for one, key, title in (
+        (axes[0], "reliability", "as they are"),
+        (axes[1], "calibrated_reliability", "at the calibration temperature"),
+    ):
+        one.plot([0, 1], [0, 1], color="#7d8590", linewidth=0.8)
+        for place, model in enumerate(models):
+            bins = model["splits"]["test"][key]
+            shade = colour(model["role"], place)
+            many = [filled for filled in bins if filled["count"] >= FEW]
+            one.plot(*_confidence(many), "o-", ms=3, color=shade, label=plain(label(model)))
+            one.plot(
+                *_confidence([filled for filled in bins if filled["count"] < FEW]),
+                *("o",),
+                ms=3,
+                color=shade,
+                alpha=0.3,
+            )
+        one.set(xlabel="confidence", ylabel="accuracy", title=title, xlim=(0, 1.02), ylim=(0, 1.02))
+    axes[0].legend()
+    for model in models:
+        test = model["splits"]["test"]
+        after = test["calibrated_error"]
+        told.append(
+            f"{label(model)} has an expected calibration error of {test['calibration_error']:.3f}"
+            + ("" if after is None else f", {after:.3f} at T = {float(test['calibration_T']):.2f}")
+        )
+    return finish_plot(
+        figure,
+        "reliability",
+        "Reliability",
+        f"Reliability diagrams on the test images before and after calibration: {'; '.join(told)}.",
+        f"Below the diagonal a model is surer than it is right. Pale: fewer than {FEW} images.",
+    )
+
+
+def _confidence(bins: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]:
+    return [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
+
+
+def knowledge_plot(teacher: dict[str, Any]) -> Plot:
+    """The bracket of the dark knowledge, over T where it was measured so."""
+    splits = teacher["knowledge"]["splits"]
+    curve = splits["train"]["curve"]
+    figure, (axes,) = panels()
+    if curve is None:
+        told = _knowledge_brackets(axes, teacher["knowledge"])
+    else:
+        axes.fill_between(
+            curve["temperatures"],
+            *([float(value) for value in curve[side]] for side in ("lower", "upper")),
+            color=SERIES[0],
+            alpha=0.45,
+            label="I(X; Ŷ | Y) lies here",
+        )
+        axes.plot(
+            curve["temperatures"], curve["max"], "--", color=SERIES[3], label="most: H(Ŷ | Y)"
+        )
+        axes.axvline(float(teacher["knowledge"]["T"]), color="#7d8590", linewidth=0.8)
+        axes.set(xlabel="T", ylabel="nats", xscale="log", yscale="log")
+        axes.legend()
+        told = f"At T = {curve['temperatures'][-1]:g} it is at least {curve['lower'][-1]:.3g} nats."
+    return finish_plot(
+        figure,
+        "dark-knowledge",
+        f"Dark knowledge of {label(teacher)}",
+        f"Between which estimates the information on the image beyond its label lies. {told}",
+        "The lower estimate is biased low, the upper high: the truth lies between them.",
+    )
+
+
+def _knowledge_brackets(axes: Any, knowledge: dict[str, Any]) -> str:
+    rows = [
+        (f"{split}, T = {T:g}", found[key])
+        for split, found in knowledge["splits"].items()
+        for key, T in (("at_1", 1.0), ("at_T", float(knowledge["T"])))
+    ]
+    for place, (_, found) in enumerate(rows):
+        low, high = float(found["lower"]), float(found["upper"])
+        axes.plot([low, high], [place, place], "|-", color=SERIES[0], linewidth=4, markersize=11)
+        axes.plot([found["max"]], [place], "x", color=SERIES[3])
+    axes.set_yticks(range(len(rows)), [plain(name) for name, _ in rows])
+    axes.invert_yaxis()
+    axes.set(xlabel="nats; bar: I(X; Ŷ | Y) lies here; cross: the most it could be", xscale="log")
+    return " ".join(
+        f"{name}: {float(found['lower']):.3g} to {float(found['upper']):.3g} nats."
+        for name, found in rows
+    )
+
+
+def similarity_plot(teacher: dict[str, Any]) -> Plot:
+    """What probability a teacher gives to each class on the images of each class."""
+    found = teacher["similarity"]
+    classes, table = found["classes"], found["probability"]
+    figure, (axes,) = panels(1, 5.6, 5.0)
+    others = [v for r, row in enumerate(table) for c, v in enumerate(row) if r != c]
+    heat_map(axes, table, 0.0, max([*others, 1e-9]) * 1.6)
+    ticks(axes, classes, classes)
+    axes.set(xlabel="gets this mean probability", ylabel="images of this class")
+    part = (
+        ""
+        if len(classes) == found["of"]
+        else f", the {len(classes)} most confused of {found['of']}"
+    )
+    row, column = max(
+        ((r, c) for r in range(len(classes)) for c in range(len(classes)) if r != c),
+        key=lambda cell: table[cell[0]][cell[1]],
+    )
+    return finish_plot(
+        figure,
+        "class-similarity",
+        f"Classes as {label(teacher)} sees them",
+        f"Heat map of mean probabilities at T = {float(found['T']):g} over classes{part}. The "
+        f"largest beside the diagonal: {table[row][column]:.3f} from class {classes[row]} to "
+        f"{classes[column]}.",
+        f"At T = {float(found['T']):g}{part}. What stands beside the diagonal is what the student "
+        "learns beyond the label.",
+    )
