@@ -13,7 +13,7 @@ from typing import Any
 from kdrun import __version__
 from kdrun.config.help import help_text
 from kdrun.errors import ConfigError, KdrunError, OutputError, near_miss
-from kdrun.verbs import analyze, named_folder, report
+from kdrun.verbs import analyze, export, named_folder, report
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -172,6 +172,7 @@ VERBS: dict[str, Callable[[Sequence[str]], None]] = {
     "verify": verify,
     "analyze": analyze,
     "report": report,
+    "export": export,
     "plan": plan,
     "layers": layers,
 }

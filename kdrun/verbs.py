@@ -1,11 +1,13 @@
 """The verbs that read what finished runs left. Imports nothing heavy before one works."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from kdrun.errors import ConfigError, near_miss
 
 LEVELS = ("basic", "full")
+EXPORTS = ("safetensors", "pt2", "onnx")
 
 
 def analyze(words: Sequence[str]) -> None:
@@ -23,13 +25,55 @@ def analyze(words: Sequence[str]) -> None:
 
 
 def report(words: Sequence[str]) -> None:
-    """`kdrun report DIR`: write the page of a finished run."""
-    folder, rest = named_folder("report", words)
-    if rest:
-        raise ConfigError(f"report takes a folder, not {rest[0]}")
-    from kdrun.report.run_page import write_report
+    """`kdrun report DIR... [--format F]`: the page of a run; of several or a sweep a comparison."""
+    form, names = taken_format(words)
+    folders = [named_folder("report", names[place:])[0] for place in range(max(1, len(names)))]
+    if form is None and len(folders) == 1 and not (folders[0] / "sweep.yaml").exists():
+        from kdrun.report.run_page import write_report
 
-    print(f"written: {write_report(folder)}")
+        print(f"written: {write_report(folders[0])}")
+        return
+    from kdrun.report.comparison_page import FORMATS, report_comparison
+
+    if form is not None and form not in FORMATS:
+        hint = near_miss(form, FORMATS)
+        raise ConfigError(f"--format {form}: must be one of {', '.join(FORMATS)}{hint}")
+    report_comparison(folders, form or "table")
+
+
+def export(words: Sequence[str]) -> None:
+    """`kdrun export DIR [--format safetensors,pt2,onnx]`: the student alone, checked."""
+    form, names = taken_format(words)
+    folder, rest = named_folder("export", names)
+    if rest:
+        raise ConfigError(f"export takes one folder, not also {rest[0]}")
+    wanted = (form or "safetensors,pt2").split(",")
+    for name in wanted:
+        if name not in EXPORTS:
+            hint = near_miss(name, EXPORTS)
+            raise ConfigError(f"--format {name}: must be of {', '.join(EXPORTS)}{hint}")
+    from kdrun.export.student import export_student
+    from kdrun.tables import percent
+
+    card = export_student(folder, wanted)
+    print(f"{card['arch']}: {percent(card['test_accuracy'])} of {card['test_images']} test images")
+    for entry in card["files"].values():
+        print(
+            f"  {folder / 'export' / entry['file']}: {entry['bytes']:,} bytes, same accuracy, "
+            f"logits within {entry['max_logit_difference']:.2g}, "
+            f"{entry['latency']['median_ms']:.3g} ms an image on the CPU"
+        )
+
+
+def taken_format(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of --format, if it is given, and the other words."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--format")
+    try:
+        known, rest = parser.parse_known_args(list(words))
+    except argparse.ArgumentError as error:
+        raise ConfigError(str(error)) from error
+    return known.format, rest
 
 
 def named_folder(verb: str, words: Sequence[str]) -> tuple[Path, Sequence[str]]:

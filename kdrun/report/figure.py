@@ -100,6 +100,7 @@ def finish_plot(figure: Any, name: str, title: str, alt: str, caption: str) -> P
     """Render the figure in every form."""
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")  # what is laid out once need not be again
     figure.savefig(png, format="png", dpi=144, facecolor="white")
     white = svg.getvalue().replace(
         b"<defs>", b'<rect width="100%" height="100%" fill="white"/><defs>', 1

@@ -9,6 +9,9 @@ from kdrun.files import read_json_lines, read_sealed
 from kdrun.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, SUMMARY
 from kdrun.saved_run import refuse_links, saved_config
 
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What data of another shape than ours raises."""
+
 
 @dataclass(frozen=True)
 class RunFiles:

@@ -11,12 +11,9 @@ from kdrun.errors import DamagedError, OutputError
 from kdrun.files import cannot_write, write_atomic
 from kdrun.report import facts, model_plots, pair_plots, training_plots
 from kdrun.report.figure import Plot, house_style, label
-from kdrun.report.run_files import RunFiles, read_run_files, student_place
+from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files, student_place
 from kdrun.run_folder import PLOTS, REPORT
 from kdrun.tables import verdict
-
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""What data of another shape than ours raises."""
 
 
 def write_report(folder: Path) -> Path:

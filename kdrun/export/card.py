@@ -1,0 +1,81 @@
+"""The model card that lies beside an exported student."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kdrun.analysis.intervals import wilson_interval
+from kdrun.tables import count, percent, verdict
+
+USE = {
+    "safetensors": "`safetensors.torch.load_model(network, 'student.safetensors')`, a {arch}",
+    "pt2": "`torch.export.load('student.pt2').module()(images)`",
+    "onnx": "`onnxruntime.InferenceSession('student.onnx').run(None, {{'images': images}})`",
+}
+
+
+def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """Markdown: what the model is, what it was trained on and how, what it does, what it costs."""
+    images = card["test_images"]
+    low, high = wilson_interval(round(card["test_accuracy"] * images), images)
+    shape = "×".join(map(str, card["input"]["shape"]))
+    lines = [
+        f"# {literal(card['arch'])} for {literal(card['dataset'])}",
+        "",
+        f"An image classifier of {count(card['parameters'])} parameters and {count(card['macs'])} "
+        f"multiply-accumulates an image, trained by kdrun. It is right on "
+        f"**{percent(card['test_accuracy'])}** of {images} test images (95 % interval "
+        f"{low:.2%} – {high:.2%}), in float32.",
+        "",
+        *(f"- {literal(line)}" for line in verdict(dict(summary))),
+        "",
+        "## Input and output",
+        "",
+        f"uint8 images, {shape} (N, channels, height, width); logits of "
+        f"{len(card['class_names'])} classes: {literal(', '.join(card['class_names'][:20]))}"
+        + ("…" if len(card["class_names"]) > 20 else "."),
+        f"Mean {card['normalization']['mean']} and deviation {card['normalization']['std']} of "
+        "pixels in [0, 1] are part of pt2 and onnx; with safetensors alone normalise by them.",
+        "",
+        "## Files",
+        "",
+        "Each was read back and run on the whole test set; accuracy is the network's own.",
+        "",
+        "| file | bytes | largest logit difference | CPU ms an image | use |",
+        "| --- | ---: | ---: | ---: | --- |",
+        *(_file_line(name, entry, card["arch"]) for name, entry in card["files"].items()),
+        "",
+        "## Training",
+        "",
+        *_training(card["recipe"]),
+        "",
+        "## Limits",
+        "",
+        "Measured on the data set's own test images alone: on others, of other cameras, classes "
+        "or quality, it may be much worse. Its confidence is not calibrated unless "
+        "`analysis.json` of the run says so.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _file_line(name: str, entry: Mapping[str, Any], arch: str) -> str:
+    return (
+        f"| {entry['file']} | {entry['bytes']:,} | {entry['max_logit_difference']:.2g} | "
+        f"{entry['latency']['median_ms']:.3g} | {USE[name].format(arch=arch)} |"
+    )
+
+
+def _training(recipe: Mapping[str, Any]) -> list[str]:
+    """Rows of what determined the weights."""
+    train = recipe.get("train", {})
+    rows = {f"train.{key}": value for key, value in train.items()}
+    rows |= {f"loss.{key}": value for key, value in recipe.get("loss", {}).items()}
+    rows |= {"augment": recipe.get("augment"), "data": recipe["data"]}
+    lines = [f"| {literal(key)} | {literal(value)} |" for key, value in rows.items()]
+    return ["| setting | value |", "| --- | --- |", *lines]
+
+
+def literal(text: object) -> str:
+    """Text that Markdown shows as it is."""
+    words = " ".join(str(text).split())
+    return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>#|" else sign for sign in words)

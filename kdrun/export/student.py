@@ -1,0 +1,171 @@
+"""`kdrun export`: write the student of a finished run, check every file, leave a card."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdrun.errors import OutputError, WeightsError
+from kdrun.export.card import model_card
+from kdrun.export.deployed import Deployed
+from kdrun.export.formats import Call, Format, chosen_formats
+from kdrun.files import cannot_write, file_entry, read_sealed, write_atomic, write_json
+from kdrun.finished_model import load_finished
+from kdrun.job import Job, Setting
+from kdrun.latency import latency
+from kdrun.report.run_files import student_place
+from kdrun.run_folder import SUMMARY
+from kdrun.saved_jobs import finished_jobs
+from kdrun.stage import bare, build, normalization
+from kdrun.weights_source import stage_weights
+
+EXPORT = "export"
+CHECK_BATCH = 256
+
+
+def export_student(folder: Path, names: list[str]) -> dict[str, Any]:
+    """Write the student in each format below `folder/export`; returns the card's content.
+
+    Raises:
+        ConfigError: the folder holds no finished run, or a package is missing.
+        WeightsError: a file does not decide as the network does.
+        OutputError: it cannot be written.
+    """
+    formats = chosen_formats(names)
+    with finished_jobs(folder) as (jobs, setting):
+        summary = read_sealed(folder / SUMMARY)
+        job = jobs[student_place(summary)]
+        target = export_folder(folder)
+        model = deployed(job, setting)
+        images = [(batch.images.cpu(), batch.labels.cpu()) for batch in all_test_batches(setting)]
+        eager = answers(model, images)
+        files = {
+            name: exported(one, job, setting, model, images, eager, target)
+            for name, one in formats.items()
+        }
+        card = card_of(job, setting, images, eager) | {"files": files}
+        card["latency_eager"] = timed(model, images[0][0][:1])
+        write_json(target / "student.json", card)
+        write_atomic(target / "README.md", model_card(card, summary).encode())
+    return card
+
+
+def export_folder(folder: Path) -> Path:
+    """Where the files go; made where it is not there."""
+    target = folder / EXPORT
+    if target.is_symlink():
+        raise OutputError(f"{target}: is a link, and kdrun does not write where links point")
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    return target
+
+
+def deployed(job: Job, setting: Setting) -> Deployed:
+    """The finished student on the CPU in float32."""
+    network, _ = load_finished(job, setting)
+    return Deployed(network.cpu().float(), **own_normalization(job, setting)).eval()
+
+
+def own_normalization(job: Job, setting: Setting) -> dict[str, list[float]]:
+    """What the student's weights expect of images."""
+    return normalization(setting.data, stage_weights(job.folder, job.title))
+
+
+def all_test_batches(setting: Setting) -> Any:
+    """The whole test set."""
+    return setting.data.test.batches(CHECK_BATCH)
+
+
+@torch.inference_mode()
+def answers(call: Call, images: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """(N, K) logits of all images."""
+    return torch.cat([call(batch) for batch, _ in images])
+
+
+def exported(
+    one: Format,
+    job: Job,
+    setting: Setting,
+    model: Deployed,
+    images: Sequence[tuple[Tensor, Tensor]],
+    eager: Tensor,
+    target: Path,
+) -> dict[str, Any]:
+    """Write one file and measure it against the eager network on the test set.
+
+    Raises:
+        WeightsError: its accuracy is another.
+    """
+    path = target / f"student.{one.suffix}"
+    temporary = target / f".tmp-student.{one.suffix}"
+    try:
+        # Two images: of one, export would take the number for a constant.
+        fresh = build(bare(job.stage), setting.data.shape, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what torch itself is about to change
+            one.write(model, images[0][0][:2].contiguous(), temporary)
+            call = one.read(temporary, Deployed(fresh, **own_normalization(job, setting)).eval())
+        found = answers(call, images)
+        labels = torch.cat([batch for _, batch in images])
+        accuracies = [(logits.argmax(1) == labels).sum().item() for logits in (found, eager)]
+        if accuracies[0] != accuracies[1]:
+            raise WeightsError(
+                f"{path.name}: right on {accuracies[0]} test images, the network itself on "
+                f"{accuracies[1]}; the file is not kept"
+            )
+        speed = timed(call, images[0][0][:1])
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    difference = (found - eager).abs().max().item()
+    return {
+        "file": path.name,
+        **file_entry(path),
+        "max_logit_difference": difference,
+        "accuracy": accuracies[0] / len(labels),
+        "latency": speed,
+    }
+
+
+@torch.inference_mode()
+def timed(call: Call, image: Tensor) -> dict[str, Any]:
+    """CPU latency of one image."""
+    example = image.contiguous()
+    return latency(lambda: call(example))
+
+
+def card_of(
+    job: Job, setting: Setting, images: Sequence[tuple[Tensor, Tensor]], eager: Tensor
+) -> dict[str, Any]:
+    """What who uses the student needs to know."""
+    labels, data, model = torch.cat([batch for _, batch in images]), setting.data, job.stage.model
+    return {
+        "format": 1,
+        "arch": model.arch,
+        "library": model.library,
+        "stem": model.stem,
+        "width": model.width,
+        "depth": model.depth,
+        "parameters": job.parameters,
+        "macs": job.macs,
+        "dataset": data.name,
+        "class_names": list(data.class_names),
+        "input": {
+            "shape": ["N", data.channels, data.image_size, data.image_size],
+            "type": "uint8",
+            "order": "NCHW",
+        },
+        "output": "logits",
+        "normalization": own_normalization(job, setting),
+        "test_images": len(labels),
+        "test_accuracy": (eager.argmax(1) == labels).double().mean().item(),
+        "stage": job.digest,
+        "recipe": job.identity,
+    }

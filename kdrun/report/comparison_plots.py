@@ -1,0 +1,140 @@
+"""Figures of several runs: where two settings lead, gains, and what accuracy costs."""
+
+from collections.abc import Mapping, Sequence
+from math import isnan
+from statistics import mean
+from typing import Any
+
+from kdrun.report.figure import SERIES, Plot, finish_plot, panels, plain
+from kdrun.report.heat_map import heat_map, ticks
+from kdrun.seeds import SEED
+
+Rows = Sequence[Mapping[str, Any]]
+MOST_ROWS = 24
+COSTS = (("parameters", "parameters"), ("macs", "MACs"), ("latency_ms", "CPU latency (ms)"))
+
+ALIKE = 1.1
+"""Ratio of costs below which they are no choice."""
+
+
+def heat_plot(rows: Rows, down: str, across: str) -> Plot:
+    """Mean test accuracy over two settings, over all others too."""
+    values = {
+        name: sorted({row["settings"][name] for row in rows}, key=_order) for name in (down, across)
+    }
+    table = [[_mean(rows, {down: r, across: c}) for c in values[across]] for r in values[down]]
+    known = [value for line in table for value in line if not isnan(value)]
+    figure, (axes,) = panels(1, 5.6, 1.6 + 0.45 * len(table))
+    heat_map(axes, table, min(known) - 1e-9, max(known) + 1e-9)
+    ticks(axes, values[across], values[down])
+    axes.set(xlabel=plain(across), ylabel=plain(down))
+    best = max(rows, key=lambda row: row["validation"])["settings"]
+    return finish_plot(
+        figure,
+        "heat-map",
+        f"Test accuracy over {down} and {across}",
+        f"Heat map of mean test accuracy, in percent, from {min(known):.2f} to {max(known):.2f}. "
+        f"The best on validation has {down} = {best[down]} and {across} = {best[across]}.",
+        "Mean test accuracy in percent; over the seeds and all other settings.",
+    )
+
+
+def _mean(rows: Rows, wanted: Mapping[str, str]) -> float:
+    found = [
+        100 * row["test"]
+        for row in rows
+        if all(row["settings"][name] == value for name, value in wanted.items())
+    ]
+    return mean(found) if found else float("nan")
+
+
+def _order(value: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(value), value
+    except ValueError:
+        return 1, 0.0, value
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """A setting in one line."""
+    return ", ".join(row["settings"].values()) or row["arch"]
+
+
+def gain_plot(rows: Rows) -> Plot:
+    """What each setting gained over its control, with the interval."""
+    shown = [row for row in rows if row["gain"] is not None][:MOST_ROWS]
+    figure, (axes,) = panels(1, 6.2, 0.9 + 0.3 * len(shown))
+    for place, row in enumerate(shown):
+        width = 100 * (row["gain_half_width"] or 0.0)
+        axes.errorbar(
+            *(100 * row["gain"], place),
+            xerr=width,
+            fmt="o",
+            color=SERIES[1],
+            capsize=3,
+            markersize=4,
+        )
+    axes.axvline(0, color="#7d8590", linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [plain(name_of(row), 34) for row in shown])
+    axes.invert_yaxis()
+    axes.set(xlabel="points of test accuracy over the control")
+    told = "; ".join(f"{name_of(row)}: {100 * row['gain']:+.2f}" for row in shown[:8])
+    return finish_plot(
+        figure,
+        "gains",
+        "Gain over the control",
+        f"Dot plot of gains in points with 95 % intervals. {told}.",
+        "Paired by seed; an interval that crosses 0 shows no gain.",
+    )
+
+
+def costs_of(rows: Rows) -> list[tuple[str, str]]:
+    """The costs that are known of every row and differ between them."""
+    known = [cost for cost in COSTS if all(row[cost[0]] is not None for row in rows)]
+    values = {cost: [row[cost[0]] for row in rows] for cost in known}
+    return [cost for cost in known if max(values[cost]) > ALIKE * min(values[cost])]
+
+
+def pareto_plot(rows: Rows) -> Plot:
+    """Test accuracy against parameters, MACs and latency, with those that nothing beats."""
+    costs = costs_of(rows)
+    figure, axes = panels(len(costs), 3.6 * len(costs), 3.3)
+    told = []
+    for one, (key, words) in zip(axes, costs, strict=True):
+        front = pareto(rows, key)
+        one.scatter(
+            [row[key] for row in rows], [100 * row["test"] for row in rows], s=18, color=SERIES[2]
+        )
+        one.plot(
+            [row[key] for row in front],
+            [100 * row["test"] for row in front],
+            "o-",
+            color=SERIES[1],
+            markersize=5,
+        )
+        one.set(xlabel=words, xscale="log", ylabel="test accuracy (%)")
+        told.append(f"{words}: {', '.join(name_of(row) for row in front[:6])}")
+    return finish_plot(
+        figure,
+        "pareto",
+        "Accuracy and its cost",
+        f"Scatter plots of test accuracy by cost. Not beaten in both, by {'; '.join(told)}.",
+        "On the line: no other is both cheaper and better.",
+    )
+
+
+def pareto(rows: Rows, cost: str) -> list[Mapping[str, Any]]:
+    """The rows that no other beats in accuracy at equal or lower cost, cheapest first."""
+    front: list[Mapping[str, Any]] = []
+    for row in sorted(rows, key=lambda one: (one[cost], -one["test"])):
+        if not front or row["test"] > front[-1]["test"]:
+            front.append(row)
+    return front
+
+
+def two_settings(varied: Sequence[str]) -> tuple[str, str] | None:
+    """The settings of the heat map: alpha and T where they are varied, else the first two."""
+    names = [name for name in varied if name != SEED]
+    first = [name for name in ("loss.alpha", "loss.T") if name in names]
+    chosen = [*first, *(name for name in names if name not in first)]
+    return (chosen[0], chosen[1]) if len(chosen) > 1 else None

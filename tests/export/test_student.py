@@ -1,0 +1,121 @@
+"""An exported student, read back by other means than the export's own."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kdrun.cli import main
+from kdrun.errors import ConfigError, WeightsError
+from kdrun.export import formats
+from kdrun.export.card import model_card
+from kdrun.export.deployed import Deployed
+from kdrun.export.student import export_student
+from kdrun.files import read_sealed
+from kdrun.models.build import build_model
+from kdrun.prepare import load_data
+from kdrun.runner import run
+
+
+@pytest.fixture(scope="module")
+def done(make_config, tmp_path_factory):
+    """A finished run with a student that has BatchNorm: config and folder."""
+    root = tmp_path_factory.mktemp("outputs")
+    config = make_config(
+        *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),
+        *("train.epochs=5", "train.device=cpu", "train.precision=fp32", "dataset.limit=400"),
+        *("teacher.min_accuracy=0", "analysis=off", f"output_root={root}"),
+    )
+    run(config, root / "run", [])
+    return config, root / "run"
+
+
+def test_weights_and_card_rebuild_the_student_with_its_test_accuracy(done):
+    config, folder = done
+    card = export_student(folder, ["safetensors"])
+    assert json.loads((folder / "export" / "student.json").read_text()) == card
+    network = build_model(card["arch"], num_classes=10, in_channels=1, image_size=8, width=4)
+    network.load_state_dict(load_file(folder / "export" / "student.safetensors"))
+    data = load_data(config, torch.device("cpu"))
+    (batch,) = data.test.batches(10_000)
+    mean, std = (torch.tensor(card["normalization"][k]) for k in ("mean", "std"))
+    images = (batch.images / 255 - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
+    with torch.no_grad():
+        accuracy = (network.eval()(images).argmax(1) == batch.labels).double().mean().item()
+    summary = read_sealed(folder / "summary.json")
+    assert card["test_accuracy"] == accuracy
+    assert accuracy == pytest.approx(summary["stages"][1]["accuracy"]["test_at_best_validation"])
+
+
+def test_a_program_takes_any_number_of_images(done):
+    _, folder = done
+    entry = export_student(folder, ["pt2"])["files"]["pt2"]
+    assert entry["max_logit_difference"] < 1e-4
+    assert entry["latency"]["median_ms"] > 0
+    program = torch.export.load(folder / "export" / "student.pt2").module()
+    for count in (1, 2, 7):
+        images = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8)
+        assert program(images).shape == (count, 10)
+
+
+def test_onnx_decides_as_the_network_does(done):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    _, folder = done
+    card = export_student(folder, ["onnx"])
+    assert card["files"]["onnx"]["max_logit_difference"] < 1e-3
+    session = runtime.InferenceSession(folder / "export" / "student.onnx")
+    images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8).numpy()
+    (logits,) = session.run(["logits"], {"images": images})
+    assert logits.shape == (3, 10)
+
+
+def test_the_normalisation_is_part_of_what_is_deployed():
+    images = torch.randint(0, 256, (4, 3, 5, 5), dtype=torch.uint8)
+    mean, std = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
+    found = Deployed(torch.nn.Identity(), mean, std)(images)
+    expected = images.double() / 255 - torch.tensor(mean).view(3, 1, 1).double()
+    expected = expected / torch.tensor(std).view(3, 1, 1).double()
+    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_a_file_that_decides_otherwise_is_not_kept(done, monkeypatch):
+    _, folder = done
+    for path in (folder / "export").glob("student.*"):
+        path.unlink()
+    true = formats.FORMATS["safetensors"]
+    wrong = replace(true, read=lambda path, fresh: lambda images: -true.read(path, fresh)(images))
+    monkeypatch.setitem(formats.FORMATS, "safetensors", wrong)
+    with pytest.raises(WeightsError, match="is not kept"):
+        export_student(folder, ["safetensors"])
+    assert not list((folder / "export").glob("*student.*"))
+
+
+def test_a_missing_package_is_told_before_anything_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'kdrun\[onnx\]'"):
+        export_student(tmp_path, ["onnx"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["--format", "onx"], "did you mean 'onnx'?"), (["more"], "one folder"), ([], "no run")],
+)
+def test_a_wrong_export_command_gives_one_line(tmp_path, capsys, words, told):
+    with pytest.raises(SystemExit) as left:
+        main(["export", str(tmp_path), *words])
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_the_card_shows_names_as_they_are(done):
+    _, folder = done
+    card = export_student(folder, ["safetensors"])
+    summary = read_sealed(folder / "summary.json")
+    text = model_card(card | {"class_names": ["<script>", "[a](b)"]}, summary)
+    assert "\\<script\\>" in text
+    assert "[a](b)" not in text
+    assert f"**{card['test_accuracy']:.2%}**" in text

@@ -1,0 +1,156 @@
+"""Runs side by side, held against scipy's own t-test and plain arithmetic."""
+
+import csv
+import io
+import json
+import re
+import shutil
+
+import pytest
+from scipy import stats
+
+from kdrun.cli import main
+from kdrun.errors import ConfigError
+from kdrun.files import read_sealed, write_sealed, write_yaml
+from kdrun.report.comparison import compare
+from kdrun.report.comparison_plots import pareto
+from kdrun.report.formats import csv_text, latex, markdown
+from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
+
+# (T, seed) -> validation, test, control
+RESULTS = {
+    ("1", 0): (0.80, 0.81, 0.75), ("1", 1): (0.82, 0.80, 0.76), ("1", 2): (0.84, 0.86, 0.77),
+    ("4", 0): (0.90, 0.88, 0.75), ("4", 1): (0.91, 0.90, 0.76), ("4", 2): (0.92, 0.89, 0.77),
+}  # fmt: skip
+
+
+def made_run(finished_run, folder, overrides, seed, validation, test, control):
+    """A copy of a finished run with other results."""
+    shutil.copytree(finished_run, folder, symlinks=True, ignore=shutil.ignore_patterns("plots"))
+    summary, plan = (read_sealed(folder / f"{name}.json") for name in ("summary", "plan"))
+    for stage, planned in zip(summary["stages"], plan["stages"], strict=True):
+        planned["identity"]["train"]["seed"] = seed + 1000 * (stage["role"] == "teacher")
+        value = {"student": test, "control": control}.get(stage["role"], 0.95)
+        stage["accuracy"] |= {"best_validation": validation, "test_at_best_validation": value}
+    write_sealed(folder / "summary.json", summary)
+    write_sealed(folder / "plan.json", plan)
+    write_yaml(folder / "overrides.yaml", overrides)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sweep(finished_run, tmp_path_factory):
+    """A sweep over T and seeds, with a job that failed."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for number, ((T, seed), result) in enumerate(RESULTS.items()):
+        overrides = [f"loss.T={T}", f"train.seed={seed}", "output_root=elsewhere"]
+        made_run(finished_run, folder / str(number), overrides, seed, *result)
+    (folder / "6").mkdir()
+    write_yaml(folder / "6" / "overrides.yaml", ["loss.T=0"])
+    failed = {"status": "failed", "error": {"code": 2, "message": "loss.T=0: must be above 0"}}
+    (folder / "6" / "status.json").write_text(json.dumps(failed))
+    write_yaml(folder / "sweep.yaml", {"format": 1, "overrides": [], "jobs": None})
+    return folder
+
+
+def test_seeds_are_averaged_and_the_best_on_validation_is_first(sweep):
+    content = compare([sweep])
+    assert content["varied"] == ["loss.T", "train.seed"]
+    first, second = content["settings"]
+    assert (first["settings"], first["seeds"]) == ({"loss.T": "4"}, 3)
+    assert first["test"] == pytest.approx((0.88 + 0.90 + 0.89) / 3)
+    assert second["deviation"] == pytest.approx(stats.tstd([0.81, 0.80, 0.86]))
+    assert len(content["runs"]) == 6
+
+
+def test_intervals_are_those_of_the_paired_t_test(sweep):
+    first, second = compare([sweep])["settings"]
+    for row, T in ((first, "4"), (second, "1")):
+        tests, controls = ([RESULTS[T, seed][k] for seed in range(3)] for k in (1, 2))
+        expected = stats.ttest_rel(tests, controls).confidence_interval(0.95)
+        low, high = row["gain"] - row["gain_half_width"], row["gain"] + row["gain_half_width"]
+        assert (low, high) == pytest.approx((expected.low, expected.high))
+    ours, theirs = ([RESULTS[T, seed][1] for seed in range(3)] for T in ("1", "4"))
+    expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    assert second["difference"] - second["difference_half_width"] == pytest.approx(expected.low)
+    assert first["difference"] is None
+
+
+def test_what_a_run_was_not_told_is_its_configs_value(finished_run, tmp_path):
+    told = made_run(finished_run, tmp_path / "a", ["loss.T=9"], 0, 0.8, 0.8, 0.7)
+    plain = made_run(finished_run, tmp_path / "b", [], 0, 0.9, 0.9, 0.7)
+    rows = compare([told, plain])["settings"]
+    assert [row["settings"] for row in rows] == [{"loss.T": "4"}, {"loss.T": "9"}]
+
+
+def test_text_formats_hold_the_same_numbers(sweep):
+    content = compare([sweep])
+    rows = list(csv.DictReader(io.StringIO(csv_text(content))))
+    assert len(rows) == 6
+    for row in rows:
+        assert float(row["test"]) == RESULTS[row["loss.T"], int(row["train.seed"])][1]
+    for text, sign in ((markdown(content), "|"), (latex(content), "&")):
+        (line,) = (line for line in text.splitlines() if "89.00" in line)
+        assert line.count(sign) == text.splitlines()[0 if sign == "|" else 2].count(sign)
+    assert r"89.00\%" in latex(content)
+
+
+def call(*words):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    return left.value.code or 0
+
+
+def test_the_verb_prints_a_table_and_names_what_is_missing(sweep, capsys):
+    assert call("report", str(sweep)) == 0
+    out = capsys.readouterr().out
+    assert "6 runs by validation accuracy" in out
+    assert re.search(r"\b4 +convnet +3 +91\.00% +89\.00% +1\.00% +\+13\.00 ± 2\.48", out)
+    assert "job 6 is left out: failed: loss.T=0: must be above 0" in out
+    assert call("report", str(sweep), "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["format"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--format", "htm"], "did you mean 'html'?"),
+        (["--format"], "--format"),
+        (["nowhere"], "no such folder"),
+    ],
+)
+def test_a_wrong_report_command_gives_one_line(sweep, capsys, words, told):
+    assert call("report", str(sweep), *words) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert told in errors[0]
+
+
+def test_nothing_finished_is_an_error(tmp_path):
+    write_yaml(tmp_path / "sweep.yaml", {"format": 1})
+    with pytest.raises(ConfigError, match="no finished run"):
+        compare([tmp_path])
+
+
+def test_the_page_shows_the_figures_and_is_inert_for_hostile_settings(
+    finished_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    folders = [
+        str(made_run(finished_run, tmp_path / f"{a}{n}",
+                     [f"loss.alpha={a}", f"note={HOSTILE}\x1b[31m{n}"], 0, 0.8, 0.8, 0.7))
+        for a in (0.1, 0.5) for n in (1, 2)
+    ]  # fmt: skip
+    assert call("report", *folders, "--format", "html") == 0
+    page = Page((tmp_path / "comparison.html").read_text())
+    assert_alone_and_inert(page)
+    assert len(page.all("figure")) == 2
+    assert call("report", *folders) == 0
+    assert "\x1b[31m" not in capsys.readouterr().out
+
+
+def test_the_pareto_front_is_what_nothing_beats():
+    rows = [{"test": t, "cost": c} for t, c in [(0.9, 5), (0.8, 1), (0.85, 3), (0.7, 2), (0.9, 6)]]
+    assert [(row["test"], row["cost"]) for row in pareto(rows, "cost")] == [
+        (0.8, 1), (0.85, 3), (0.9, 5),
+    ]  # fmt: skip
