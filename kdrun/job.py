@@ -23,7 +23,11 @@ from kdrun.weights_source import WeightsSource
 
 @dataclass(frozen=True)
 class Setting:
-    """What all stages of a run share."""
+    """What all stages of a run share.
+
+    Attributes:
+        track: takes each line of `metrics.jsonl` too.
+    """
 
     data: ImageData
     augment: str
@@ -32,6 +36,7 @@ class Setting:
     reporter: Reporter
     stop: StopRequest
     output_root: Path
+    track: Callable[[dict[str, Any]], None] = lambda line: None
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which models compute."""

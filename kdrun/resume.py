@@ -26,7 +26,7 @@ from kdrun.store import CHECKPOINTS, finished
 from kdrun.tables import closing_table, console, verdict
 
 CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {
-    *("teacher.min_accuracy", "analysis", "output_root")
+    *("teacher.min_accuracy", "analysis", "logger", "output_root")
 }
 """What does not change the result, and may be another when a run goes on."""
 

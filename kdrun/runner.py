@@ -1,11 +1,13 @@
 """Walk the plan: reuse finished stages, do the rest, hand each teacher on, close with a table."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from kdrun.config.parse import flat
 from kdrun.config.schema import Config
 from kdrun.device import resolve_device, resolve_precision, set_determinism
 from kdrun.errors import DamagedError, NumericError, Stopped
@@ -45,6 +47,7 @@ from kdrun.store import IDENTITY, finished, locked, make_store, set_aside
 from kdrun.tables import closing_table, console, verdict
 from kdrun.teacher import Teacher, check_accuracy, least_accuracy
 from kdrun.terms import mixture
+from kdrun.tracking import check_logger, tracking
 
 
 def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
@@ -74,6 +77,7 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
 
 def make_setting(config: Config, stop: StopRequest) -> Setting:
     """Data, device and precision of the run."""
+    check_logger(config.logger)
     device = resolve_device(config.train.device)
     precision = resolve_precision(config.train.precision, device)
     set_determinism(config.train.deterministic)
@@ -90,7 +94,8 @@ def conduct(
     with status.kept():
         write_json_lines(folder / METRICS, [])  # every stage says again what it has done
         try:
-            return walk(config, jobs, setting, folder, status)
+            with tracking(config.logger, folder, flat(config), setting.reporter.say) as track:
+                return walk(config, jobs, replace(setting, track=track), folder, status)
         except Stopped as error:
             raise Stopped(f"{error}; 'kdrun resume {folder}' goes on from there") from error
 
@@ -152,6 +157,7 @@ def do_stage(
 
     def record(line: dict[str, Any]) -> None:
         append_json_line(folder / METRICS, label | line)
+        setting.track(label | line)
 
     with locked(job.folder, waiting_line(job, setting)):
         link_stage(folder / "stages" / f"{position:02}-{job.stage.name}", job.folder)

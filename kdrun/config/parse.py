@@ -39,6 +39,16 @@ def keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
             yield prefix + item.name
 
 
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of a config, dotted, with its value."""
+    found: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        inner = flat(value, f"{prefix}{item.name}.") if is_dataclass(value) else None
+        found |= {prefix + item.name: value} if inner is None else inner
+    return found
+
+
 def unknown_key(key: str) -> str:
     """The line that refuses a key, with the nearest key that exists."""
     known = list(keys())

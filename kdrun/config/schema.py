@@ -204,4 +204,5 @@ class Config:
     cache: CacheConfig = field(default_factory=CacheConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     analysis: str = choice("off", "basic", "full")
+    logger: str = choice("none", "tensorboard", "mlflow", "wandb")
     output_root: str = MISSING
