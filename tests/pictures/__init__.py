@@ -1,0 +1,1 @@
+"""Pictures of the README, made by `python -m tests.pictures`."""
