@@ -12,7 +12,7 @@ SHOWN = {
     "checkpoint-in-place": ("open", "damaged"),
     "no-reseed": ("update", "weights differ"),
     "rate-of-process": ("update", "weights differ"),
-    "rate-behind": ("update", "weights differ"),
+    "rate-behind": ("update", "differ"),
     "no-objective": ("update", "weights differ"),
     "no-average": ("update", "weights differ"),
     "no-optimizer": ("update", "weights differ"),
