@@ -9,7 +9,7 @@ from torch import nn
 
 from kdrun.data.batch import Batch
 from kdrun.data.views import Normalizer
-from kdrun.device import autocast
+from kdrun.device import autocast, seed_generators
 from kdrun.engine import Recipe, Training, evaluate, train_epoch
 from kdrun.errors import NumericError
 from kdrun.objective import Objective, Outputs
@@ -159,6 +159,18 @@ def test_evaluation_weights_batches_by_their_size():
     labels = torch.cat([batch.labels for batch in data])
     assert result.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
     assert result.accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+
+
+@pytest.mark.parametrize("seed", [0, 12_345, 2**63 - 1])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_seeding_gives_the_numbers_of_torch_manual_seed(device, seed):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    torch.manual_seed(seed)
+    expected = [torch.rand(3), torch.rand(3, device=device)]
+    seed_generators(seed, torch.device(device))
+    for values in expected:
+        assert torch.equal(torch.rand(3, device=values.device), values)
 
 
 def test_on_a_cpu_the_reader_gives_the_value_of_the_moment():

@@ -79,7 +79,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=list(PAIRS))
     parser.add_argument("--rounds", type=int, default=20, help="at most so many")
     parser.add_argument("--steps", type=int, help="of a turn; by default the pair's own")
-    parser.add_argument("--minutes", type=float, default=8, help="after which no round begins")
+    parser.add_argument("--minutes", type=float, default=7, help="after which no round begins")
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
