@@ -1,8 +1,10 @@
 """Random crops and flips of a batch, gathered straight from the images in memory.
 
-The images are held as one list of rows with a margin of zero pixels between each two, so that a
-row of any crop is a run of neighbouring pixels, copied at once.
+The images are held as one list of pixels, row after row, zero in the margins between them, so that
+a row of any crop is a run of neighbouring pixels, copied at once.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,64 +12,78 @@ from torch import Tensor
 from kdrun.data.random import Stream, counter_integers
 
 
-def padding_of(image_size: int) -> int:
+class Crops(NamedTuple):
+    """Which views of some images: zero-padded by an eighth, cropped back, perhaps mirrored.
+
+    Attributes:
+        starts: (N,) places of the crops' first pixels in the list.
+        mirrored: (N,) 1 where a crop is mirrored left to right, else 0.
+    """
+
+    starts: Tensor
+    mirrored: Tensor
+
+    def part(self, begin: int, end: int) -> "Crops":
+        """Those from number `begin` to before `end`."""
+        return Crops(self.starts[begin:end], self.mirrored[begin:end])
+
+
+def margin_of(image_size: int) -> int:
     """Pixels by which a crop may lie outside of the image on each side."""
     return image_size // 8
 
 
 def with_margins(images: Tensor) -> Tensor:
-    """(N, H, H, C) images as a (P, C) list of pixels.
-
-    A margin, all rows of all images with a margin after each, and a blank row.
-    """
-    count, height, width, channels = images.shape
-    padding = padding_of(height)
-    rows = count * height * (width + padding)
-    pixels = images.new_zeros(padding + rows + width, channels)
-    pixels[padding : padding + rows].view(count, height, -1, channels)[:, :, :width] = images
+    """(N, H, H, C) images as a (P, C) list of pixels, each in a margin that neighbours share."""
+    count, size, _, channels = images.shape
+    margin = margin_of(size)
+    side = size + margin
+    pixels = images.new_zeros(margin + (margin + count * side) * side, channels)
+    without_margins(pixels, size).copy_(images)
     return pixels
 
 
 def without_margins(pixels: Tensor, image_size: int) -> Tensor:
     """The (N, H, H, C) images in their list of pixels; a view of it."""
-    padding = padding_of(image_size)
-    rows = pixels[padding : len(pixels) - image_size]
-    shape = (-1, image_size, image_size + padding, pixels.shape[1])
-    return rows.view(shape)[:, :, :image_size]
+    margin = margin_of(image_size)
+    side = image_size + margin
+    rows = pixels[margin + margin * side :].view(-1, side, side, pixels.shape[1])
+    return rows[:, :image_size, :image_size]
 
 
-def augment_batch(
-    pixels: Tensor, image_size: int, indices: Tensor, *, seed: int, view: int, flip: bool
-) -> Tensor:
-    """View number `view` of some images: zero-padded by an eighth, cropped back, perhaps mirrored.
+def draw_crops(image_size: int, indices: Tensor, *, seed: int, view: int) -> Crops:
+    """View number `view` of some images.
 
     Args:
-        pixels: of all the square images, as `with_margins` lists them.
         image_size: pixels a side.
         indices: (N,) int64, which images.
         seed: of the draws; the draw of an image depends on (seed, view, index) alone.
         view: which view.
-        flip: whether half of the images are mirrored left to right.
-
-    Returns:
-        (N, H, W, C), of the pixels' type.
     """
-    padding = padding_of(image_size)
-    offsets = 2 * padding + 1
+    margin = margin_of(image_size)
+    side = image_size + margin
+    offsets = 2 * margin + 1
     # One draw numbers all the views of an image.
     draw = counter_integers(seed, view, indices, Stream.CROP, high=2 * offsets * offsets)
-    top = draw // (2 * offsets) - padding
-    left = draw // 2 % offsets - padding
-    rows = torch.arange(image_size, device=indices.device) + top[:, None]
-    places = indices[:, None] * image_size + rows
-    starts = padding + places * (image_size + padding) + left[:, None]
-    blank = len(pixels) - image_size
-    starts = torch.where((rows >= 0) & (rows < image_size), starts, blank)
+    top, left = draw // (2 * offsets), draw // 2 % offsets  # from the margin's outer corner
+    return Crops((indices * side + top) * side + left, draw % 2)
+
+
+def take_crops(pixels: Tensor, image_size: int, crops: Crops, *, flip: bool) -> Tensor:
+    """The (N, H, W, C) crops.
+
+    Args:
+        pixels: of all the square images, as `with_margins` lists them.
+        image_size: pixels a side.
+        crops: of some of the images.
+        flip: whether those that are drawn to be mirrored are.
+    """
     channels = pixels.shape[1]
-    runs = pixels.as_strided((blank + 1, image_size * channels), (channels, 1))
-    taken = runs.index_select(0, starts.view(-1))
-    taken = taken.view(len(indices), image_size, image_size, channels)
-    return _mirrored(taken, draw % 2) if flip else taken
+    side = image_size + margin_of(image_size)
+    rows = crops.starts[:, None] + torch.arange(0, image_size * side, side, device=pixels.device)
+    runs = pixels.as_strided((len(pixels) - image_size + 1, image_size * channels), (channels, 1))
+    taken = runs.index_select(0, rows.view(-1)).view(-1, image_size, image_size, channels)
+    return _mirrored(taken, crops.mirrored) if flip else taken
 
 
 def _mirrored(images: Tensor, mirror: Tensor) -> Tensor:

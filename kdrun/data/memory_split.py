@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from kdrun.data.augment import augment_batch, with_margins, without_margins
+from kdrun.data.augment import draw_crops, take_crops, with_margins, without_margins
 from kdrun.data.batch import Batch, num_training_batches
 from kdrun.data.random import shuffled
 
@@ -38,9 +38,17 @@ class MemorySplit:
     ) -> Iterator[Batch]:
         """Pass number `order` over view number `view` of the images, from batch `start` on."""
         places = shuffled(len(self), seed, view if order is None else order).to(self._pixels.device)
+        size = self._images.shape[1]
+        # For all of the pass at once: a batch's share of such small operations would tell.
+        crops = draw_crops(size, places, seed=seed, view=view)
         for number in range(start, self.num_batches(batch_size)):
-            indices = places[number * batch_size : (number + 1) * batch_size]
-            images = self._view(indices, seed=seed, view=view, augment=augment)
+            begin, end = number * batch_size, (number + 1) * batch_size
+            indices = places[begin:end]
+            if augment == "none":
+                images = self._images.index_select(0, indices)
+            else:
+                flip = augment == "crop_flip"
+                images = take_crops(self._pixels, size, crops.part(begin, end), flip=flip)
             yield Batch(images.permute(0, 3, 1, 2), self._device_labels[indices], indices)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
@@ -51,15 +59,3 @@ class MemorySplit:
         )
         for images, labels, places in zip(*parts, strict=True):
             yield Batch(images.contiguous().permute(0, 3, 1, 2), labels, places)
-
-    def _view(self, indices: Tensor, *, seed: int, view: int, augment: str) -> Tensor:
-        if augment == "none":
-            return self._images.index_select(0, indices)
-        return augment_batch(
-            self._pixels,
-            self._images.shape[1],
-            indices,
-            seed=seed,
-            view=view,
-            flip=augment == "crop_flip",
-        )

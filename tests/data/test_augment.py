@@ -3,7 +3,12 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from kdrun.data.augment import augment_batch, with_margins, without_margins
+from kdrun.data.augment import draw_crops, take_crops, with_margins, without_margins
+
+
+def augment_batch(pixels, size, indices, *, seed, view, flip):
+    crops = draw_crops(size, indices, seed=seed, view=view)
+    return take_crops(pixels, size, crops, flip=flip)
 
 
 def all_views(image, flip):

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdrun.data.augment import augment_batch, with_margins
+from kdrun.data.augment import draw_crops, take_crops, with_margins
 from kdrun.data.memory_split import MemorySplit
 from kdrun.data.random import shuffled
 
@@ -44,7 +44,8 @@ def test_an_image_looks_the_same_whatever_the_batch_size(augment):
     images, labels, split = make_split()
     flip = augment == "crop_flip"
     every = torch.arange(len(labels))
-    expected = augment_batch(with_margins(images), 8, every, seed=3, view=5, flip=flip)
+    crops = draw_crops(8, every, seed=3, view=5)
+    expected = take_crops(with_margins(images), 8, crops, flip=flip)
     for batch_size in (2, 8, 37):
         for batch in split.train_batches(batch_size, seed=3, view=5, augment=augment):
             assert torch.equal(batch.images, expected[batch.indices].permute(0, 3, 1, 2))
