@@ -1,6 +1,6 @@
 """One stage about to be done, and what all stages of a run share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,10 @@ class Setting:
         return autocast(self.device, self.precision)
 
 
+Settings = Mapping[int | None, Setting]
+"""By the seed of the stage, since the splits depend on it; None where the run has one seed."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One stage to be done: what, where, and what is known of it beforehand."""
@@ -52,7 +56,7 @@ class Job:
     @property
     def title(self) -> str:
         """`student resnet8`."""
-        return f"{self.stage.role} {self.stage.model.arch}"
+        return self.stage.title
 
 
 def measure(

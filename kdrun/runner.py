@@ -1,49 +1,45 @@
 """Walk the plan: reuse finished stages, do the rest, hand each teacher on, close with a table."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from kdrun.chain_sizes import plan_for
+from kdrun.closing import close
 from kdrun.config.schema import Config
-from kdrun.data.views import Normalizer
-from kdrun.device import place, resolve_device, resolve_precision, set_determinism
+from kdrun.device import resolve_device, resolve_precision, set_determinism
 from kdrun.errors import DamagedError, NumericError, Stopped
 from kdrun.files import (
     append_json_line,
-    file_entry,
     read_json_lines,
     remove_leftovers,
     write_json,
     write_json_lines,
-    write_sealed,
 )
-from kdrun.job import Job, Setting
-from kdrun.plan import TEACHER, build_plan
+from kdrun.generations import without_useless
+from kdrun.job import Job, Setting, Settings
+from kdrun.plan import with_seed
 from kdrun.prepare import data_line, load_data, make_jobs
 from kdrun.progress import Reporter
 from kdrun.run_folder import (
-    CONFIG,
-    ENVIRONMENT,
     LOG,
     METRICS,
-    OVERRIDES,
-    PLAN,
-    SUMMARY,
     Status,
     new_run_folder,
     occupied,
     refuse_existing,
 )
-from kdrun.run_record import link_stage, write_run_files
-from kdrun.stage import build, normalization, run_stage
+from kdrun.run_record import link_stage, stage_label, write_run_files
+from kdrun.stage import run_stage
+from kdrun.stage_outputs import best_network
 from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import IDENTITY, finished, locked, set_aside
-from kdrun.tables import closing_table, console, verdict
+from kdrun.tables import console
 from kdrun.teacher import Teacher, check_accuracy, least_accuracy
 from kdrun.terms import mixture
-from kdrun.weights_source import stage_weights
 
 
 def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
@@ -56,10 +52,11 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
         overrides: the command line's, for the record.
     """
     with stop_requests() as stop:
-        setting = make_setting(config, stop)
+        settings = make_settings(config, stop)
+        setting = next(iter(settings.values()))
         root = Path(config.output_root)
-        jobs = make_jobs(build_plan(config), setting, root)
-        pair = f"{config.teacher.arch}-{config.student.arch}"
+        jobs = make_jobs(plan_for(config, setting.data.shape), settings, root)
+        pair = f"{jobs[0].stage.model.arch}-{config.student.arch}"
         folder = folder or new_run_folder(root, setting.data.name, pair)
         with occupied(folder):
             refuse_existing(folder)
@@ -67,7 +64,7 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
             setting.reporter.log = folder / LOG
             where = f"{setting.device}, {setting.precision} -> {folder}"
             setting.reporter.say(f"{data_line(setting.data)}, {where}")
-            return conduct(config, jobs, setting, folder, Status(folder))
+            return conduct(config, jobs, settings, folder, Status(folder))
 
 
 def make_setting(config: Config, stop: StopRequest) -> Setting:
@@ -80,45 +77,45 @@ def make_setting(config: Config, stop: StopRequest) -> Setting:
     return Setting(data, config.dataset.augment, device, precision, reporter, stop)
 
 
+def make_settings(config: Config, stop: StopRequest) -> Settings:
+    """The setting of every seed: each has the splits that a run of it alone would have."""
+    if not config.seeds:
+        return {None: make_setting(config, stop)}
+    first = make_setting(with_seed(config, config.seeds[0]), stop)
+    settings: dict[int | None, Setting] = {config.seeds[0]: first}
+    for seed in config.seeds[1:]:
+        settings[seed] = replace(first, data=load_data(with_seed(config, seed), first.device))
+    return settings
+
+
 def conduct(
-    config: Config, jobs: list[Job], setting: Setting, folder: Path, status: Status
+    config: Config, jobs: list[Job], settings: Settings, folder: Path, status: Status
 ) -> dict[str, Any]:
     """Do what is left of the stages in order, keeping the status; returns the run's summary."""
     with status.kept():
         write_json_lines(folder / METRICS, [])  # every stage says again what it has done
         try:
-            return walk(config, jobs, setting, folder, status)
+            return walk(config, jobs, settings, folder, status)
         except Stopped as error:
             raise Stopped(f"{error}; 'kdrun resume {folder}' goes on from there") from error
 
 
 def walk(
-    config: Config, jobs: list[Job], setting: Setting, folder: Path, status: Status
+    config: Config, jobs: list[Job], settings: Settings, folder: Path, status: Status
 ) -> dict[str, Any]:
     """Do the stages in order; write and show the run's summary."""
     stages: list[dict[str, Any]] = []
-    for position, job in enumerate(jobs):
+    while len(stages) < len(jobs):
+        if config.chain.stop_early:
+            jobs = without_useless(jobs, stages, settings, Path(config.output_root))
+        job = jobs[len(stages)]
+        setting = settings[job.stage.seed]
         teachers = [jobs[i] for i in job.stage.teachers]
-        summary, reused = do_stage(position, job, teachers, setting, folder, status)
-        stages.append({"role": job.stage.role, "reused": reused} | summary)
-        if job.stage.role == TEACHER:
+        summary, reused = do_stage(len(stages), job, teachers, setting, folder, status)
+        stages.append(stage_label(job.stage) | {"reused": reused} | summary)
+        if job.stage.step == 0:
             check_teacher(config, job, summary, setting)
-    result = {
-        "format": 1,
-        "status": "done",
-        "dataset": config.dataset.name,
-        "test_images": len(setting.data.test),
-        "seed": config.train.seed,
-        "stages": stages,
-    }
-    files = (CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS)
-    result["files"] = {name: file_entry(folder / name) for name in files}
-    write_sealed(folder / SUMMARY, result)
-    setting.reporter.show(closing_table(result))
-    for line in verdict(result):
-        setting.reporter.say(line)
-    setting.reporter.say(f"all of it is in {folder}")
-    return result
+    return close(config, jobs, stages, settings, folder)
 
 
 def do_stage(
@@ -130,7 +127,7 @@ def do_stage(
     status: Status,
 ) -> tuple[dict[str, Any], bool]:
     """Do one stage unless the store holds it; returns its summary and whether it did."""
-    label = {"stage": position, "role": job.stage.role, "arch": job.stage.model.arch}
+    label = {"stage": position, "arch": job.stage.model.arch} | stage_label(job.stage)
 
     def record(line: dict[str, Any]) -> None:
         append_json_line(folder / METRICS, label | line)
@@ -174,11 +171,7 @@ def objective_line(job: Job) -> str:
 
 def load_teacher(job: Job, setting: Setting) -> Teacher:
     """A finished stage, frozen and folded."""
-    source = stage_weights(job.folder, str(job.folder))
-    network = place(
-        build(job.stage, setting.data.shape, source), setting.device, job.stage.train.channels_last
-    )
-    normalizer = Normalizer(**normalization(setting.data, source)).to(setting.device)
+    network, normalizer = best_network(job, setting)
     example = next(iter(setting.data.train.batches(2))).images
     return Teacher(job.stage.model.arch, network, normalizer, setting.autocast, example)
 

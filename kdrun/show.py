@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import torch
 
+from kdrun.chain_sizes import plan_for
 from kdrun.config.schema import Config
 from kdrun.data.shapes import ImageShape, known_shape
 from kdrun.models.layers import LayerInfo, describe_layers
-from kdrun.plan import Stage, build_plan
+from kdrun.plan import Stage
 from kdrun.stage import build, sizes
 from kdrun.tables import add_columns, console, count, plain_table
 from kdrun.terms import mixture
@@ -28,7 +29,7 @@ def shape_of(config: Config) -> ImageShape:
 def show_plan(config: Config) -> None:
     """Print the stages in the order in which they would be trained, with their sizes."""
     shape = shape_of(config)
-    stages = build_plan(config)
+    stages = plan_for(config, shape)
     table = plain_table(plan_title(config, shape))
     table.add_column("stage", no_wrap=True)
     add_columns(table, "params", "MACs", "smaller", "epochs")
@@ -38,12 +39,12 @@ def show_plan(config: Config) -> None:
     for stage, (parameters, macs) in zip(stages, found, strict=True):
         teachers = [found[i][0] / parameters for i in stage.teachers]
         table.add_row(
-            f"{stage.role} {stage.model.arch}",
+            stage.title,
             count(parameters),
             count(macs),
             f"{teachers[0]:.3g}x" if teachers else "",
             "given" if stage.pretrained else str(stage.train.epochs),
-            ", ".join(stages[i].role for i in stage.teachers) or "labels",
+            ", ".join(stages[i].title for i in stage.teachers) or "labels",
             stage.model.weights or "" if stage.pretrained else mixture(stage.loss),
         )
     console().print(table)

@@ -116,6 +116,36 @@ def test_a_run_stopped_inside_an_epoch_ends_as_if_never_stopped(
     same(folder, whole)
 
 
+CHAIN = ("chain=assistants", "chain.assistants=[mlp]", "chain.control=true")
+BORN_AGAIN = ("chain=born_again", "chain.control=true", "chain.ensemble_control=true")
+LONG = [
+    *((CHAIN, updates) for updates in (7, 13, 22, 40)),
+    *((BORN_AGAIN, updates) for updates in (11, 29, 44)),
+    ((*BORN_AGAIN, "chain.stop_early=true", "train.lr=1e-9"), 22),
+    (("seeds=[0,1]",), 5),
+    (("seeds=[0,1]",), 32),
+]
+
+
+@pytest.mark.parametrize(("words", "updates"), LONG, ids=str)
+def test_a_chain_stopped_in_any_stage_ends_as_if_never_stopped(
+    begin, stop_at, monkeypatch, tmp_path, words, updates
+):
+    whole = begin(*words, root="whole")
+    stopped(begin, stop_at, monkeypatch, updates, *words)
+    folder = tmp_path / "outputs" / "run"
+    resume_run(folder, [])
+    same(folder, whole)
+    ours, theirs = (read_sealed(f / "summary.json") for f in (folder, whole))
+    assert ours.get("chain") == theirs.get("chain")
+    assert ours.get("born_again") == theirs.get("born_again")
+
+
+def test_the_epochs_of_a_chain_cannot_be_raised(begin):
+    with pytest.raises(ConfigError, match=r"train\.epochs: cannot be raised for a chain"):
+        resume_run(begin(*CHAIN), ["train.epochs=5"])
+
+
 def test_a_run_stopped_twice_in_its_teacher_ends_the_same(begin, stop_at, monkeypatch, tmp_path):
     whole = begin(root="whole")
     stopped(begin, stop_at, monkeypatch, 2)

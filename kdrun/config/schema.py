@@ -1,6 +1,7 @@
 """The config tree: types and ranges here, defaults and explanations in `configs/`."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -140,9 +141,17 @@ class TemperatureConfig:
 
 @dataclass
 class ChainConfig:
-    """Stages beside the teacher and the student."""
+    """Stages between and beside the teacher and the student."""
 
+    method: str = choice("none", "assistants", "auto", "born_again")
+    assistants: list[str] = field(default_factory=list)
+    generations: int = number(2, 100)
+    ratio: float = number(1, 1e6, above=True)
+    max_assistants: int = number(0, 20)
     control: bool = MISSING
+    stop_early: bool = MISSING
+    ensemble_control: bool = MISSING
+    stage: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -190,4 +199,14 @@ class Config:
     temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
     chain: ChainConfig = field(default_factory=ChainConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    seeds: list[int] = field(default_factory=list)
     output_root: str = MISSING
+
+
+@dataclass
+class StageConfig:
+    """What a stage of a chain may have of its own: `chain.stage.NUMBER`."""
+
+    loss: LossConfig = field(default_factory=LossConfig)
+    temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
