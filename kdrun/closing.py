@@ -13,7 +13,7 @@ from kdrun.files import file_entry, write_sealed
 from kdrun.generations import generations_report
 from kdrun.job import Job, Settings
 from kdrun.planned_stage import ASSISTANT, GENERATION, INDEPENDENT, STUDENT, TEACHER
-from kdrun.run_folder import CONFIG, ENVIRONMENT, METRICS, OVERRIDES, PLAN, SUMMARY
+from kdrun.run_folder import CONFIG, ENVIRONMENT, METRICS, OVERRIDES, PLAN, SUMMARY, TEMPERATURE
 from kdrun.tables import closing_table
 from kdrun.verdict import verdict
 
@@ -40,7 +40,8 @@ def close(
     }
     if config.chain.method != "none":
         summary |= whole_chain(config, jobs, stages, settings)
-    names = (CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS)
+    names = [CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS]
+    names += [TEMPERATURE] if (folder / TEMPERATURE).exists() else []
     summary["files"] = {name: file_entry(folder / name) for name in names}
     write_sealed(folder / SUMMARY, summary)
     for table in result_tables(summary):

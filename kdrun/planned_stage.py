@@ -1,6 +1,6 @@
 """One model of a plan, and all that its result depends on. Pure data."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kdrun.config.schema import LossConfig, ModelConfig, TemperatureConfig, TrainConfig
@@ -11,7 +11,7 @@ FORMAT = 1
 """Version of what a stage computes; raised when the same config would give other weights."""
 
 TEACHER, ASSISTANT, GENERATION, STUDENT = "teacher", "assistant", "generation", "student"
-DIRECT, INDEPENDENT, CONTROL = "direct", "independent", "control"
+DIRECT, INDEPENDENT, CONTROL, PILOT = "direct", "independent", "control", "pilot"
 
 # What each temperature schedule reads beside loss.T.
 SCHEDULE_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -21,6 +21,7 @@ SCHEDULE_OPTIONS: dict[str, tuple[str, ...]] = {
     "exponential": ("end",),
     "step": ("end", "gamma", "every"),
     "learned": ("warmup_epochs",),
+    "auto": ("method", "pilot_share"),  # before T is known; afterwards it is a constant
 }
 
 # Where and how fast a stage runs, not what it computes.
@@ -62,6 +63,16 @@ class Stage:
     def pretrained(self) -> bool:
         """Whether the weights are given, so that there is nothing to train."""
         return self.role == TEACHER and self.model.weights is not None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether T is to be chosen from the teacher, which has to be there first."""
+        return self.temperature.schedule == "auto" and bool(self.teachers)
+
+    def at(self, T: float) -> "Stage":
+        """The stage with the T that was chosen."""
+        constant = replace(self.temperature, schedule="constant")
+        return replace(self, loss=replace(self.loss, T=T), temperature=constant)
 
     @property
     def name(self) -> str:
@@ -114,7 +125,7 @@ def _loss_identity(stage: Stage) -> dict[str, Any]:
     loss = term_options(stage.loss)
     schedule = stage.temperature.schedule
     if "soft" in loss and uses_temperature(stage.loss):
-        loss["T"] = json_number(stage.loss.T) if schedule != "learned" else None
+        loss["T"] = None if schedule in ("learned", "auto") else json_number(stage.loss.T)
         options = {name: getattr(stage.temperature, name) for name in SCHEDULE_OPTIONS[schedule]}
         loss["temperature"] = {"schedule": schedule} | options
     return loss

@@ -135,8 +135,8 @@ def make_recipe(
         ),
         temperature=partial(
             temperature_at,
-            # A trained T stands in its term; what the schedule says is not used.
-            "constant" if temperature.schedule == "learned" else temperature.schedule,
+            # A trained T stands in its term, and labels alone have none: nothing reads it.
+            "constant" if temperature.schedule in ("learned", "auto") else temperature.schedule,
             epochs=options.epochs,
             start=stage.loss.T,
             end=temperature.end,

@@ -18,6 +18,7 @@ CONFIG, OVERRIDES, ENVIRONMENT, PLAN = (
     *("config.yaml", "overrides.yaml", "environment.json", "plan.json"),
 )
 STATUS, SUMMARY, METRICS, LOG = "status.json", "summary.json", "metrics.jsonl", "run.log"
+TEMPERATURE = "temperature.json"
 
 PATIENCE = 5.0
 """Seconds for a process that was told to stop to leave the folder."""

@@ -36,6 +36,7 @@ def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
             "parameters": job.parameters,
             "macs": job.macs,
             "epochs": 0 if job.stage.pretrained else job.stage.train.epochs,
+            "T": "auto" if job.stage.undecided else job.identity.get("loss", {}).get("T"),
             "identity": job.identity,
         }
         for job in jobs

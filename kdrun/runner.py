@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from kdrun.chain_sizes import plan_for
 from kdrun.closing import close
 from kdrun.config.schema import Config
+from kdrun.decide import with_temperature
 from kdrun.device import resolve_device, resolve_precision, set_determinism
 from kdrun.errors import DamagedError, NumericError, Stopped
 from kdrun.files import (
@@ -108,6 +110,8 @@ def walk(
     while len(stages) < len(jobs):
         if config.chain.stop_early:
             jobs = without_useless(jobs, stages, settings, Path(config.output_root))
+        if jobs[len(stages)].stage.undecided:
+            jobs = decide(config, jobs, len(stages), settings, folder)
         job = jobs[len(stages)]
         setting = settings[job.stage.seed]
         teachers = [jobs[i] for i in job.stage.teachers]
@@ -116,6 +120,18 @@ def walk(
         if job.stage.step == 0:
             check_teacher(config, job, summary, setting)
     return close(config, jobs, stages, settings, folder)
+
+
+def decide(
+    config: Config, jobs: list[Job], position: int, settings: Settings, folder: Path
+) -> list[Job]:
+    """The jobs with the T of the stage at `position` chosen; pilots are stages of the store."""
+    setting = settings[jobs[position].stage.seed]
+
+    def train(job: Job, teachers: Sequence[Job]) -> dict[str, Any]:
+        return taken_or_trained(job, teachers, setting, lambda line: None, lambda: None)[0]
+
+    return with_temperature(config, jobs, position, settings, folder, train)
 
 
 def do_stage(
@@ -132,15 +148,33 @@ def do_stage(
     def record(line: dict[str, Any]) -> None:
         append_json_line(folder / METRICS, label | line)
 
+    link_stage(folder / "stages" / f"{position:02}-{job.stage.name}", job.folder)
+    begin = partial(status.training, position)
+    summary, found = taken_or_trained(job, teachers, setting, record, begin)
+    return summary, found and position not in status.trained
+
+
+def taken_or_trained(
+    job: Job,
+    teachers: Sequence[Job],
+    setting: Setting,
+    record: Callable[[dict[str, Any]], None],
+    begin: Callable[[], None],
+) -> tuple[dict[str, Any], bool]:
+    """The summary of the stage, and whether the store held it.
+
+    Args:
+        record: takes a line of metrics for each epoch, also of a stage that the store held.
+        begin: called before the stage is trained.
+    """
     with locked(job.folder, waiting_line(job, setting)):
-        link_stage(folder / "stages" / f"{position:02}-{job.stage.name}", job.folder)
         summary = verified(job, setting)
         if summary is not None:
             setting.reporter.say(f"{job.title}: done before, taken from {job.folder}")
             for line in read_json_lines(job.folder / METRICS):
                 record(line)
-            return summary, position not in status.trained
-        status.training(position)
+            return summary, True
+        begin()
         setting.reporter.say(f"{job.title}: {objective_line(job)}")
         remove_leftovers(job.folder)
         write_json(job.folder / IDENTITY, job.identity)

@@ -45,9 +45,14 @@ def show_plan(config: Config) -> None:
             f"{teachers[0]:.3g}x" if teachers else "",
             "given" if stage.pretrained else str(stage.train.epochs),
             ", ".join(stages[i].title for i in stage.teachers) or "labels",
-            stage.model.weights or "" if stage.pretrained else mixture(stage.loss),
+            stage.model.weights or "" if stage.pretrained else minimised(stage),
         )
     console().print(table)
+
+
+def minimised(stage: Stage) -> str:
+    """The mixture, with how T will come about."""
+    return mixture(stage.loss, "auto" if stage.undecided else None)
 
 
 def plan_title(config: Config, shape: ImageShape) -> str:

@@ -124,6 +124,7 @@ LONG = [
     ((*BORN_AGAIN, "chain.stop_early=true", "train.lr=1e-9"), 22),
     (("seeds=[0,1]",), 5),
     (("seeds=[0,1]",), 32),
+    *((("temperature=auto", "temperature.method=search"), updates) for updates in (4, 11, 25)),
 ]
 
 

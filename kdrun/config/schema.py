@@ -130,9 +130,11 @@ class LossConfig:
 
 @dataclass
 class TemperatureConfig:
-    """How T moves over the epochs; it starts at loss.T."""
+    """How T moves over the epochs; it starts at loss.T, or is chosen from the teacher."""
 
-    schedule: str = choice("constant", "linear", "cosine", "exponential", "step", "learned")
+    schedule: str = choice("constant", "linear", "cosine", "exponential", "step", "learned", "auto")
+    method: str = choice("guideline", "formula", "cmi", "search")
+    pilot_share: float = number(0, 1, above=True)
     end: float = number(0, 1000, above=True)
     gamma: float = number(0, 1, above=True)
     every: int = number(1)
