@@ -1,17 +1,15 @@
-"""What `kdrun plan` and `kdrun layers` print. They need neither the data nor memory for models."""
+"""What `kdrun layers` prints, and what it shares with `kdrun plan`. Needs no data."""
 
 from dataclasses import replace
 
 import torch
 
-from kdrun.chain_sizes import plan_for
 from kdrun.config.schema import Config
 from kdrun.data.shapes import ImageShape, known_shape
 from kdrun.models.layers import LayerInfo, describe_layers
 from kdrun.plan import Stage
-from kdrun.stage import build, sizes
-from kdrun.tables import add_columns, console, count, plain_table
-from kdrun.terms import mixture
+from kdrun.stage import build
+from kdrun.tables import console, plain_table
 
 
 def shape_of(config: Config) -> ImageShape:
@@ -24,35 +22,6 @@ def shape_of(config: Config) -> ImageShape:
         num_classes=options.num_classes,
         channels=options.channels,
     )
-
-
-def show_plan(config: Config) -> None:
-    """Print the stages in the order in which they would be trained, with their sizes."""
-    shape = shape_of(config)
-    stages = plan_for(config, shape)
-    table = plain_table(plan_title(config, shape))
-    table.add_column("stage", no_wrap=True)
-    add_columns(table, "params", "MACs", "smaller", "epochs")
-    table.add_column("from", no_wrap=True)
-    table.add_column("minimises")
-    found = [sizes(stage, shape) for stage in stages]
-    for stage, (parameters, macs) in zip(stages, found, strict=True):
-        teachers = [found[i][0] / parameters for i in stage.teachers]
-        table.add_row(
-            stage.title,
-            count(parameters),
-            count(macs),
-            f"{teachers[0]:.3g}x" if teachers else "",
-            "given" if stage.pretrained else str(stage.train.epochs),
-            ", ".join(stages[i].title for i in stage.teachers) or "labels",
-            stage.model.weights or "" if stage.pretrained else minimised(stage),
-        )
-    console().print(table)
-
-
-def minimised(stage: Stage) -> str:
-    """The mixture, with how T will come about."""
-    return mixture(stage.loss, "auto" if stage.undecided else None)
 
 
 def plan_title(config: Config, shape: ImageShape) -> str:

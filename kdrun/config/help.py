@@ -13,7 +13,7 @@ kdrun: knowledge-distillation experiments from one command
   kdrun -m key=v1,v2 [...]         a sweep; teachers are trained once and shared
   kdrun resume DIR [key=value ...] go on with a run or a sweep; finished work is kept
   kdrun verify DIR                 check every file of a run, sweep, stage or store
-  kdrun plan [key=value ...]       show the stages and their sizes; write nothing
+  kdrun plan [--probe] [...]       show the stages and what they will take; write nothing
   kdrun layers MODEL [...]         module paths and shapes of a model
   kdrun --cfg job [key=value ...]  show the whole configuration
   kdrun --version
