@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from kdrun.chain_sizes import plan_for
+from kdrun.chain_sizes import plan_for, size_warnings
 from kdrun.closing import close
 from kdrun.config.schema import Config
 from kdrun.decide import with_temperature
@@ -66,6 +66,8 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
             setting.reporter.log = folder / LOG
             where = f"{setting.device}, {setting.precision} -> {folder}"
             setting.reporter.say(f"{data_line(setting.data)}, {where}")
+            for line in size_warnings([j.stage for j in jobs], [j.parameters for j in jobs]):
+                setting.reporter.say(line, style="yellow")
             return conduct(config, jobs, settings, folder, Status(folder))
 
 

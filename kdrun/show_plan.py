@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from kdrun.assistants import ChainSizes, chain_steps, geometric_sizes, rank_chains
-from kdrun.chain_sizes import chain_sizes
+from kdrun.chain_sizes import chain_sizes, size_warnings
 from kdrun.config.schema import ChainConfig, Config
 from kdrun.data.shapes import ImageShape
 from kdrun.estimates import Speed, disk_bytes, training_bytes, tried
@@ -37,6 +37,8 @@ def show_plan(config: Config, probe: bool = False) -> None:
     out.print(family_tree(stages, [parameters for parameters, _ in found]))
     if chosen_from is not None:
         out.print(ranking(chosen_from, config.chain))
+    for line in size_warnings(stages, [parameters for parameters, _ in found]):
+        out.print(line, style="yellow", soft_wrap=True)
     for line in temperature_lines(stages):
         out.print(line, soft_wrap=True)
     out.print(totals_line(config, stages, found, seconds), soft_wrap=True)

@@ -36,6 +36,13 @@ def test_a_planned_chain_shows_its_tree_the_choice_and_the_rejected(shown):
         assert part in out, part
 
 
+def test_an_assistant_larger_than_its_teacher_is_warned_of(shown):
+    words = ("chain=assistants", "teacher=resnet20", "student=resnet8")
+    warned = "assistant resnet32 is larger than teacher resnet20, which teaches it"
+    assert warned in shown(*words, "chain.assistants=[resnet32]", "seeds=[0,1]")
+    assert "is larger than" not in shown(*words, "chain.assistants=[resnet14]")
+
+
 def test_the_moving_temperature_is_told(shown):
     out = shown("temperature=linear", "loss.T=8")
     assert "T of student mlp: 8 to 1, linear" in out
