@@ -14,6 +14,7 @@ from kdrun.chain_sizes import plan_for
 from kdrun.closing import result_tables
 from kdrun.config.parse import keys, unknown_key
 from kdrun.config.schema import ChainConfig, Config
+from kdrun.decide import as_chosen
 from kdrun.errors import ConfigError
 from kdrun.files import read_sealed, write_atomic, write_yaml
 from kdrun.job import Job, Settings
@@ -70,7 +71,7 @@ def go_on(
     jobs = make_jobs(stages, settings, root)
     check_same(jobs, saved.stages)
     if epochs is not None:
-        jobs = extended(jobs, settings, root, epochs)
+        jobs = extended(as_chosen(jobs, settings, folder, root), settings, root, epochs)
         write_plan(folder, jobs)
         write_yaml(folder / CONFIG, OmegaConf.structured(config))
         (folder / SUMMARY).unlink(missing_ok=True)

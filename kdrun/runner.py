@@ -110,8 +110,6 @@ def walk(
     """Do the stages in order; write and show the run's summary."""
     stages: list[dict[str, Any]] = []
     while len(stages) < len(jobs):
-        if config.chain.stop_early:
-            jobs = without_useless(jobs, stages, settings, Path(config.output_root))
         if jobs[len(stages)].stage.undecided:
             jobs = decide(config, jobs, len(stages), settings, folder)
         job = jobs[len(stages)]
@@ -121,6 +119,8 @@ def walk(
         stages.append(stage_label(job.stage) | {"reused": reused} | summary)
         if job.stage.step == 0:
             check_teacher(config, job, summary, setting)
+        if config.chain.stop_early and len(stages) < len(jobs):
+            jobs = without_useless(jobs, stages, settings, Path(config.output_root))
     return close(config, jobs, stages, settings, folder)
 
 

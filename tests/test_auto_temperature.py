@@ -7,7 +7,7 @@ import torch
 
 from kdrun.auto_temperature import GRID, PILOTS, choose
 from kdrun.errors import ConfigError
-from kdrun.files import read_json, read_sealed
+from kdrun.files import read_sealed
 from kdrun.plan import build_plan
 from kdrun.runner import run
 from kdrun.temperature_choice import auto_temperature
@@ -130,9 +130,9 @@ def do(make_config, tmp_path):
 @pytest.mark.parametrize("method", ["guideline", "formula", "cmi", "search"])
 def test_the_chosen_T_is_the_stage_of_a_run_that_names_it(do, method):
     summary, folder = do(f"temperature.method={method}")
-    (choice,) = read_json(folder / "temperature.json")["choices"]
+    (choice,) = read_sealed(folder / "temperature.json")["choices"]
     assert choice["method"] == method
-    assert read_sealed(folder / "plan.json")["stages"][1]["T"] == choice["T"]
+    assert read_sealed(folder / "plan.json")["stages"][1]["T"] == "auto"
     assert "temperature.json" in summary["files"]
     named, _ = do("temperature=constant", f"loss.T={choice['T']}")
     assert [stage["hash"] for stage in named["stages"]] == [s["hash"] for s in summary["stages"]]
@@ -141,7 +141,7 @@ def test_the_chosen_T_is_the_stage_of_a_run_that_names_it(do, method):
 
 def test_each_stage_of_a_chain_has_a_T_of_its_own_teacher(do):
     summary, folder = do("chain=born_again", "chain.control=true")
-    choices = read_json(folder / "temperature.json")["choices"]
+    choices = read_sealed(folder / "temperature.json")["choices"]
     assert [(one["role"], one["step"]) for one in choices] == [
         *(("generation", 1), ("generation", 2), ("direct", 2)),
     ]

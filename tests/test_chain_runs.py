@@ -125,6 +125,12 @@ def test_generations_stop_after_one_that_gains_no_more_than_noise(do):
     assert summary["stages"][-1]["epochs"] == 2
 
 
+def test_nothing_is_left_to_do_after_the_last_generation_without_controls(do):
+    words = ("chain=born_again", "chain.control=false", "train.lr=1e-9", "chain.stop_early=true")
+    summary, _ = do(*words)
+    assert roles(summary) == ["generation", "generation"]
+
+
 def test_without_validation_no_generation_is_left_out(do):
     words = ("chain=born_again", "chain.stop_early=true", "train.lr=1e-9", "dataset.val_fraction=0")
     summary, _ = do(*words)

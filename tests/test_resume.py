@@ -125,6 +125,7 @@ LONG = [
     (("seeds=[0,1]",), 5),
     (("seeds=[0,1]",), 32),
     *((("temperature=auto", "temperature.method=search"), updates) for updates in (4, 11, 25)),
+    ((*BORN_AGAIN, "temperature=auto", "chain.stop_early=true"), 22),
 ]
 
 
@@ -214,6 +215,26 @@ def test_raised_epochs_go_on_from_the_last_state_and_leave_the_old_stages(begin)
     assert identity["origin"] == [old[1]["hash"], 9]
     again = resume_run(folder, [])
     assert again["stages"] == summary["stages"]
+
+
+def test_raised_epochs_keep_the_chosen_temperature(begin):
+    folder = begin("temperature=auto")
+    first = read_sealed(folder / "temperature.json")
+    old = read_sealed(folder / "summary.json")["stages"]
+    summary = resume_run(folder, ["train.epochs=5"])
+    assert read_sealed(folder / "temperature.json") == first
+    identity = read_sealed(folder / "plan.json")["stages"][1]["identity"]
+    assert identity["loss"]["T"] == first["choices"][0]["T"]
+    assert identity["origin"] == [old[1]["hash"], 9]
+    assert resume_run(folder, [])["stages"] == summary["stages"]
+
+
+def test_a_chosen_temperature_that_was_changed_is_noticed(begin, stop_at, monkeypatch, tmp_path):
+    folder = interrupted(begin, stop_at, monkeypatch, tmp_path, "temperature=auto")
+    path = folder / "temperature.json"
+    path.write_text(path.read_text().replace('"T": ', '"T": 1'))
+    with pytest.raises(DamagedError, match=r"temperature\.json"):
+        resume_run(folder, [])
 
 
 def test_raised_epochs_can_be_interrupted_too(begin, stop_at, monkeypatch):
