@@ -116,7 +116,10 @@ def test_a_run_stopped_inside_an_epoch_ends_as_if_never_stopped(
     same(folder, whole)
 
 
-CHAIN = ("chain=assistants", "chain.assistants=[mlp]", "chain.control=true")
+CHAIN = (
+    *("chain=assistants", "chain.assistants=[mlp]", "chain.control=true"),
+    *("chain.stage.1.loss.T=2", "chain.stage.2.train.epochs=2"),
+)
 BORN_AGAIN = ("chain=born_again", "chain.control=true", "chain.ensemble_control=true")
 LONG = [
     *((CHAIN, updates) for updates in (7, 13, 22, 40)),
