@@ -21,6 +21,15 @@ class RankedChain:
     """How many times smaller each model is than the one that teaches it."""
 
 
+@dataclass(frozen=True)
+class ChainSizes:
+    """Parameters of the teacher, the student, and the models that may stand between them."""
+
+    teacher: int
+    student: int
+    candidates: Mapping[str, int]
+
+
 def chain_steps(teacher_size: float, student_size: float, ratio: float) -> int:
     """Steps of at most `ratio` each from teacher to student, at least 1; one more than assistants.
 

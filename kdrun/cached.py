@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdrun.engine import Views
-from kdrun.job import Job, Setting
+from kdrun.job import Setting
 from kdrun.objective import Outputs
 from kdrun.plan import Stage
 from kdrun.teacher import Teacher
@@ -102,14 +102,14 @@ class CachedTeachers:
 
 
 def cached_teachers(
-    job: Job, setting: Setting, teachers: Sequence[Teacher]
+    stage: Stage, setting: Setting, teachers: Sequence[Teacher]
 ) -> CachedTeachers | None:
     """The teachers with a cache each, as the stage's options ask; None where there is none.
 
     With cache.mode=auto the outputs are stored as they are computed, bit for bit, where all views
     fit into cache.max_gb together.
     """
-    stage, options = job.stage, job.stage.cache
+    options = stage.cache
     encoding = cache_encoding(stage.loss, options)
     if encoding is None or not teachers:
         return None

@@ -139,29 +139,39 @@ def verify(words: Sequence[str]) -> None:
 
 
 def plan(words: Sequence[str]) -> None:
-    """`kdrun plan [overrides]`: show the stages and their sizes; write nothing."""
+    """`kdrun plan [--probe] [overrides]`: show the stages and what they take; write nothing."""
     if {"-m", "--multirun"} & set(words):
         raise ConfigError("plan shows one run; leave out -m")
-    show("show_plan", words)
+    probe = "--probe" in words
+
+    def work(config: Any) -> None:
+        from kdrun.show_plan import show_plan
+
+        show_plan(config, probe)
+
+    show(work, [word for word in words if word != "--probe"])
 
 
 def layers(words: Sequence[str]) -> None:
     """`kdrun layers MODEL [overrides]`: module paths, shapes, and which may be hooked."""
     if not words or "=" in words[0] or words[0].startswith("-"):
         raise ConfigError("layers needs a model: kdrun layers resnet20 [dataset=cifar10 ...]")
-    show("show_layers", [f"student={words[0]}", *words[1:]])
+
+    def work(config: Any) -> None:
+        from kdrun.show import show_layers
+
+        show_layers(config)
+
+    show(work, [f"student={words[0]}", *words[1:]])
 
 
-def show(name: str, words: Sequence[str]) -> None:
-    """Compose and check the config, then call the function of `kdrun.show`."""
+def show(work: Callable[[Any], None], words: Sequence[str]) -> None:
+    """Compose and check the config, then show what it is about."""
     from kdrun.config.compose import run_app
     from kdrun.config.parse import parse
 
     def task(composed: Any) -> None:
-        config = parse(composed)
-        import kdrun.show
-
-        getattr(kdrun.show, name)(config)
+        work(parse(composed))
 
     run_app(words, task)
 

@@ -54,7 +54,7 @@ def fit(
     for line in training.history:
         record(line)
     write_json_lines(job.folder / METRICS, training.history)
-    recipe = make_recipe(job, setting, normalizer, teachers, training, wanted)
+    recipe = make_recipe(job.stage, setting, normalizer, teachers, training, wanted)
     done = training.epoch * len(split) + training.batch * options.batch_size
     timetable = Timetable(options.checkpoint_every, training)
     with (

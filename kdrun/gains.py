@@ -62,3 +62,9 @@ def binomial_error(our_accuracy: float, their_accuracy: float, images: int) -> f
         )
     variances = [accuracy * (1 - accuracy) for accuracy in (our_accuracy, their_accuracy)]
     return math.sqrt(sum(variances) / images)
+
+
+def told(gain: PairedGain) -> str:
+    """`+1.20 ± 0.31`: points of accuracy with their standard error."""
+    error = "" if gain.error is None else f" ± {100 * gain.error:.2f}"
+    return f"{100 * gain.mean:+.2f}{error}"

@@ -1,8 +1,8 @@
 """One stage about to be done, and what all stages of a run share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class Setting:
         return autocast(self.device, self.precision)
 
 
+Settings = Mapping[int | None, Setting]
+"""By the seed of the stage, since the splits depend on it; None where the run has one seed."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One stage to be done: what, where, and what is known of it beforehand."""
@@ -58,7 +62,17 @@ class Job:
     @property
     def title(self) -> str:
         """`student resnet8`."""
-        return f"{self.stage.role} {self.stage.model.arch}"
+        return self.stage.title
+
+
+def among(kept: Sequence[Job], jobs: Sequence[Job]) -> list[Job]:
+    """Some of the jobs of a run as a list by itself, in which they find their teachers."""
+    old = {id(job): position for position, job in enumerate(jobs)}
+    new = {old[id(job)]: position for position, job in enumerate(kept)}
+    return [
+        replace(job, stage=replace(job.stage, teachers=tuple(new[i] for i in job.stage.teachers)))
+        for job in kept
+    ]
 
 
 def view_of(stage: Stage, epoch: int) -> int:

@@ -1,105 +1,170 @@
 """Config -> the list of stages that answers it. Pure: reads no file and builds no model."""
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import fields, replace
 
-from kdrun.assistants import chain_steps, choose_assistants, geometric_sizes
-from kdrun.config.schema import (
-    CacheConfig,
-    Config,
-    LossConfig,
-    ModelConfig,
-    TeacherConfig,
-    TemperatureConfig,
-    TrainConfig,
-)
-from kdrun.files import json_number
+from kdrun.assistants import ChainSizes, chain_steps, choose_assistants, geometric_sizes
+from kdrun.config.schema import Config, ModelConfig, TeacherConfig, TrainConfig
+from kdrun.config.stages import stage_options
+from kdrun.errors import ConfigError
 from kdrun.models.names import ARCHITECTURES
-from kdrun.terms import cache_identity, labels_only, needs_teacher, term_options, uses_temperature
+from kdrun.planned_stage import (
+    ASSISTANT,
+    CONTROL,
+    DIRECT,
+    GENERATION,
+    INDEPENDENT,
+    NO_IDENTITY,
+    STUDENT,
+    TEACHER,
+    Stage,
+    identity,
+)
+from kdrun.terms import labels_only, needs_teacher
 
-__all__ = ["Stage", "build_plan", "chain_steps", "choose_assistants", "geometric_sizes", "identity"]
-
-FORMAT = 1
-"""Version of what a stage computes; raised when the same config would give other weights."""
+__all__ = [
+    "NO_IDENTITY",
+    "TEACHER",
+    "Stage",
+    "build_plan",
+    "chain_steps",
+    "choose_assistants",
+    "geometric_sizes",
+    "identity",
+]
 
 TEACHER_SEEDS = 1_000_000
 """Distance of the seed of a teacher from its student's, far beyond any sweep over seeds."""
 
-TEACHER, STUDENT, CONTROL = "teacher", "student", "control"
 
-# What each temperature schedule reads beside loss.T.
-SCHEDULE_OPTIONS: dict[str, tuple[str, ...]] = {
-    "constant": (),
-    "linear": ("end",),
-    "cosine": ("end",),
-    "exponential": ("end",),
-    "step": ("end", "gamma", "every"),
-    "learned": ("warmup_epochs",),
-}
-
-# Where and how fast a stage runs, not what it computes.
-NO_IDENTITY = {
-    "device",
-    "workers",
-    "eval_batch_size",
-    "checkpoint_every",
-    "keep_last",
-    "on_nonfinite",
-    "max_skipped",
-    "compile",
-}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One model to train: from labels, or also from the earlier stages named by `teachers`.
-
-    Attributes:
-        origin: hash of the stage, and update of its checkpoint, from which this one goes on where
-            the epochs of a run were raised.
-    """
-
-    role: str
-    model: ModelConfig
-    train: TrainConfig
-    loss: LossConfig
-    temperature: TemperatureConfig
-    cache: CacheConfig
-    teachers: tuple[int, ...] = ()
-    teacher_weights: tuple[float, ...] = ()
-    origin: tuple[str, int] | None = None
-
-    @property
-    def pretrained(self) -> bool:
-        """Whether the weights are given, so that there is nothing to train."""
-        return self.role == TEACHER and self.model.weights is not None
-
-    @property
-    def name(self) -> str:
-        """The role and the architecture, as folders and tables show them."""
-        return f"{self.role}-{self.model.arch}"
-
-
-def build_plan(config: Config) -> list[Stage]:
+def build_plan(config: Config, sizes: ChainSizes | None = None) -> list[Stage]:
     """The stages of a run in the order in which they are trained, teachers first.
 
-    A student whose loss needs no teacher is a plain training run, and is its own control.
+    A student whose loss needs no teacher is a plain training run, and is its own control. Of
+    several seeds, each stage is trained for all of them before the next.
+
+    Args:
+        sizes: what `chain=auto` chooses from; not read otherwise.
+
+    Raises:
+        ConfigError: a stage is given options that the chosen chain does not have.
     """
-    plain = labels_only(config.loss)
-    schedule, live = config.temperature, replace(config.cache, mode="off", views=0)
-    student = Stage(STUDENT, config.student, config.train, config.loss, schedule, config.cache)
-    if not needs_teacher(config.loss):
-        return [student]
-    unsmoothed = replace(plain, label_smoothing=0.0)
-    stages = [
-        Stage(TEACHER, model, teacher_train(config.train, position), unsmoothed, schedule, live)
-        for position, model in enumerate(teacher_models(config.teacher))
+    if not config.seeds:
+        return _one_seed(config, sizes)
+    plans = [_one_seed(with_seed(config, seed), sizes) for seed in config.seeds]
+    return [
+        replace(stage, seed=seed, teachers=tuple(len(plans) * i + number for i in stage.teachers))
+        for same_stage in zip(*plans, strict=True)
+        for number, (seed, stage) in enumerate(zip(config.seeds, same_stage, strict=True))
     ]
-    weights = tuple(config.teacher.ensemble_weights)
-    stages.append(replace(student, teachers=tuple(range(len(stages))), teacher_weights=weights))
-    if config.chain.control:
-        stages.append(replace(student, role=CONTROL, loss=plain))
-    return stages
+
+
+def with_seed(config: Config, seed: int) -> Config:
+    """The config of one seed of several: the one that a sweep over train.seed has."""
+    return replace(config, train=replace(config.train, seed=seed), seeds=[])
+
+
+def _one_seed(config: Config, sizes: ChainSizes | None) -> list[Stage]:
+    if config.chain.method == "born_again":
+        return _born_again(config)
+    last = stage_options(config, 1 + len(chain_assistants(config, sizes)))
+    if not needs_teacher(last.loss):
+        plain = Stage(STUDENT, config.student, last.train, last.loss, last.temperature)
+        return [replace(plain, cache=config.cache)]
+    return _taught(config, chain_assistants(config, sizes))
+
+
+def chain_assistants(config: Config, sizes: ChainSizes | None) -> list[str]:
+    """The architectures between teacher and student, as they are named or chosen by size."""
+    chain = config.chain
+    if chain.method != "auto":
+        return list(chain.assistants)
+    assert sizes is not None
+    chosen = choose_assistants(
+        sizes.teacher, sizes.student, sizes.candidates, chain.ratio, chain.max_assistants
+    )
+    beyond = [position for position in chain.stage if int(position) > len(chosen) + 1]
+    if beyond:
+        raise ConfigError(
+            f"chain.stage.{beyond[0]}: chain=auto chose {chosen}, so that the last stage is "
+            f"{len(chosen) + 1}"
+        )
+    return chosen
+
+
+def _taught(config: Config, assistants: Sequence[str]) -> list[Stage]:
+    """The teachers, each model taught by the one before it, and the controls."""
+    first = stage_options(config, 0)
+    unsmoothed = replace(labels_only(first.loss), label_smoothing=0.0)
+    teachers = [
+        Stage(TEACHER, model, teacher_train(first.train, i), unsmoothed, first.temperature, step=0)
+        for i, model in enumerate(teacher_models(config.teacher))
+    ]
+    models = [*(assistant_model(config.teacher, name) for name in assistants), config.student]
+    pupils: list[Stage] = []
+    for step, model in enumerate(models, 1):
+        own = stage_options(config, step)
+        role = STUDENT if step == len(models) else ASSISTANT
+        by = tuple(range(len(teachers))) if step == 1 else (len(teachers) + step - 2,)
+        weights = tuple(config.teacher.ensemble_weights) if step == 1 else ()
+        pupils.append(
+            Stage(
+                role,
+                model,
+                own.train,
+                own.loss,
+                own.temperature,
+                config.cache,
+                teachers=by,
+                teacher_weights=weights,
+                step=step,
+            )
+        )
+    return [*teachers, *pupils, *(controls(pupils) if config.chain.control else ())]
+
+
+def _born_again(config: Config) -> list[Stage]:
+    """Generations of the student's architecture, the models beside them, and the controls."""
+    generations: list[Stage] = []
+    for step in range(config.chain.generations):
+        own = stage_options(config, step)
+        # A seed of its own, as of other teachers: else each would start from the first's weights.
+        train = replace(own.train, seed=own.train.seed + TEACHER_SEEDS * step)
+        loss, by = (own.loss, (step - 1,)) if step else (labels_only(own.loss), ())
+        cache = config.cache
+        stage = Stage(
+            GENERATION, config.student, train, loss, own.temperature, cache, by, step=step
+        )
+        generations.append(stage)
+    pupils = generations[1:]
+    alone = [_from_labels(stage, INDEPENDENT) for stage in pupils if config.chain.ensemble_control]
+    return [*generations, *alone, *(controls(pupils) if config.chain.control else ())]
+
+
+def controls(pupils: Sequence[Stage]) -> list[Stage]:
+    """The last pupil without the others before it, and without any teacher.
+
+    Both are trained for as many epochs as all pupils together, lest a chain win by its length.
+    """
+    last = pupils[-1]
+    longer = replace(last, train=replace(last.train, epochs=sum(p.train.epochs for p in pupils)))
+    first = pupils[0]
+    direct = replace(
+        longer, role=DIRECT, teachers=first.teachers, teacher_weights=first.teacher_weights
+    )
+    return [*([direct] if len(pupils) > 1 else []), _from_labels(longer, CONTROL)]
+
+
+def _from_labels(stage: Stage, role: str) -> Stage:
+    """The stage without its teacher."""
+    loss = labels_only(stage.loss)
+    return replace(stage, role=role, loss=loss, teachers=(), teacher_weights=())
+
+
+def assistant_model(teacher: TeacherConfig, arch: str) -> ModelConfig:
+    """An assistant: an architecture built as the teacher is, without weights of its own."""
+    library = "kdrun" if arch in ARCHITECTURES else teacher.library
+    return ModelConfig(arch, library, teacher.stem, width=None, depth=None, weights=None)
 
 
 def teacher_train(train: TrainConfig, position: int) -> TrainConfig:
@@ -121,50 +186,3 @@ def teacher_models(teacher: TeacherConfig) -> list[ModelConfig]:
         for member in teacher.ensemble
     ]
     return [first, *others]
-
-
-def identity(
-    stage: Stage,
-    *,
-    data: str,
-    augment: str,
-    precision: str,
-    weights: dict[str, Any] | None,
-    teachers: list[str],
-) -> dict[str, Any]:
-    """All that determines a stage's result, as JSON data.
-
-    Args:
-        data: fingerprint of the images, labels and splits.
-        augment: name of the augmentation.
-        precision: the precision resolved for the device.
-        weights: hash or name of the weights that the model starts from, and their normalisation.
-        teachers: hashes of the stages it learns from.
-    """
-    model = asdict(stage.model) | {"weights": weights}
-    if stage.pretrained:
-        return {"format": FORMAT, "model": model, "data": data, "precision": precision}
-    cache = cache_identity(stage.loss, stage.cache)
-    train = {k: v for k, v in asdict(stage.train).items() if k not in NO_IDENTITY}
-    return {
-        "format": FORMAT,
-        "model": model,
-        "data": data,
-        "augment": augment,
-        "train": train | {"precision": precision},
-        "loss": _loss_identity(stage),
-        "teachers": teachers,
-        "teacher_weights": list(stage.teacher_weights),
-        **({} if stage.origin is None else {"origin": list(stage.origin)}),
-        **({"cache": cache} if cache else {}),
-    }
-
-
-def _loss_identity(stage: Stage) -> dict[str, Any]:
-    loss = term_options(stage.loss)
-    schedule = stage.temperature.schedule
-    if "soft" in loss and uses_temperature(stage.loss):
-        loss["T"] = json_number(stage.loss.T) if schedule != "learned" else None
-        options = {name: getattr(stage.temperature, name) for name in SCHEDULE_OPTIONS[schedule]}
-        loss["temperature"] = {"schedule": schedule} | options
-    return loss

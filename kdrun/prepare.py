@@ -12,7 +12,7 @@ from kdrun.data.image_data import ImageData
 from kdrun.data.load import load_dataset
 from kdrun.errors import ConfigError, WeightsError
 from kdrun.features import Observed
-from kdrun.job import Job, Setting
+from kdrun.job import Job, Setting, Settings
 from kdrun.objective import Moment, Outputs
 from kdrun.objective.build import build_objective, see
 from kdrun.plan import TEACHER, Stage, identity
@@ -51,7 +51,7 @@ def data_line(data: ImageData) -> str:
     return f"{data.name}: {counts}, {len(data.test)} test images of {classes} classes, {size}"
 
 
-def make_jobs(stages: Sequence[Stage], setting: Setting, output_root: Path) -> list[Job]:
+def make_jobs(stages: Sequence[Stage], settings: Settings, output_root: Path) -> list[Job]:
     """Every stage of the plan with its hash, its sizes and its weights checked.
 
     Raises:
@@ -60,7 +60,7 @@ def make_jobs(stages: Sequence[Stage], setting: Setting, output_root: Path) -> l
     """
     jobs: list[Job] = []
     for stage in stages:
-        jobs.append(make_job(stage, jobs, setting, output_root))
+        jobs.append(make_job(stage, jobs, settings[stage.seed], output_root))
     return jobs
 
 

@@ -15,7 +15,7 @@ from kdrun.data.image_data import ImageData
 from kdrun.data.views import Mixing, Normalizer, draw_cutmix, draw_mixup
 from kdrun.engine import Recipe, Training
 from kdrun.features import Observed
-from kdrun.job import Job, Setting, view_of
+from kdrun.job import Setting, view_of
 from kdrun.objective import Objective, Outputs
 from kdrun.objective.build import Wanted, build_objective, see
 from kdrun.optim import build_optimizer, learning_rate_at
@@ -102,7 +102,7 @@ def warmed_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor]
 
 
 def make_recipe(
-    job: Job,
+    stage: Stage,
     setting: Setting,
     normalizer: Normalizer,
     teachers: Sequence[Teacher],
@@ -110,9 +110,8 @@ def make_recipe(
     wanted: Wanted,
 ) -> Recipe:
     """What the epochs of the stage have in common."""
-    stage = job.stage
     options, temperature = stage.train, stage.temperature
-    stored = cached_teachers(job, setting, teachers)
+    stored = cached_teachers(stage, setting, teachers)
     batches = setting.data.train.num_batches(options.batch_size)
     updates = -(-batches // options.accumulate)
     observed = Observed(
@@ -138,8 +137,8 @@ def make_recipe(
         ),
         temperature=partial(
             temperature_at,
-            # A trained T stands in its term; what the schedule says is not used.
-            "constant" if temperature.schedule == "learned" else temperature.schedule,
+            # A trained T stands in its term, and labels alone have none: nothing reads it.
+            "constant" if temperature.schedule in ("learned", "auto") else temperature.schedule,
             epochs=options.epochs,
             start=stage.loss.T,
             end=temperature.end,

@@ -10,20 +10,24 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from kdrun import checkpoint
+from kdrun.chain_sizes import plan_for
+from kdrun.closing import result_tables
 from kdrun.config.parse import keys, unknown_key
-from kdrun.config.schema import Config
+from kdrun.config.schema import ChainConfig, Config
+from kdrun.decide import as_chosen
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import check_files, read_sealed, write_atomic, write_yaml
-from kdrun.job import Job, Setting
-from kdrun.plan import NO_IDENTITY, TEACHER, Stage, build_plan
+from kdrun.job import Job, Settings
+from kdrun.plan import NO_IDENTITY, TEACHER, Stage
 from kdrun.prepare import make_job, make_jobs
 from kdrun.run_folder import CONFIG, LOG, SUMMARY, Status, occupied
 from kdrun.run_record import write_plan
-from kdrun.runner import conduct, make_setting
+from kdrun.runner import conduct, make_settings
 from kdrun.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
 from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import CHECKPOINTS, finished
-from kdrun.tables import closing_table, console, verdict
+from kdrun.tables import console
+from kdrun.verdict import verdict
 
 CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {
     *("teacher.min_accuracy", "analysis", "logger", "output_root")
@@ -50,7 +54,7 @@ def resume_run(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
     with stop_requests() as stop, occupied(folder):
         saved = read_run(folder)
         config = changed_config(folder, saved, changes)
-        raised = EPOCHS in changes and raise_allowed(changes[EPOCHS], saved)
+        raised = EPOCHS in changes and raise_allowed(changes[EPOCHS], saved, config.chain)
         if (folder / SUMMARY).exists() and not raised:
             return told_again(folder)
         return go_on(folder, config, saved, changes[EPOCHS] if raised else None, stop)
@@ -61,19 +65,21 @@ def go_on(
 ) -> dict[str, Any]:
     """Rebuild what the run was doing and do the rest, of `epochs` epochs if they are raised."""
     precise = replace(config, train=replace(config.train, precision=saved.precision))
-    setting = make_setting(precise, stop)
+    settings = make_settings(precise, stop)
+    setting = next(iter(settings.values()))
     torch.set_num_threads(saved.threads)
     root = Path(config.output_root)
-    jobs = make_jobs(as_recorded(build_plan(config), saved.stages), setting, root)
+    stages = as_recorded(plan_for(config, setting.data.shape), saved.stages)
+    jobs = make_jobs(stages, settings, root)
     check_same(jobs, saved.stages)
     if epochs is not None:
-        jobs = extended(jobs, setting, root, epochs)
+        jobs = extended(as_chosen(jobs, settings, folder, root), settings, root, epochs)
         write_plan(folder, jobs)
         write_yaml(folder / CONFIG, OmegaConf.structured(config))
         (folder / SUMMARY).unlink(missing_ok=True)
     setting.reporter.log = folder / LOG
     setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
-    return conduct(config, jobs, setting, folder, Status(folder, saved.trained))
+    return conduct(config, jobs, settings, folder, Status(folder, saved.trained))
 
 
 def told_again(folder: Path) -> dict[str, Any]:
@@ -90,7 +96,8 @@ def told_again(folder: Path) -> dict[str, Any]:
     except DamagedError as error:
         remedy = f"remove {folder / SUMMARY} and resume, which does anew what is damaged"
         raise DamagedError(f"{error}; {remedy}") from error
-    console().print(closing_table(summary))
+    for table in result_tables(summary):
+        console().print(table)
     for line in verdict(summary):
         print(line)
     print(f"{folder} was done before")
@@ -132,19 +139,24 @@ def changed_config(folder: Path, saved: SavedRun, changes: dict[str, Any]) -> Co
     return replace(config, output_root=str(output_root(folder, config)))
 
 
-def raise_allowed(epochs: int, saved: SavedRun) -> bool:
+def raise_allowed(epochs: int, saved: SavedRun, chain: ChainConfig) -> bool:
     """Whether the epochs are raised.
 
     Raises:
-        ConfigError: they are lowered.
+        ConfigError: they are lowered, or stages have epochs of their own.
     """
     before = max(stage["epochs"] for stage in saved.stages)
+    if chain.method != "none" or chain.stage:
+        raise ConfigError(
+            f"{EPOCHS}: cannot be raised for a chain or for stages with options of their own; "
+            "start a new run, which takes from the store what is the same"
+        )
     if epochs < before:
         raise ConfigError(f"{EPOCHS}={epochs}: may only be raised, from {before}")
     return epochs > before
 
 
-def extended(jobs: list[Job], setting: Setting, root: Path, epochs: int) -> list[Job]:
+def extended(jobs: list[Job], settings: Settings, root: Path, epochs: int) -> list[Job]:
     """The stages with more epochs, each going on from where it is; finished teachers stay.
 
     The rates and temperatures are those of the new length. The result is not that of a run which
@@ -160,7 +172,7 @@ def extended(jobs: list[Job], setting: Setting, root: Path, epochs: int) -> list
         train = replace(job.stage.train, epochs=epochs)
         origin = job.stage.origin if state is None else (job.digest, state["update"])
         stage: Stage = replace(job.stage, train=train, origin=origin)
-        new = make_job(stage, longer, setting, root)
+        new = make_job(stage, longer, settings[stage.seed], root)
         if state is not None and finished(new.folder) is None:
             carry_over(job, new, state)
         longer.append(new)

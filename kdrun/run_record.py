@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -10,6 +11,7 @@ from kdrun.config.schema import Config
 from kdrun.environment import environment
 from kdrun.files import write_sealed, write_yaml
 from kdrun.job import Job, Setting
+from kdrun.plan import Stage
 from kdrun.run_folder import CONFIG, ENVIRONMENT, OVERRIDES, PLAN
 
 
@@ -26,19 +28,26 @@ def write_run_files(
 def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
     """Write the stages with all that determines them."""
     stages = [
-        {
-            "role": job.stage.role,
+        stage_label(job.stage)
+        | {
             "arch": job.stage.model.arch,
             "hash": job.digest,
             "teachers": list(job.stage.teachers),
             "parameters": job.parameters,
             "macs": job.macs,
             "epochs": 0 if job.stage.pretrained else job.stage.train.epochs,
+            "T": "auto" if job.stage.undecided else job.identity.get("loss", {}).get("T"),
             "identity": job.identity,
         }
         for job in jobs
     ]
     write_sealed(folder / PLAN, {"format": 1, "stages": stages})
+
+
+def stage_label(stage: Stage) -> dict[str, Any]:
+    """What tells a stage from the others in every file: its role, its step, the seed of several."""
+    label = {"role": stage.role, "step": stage.step, "seed": stage.seed}
+    return {name: value for name, value in label.items() if value is not None}
 
 
 def link_stage(link: Path, target: Path) -> None:

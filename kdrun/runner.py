@@ -2,49 +2,45 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from kdrun.chain_sizes import plan_for, size_warnings
+from kdrun.closing import close
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
+from kdrun.decide import with_temperature
 from kdrun.device import resolve_device, resolve_precision, set_determinism
 from kdrun.errors import DamagedError, NumericError, Stopped
 from kdrun.files import (
     append_json_line,
-    file_entry,
     read_json_lines,
     remove_leftovers,
     write_json,
     write_json_lines,
-    write_sealed,
 )
 from kdrun.finished_model import load_finished
-from kdrun.job import Job, Setting
-from kdrun.measurement.content import write_analysis
-from kdrun.plan import TEACHER, build_plan
+from kdrun.generations import without_useless
+from kdrun.job import Job, Setting, Settings
+from kdrun.plan import with_seed
 from kdrun.prepare import data_line, load_data, make_jobs
 from kdrun.progress import Reporter
-from kdrun.report.run_page import write_report
 from kdrun.run_folder import (
-    CONFIG,
-    ENVIRONMENT,
     LOG,
     METRICS,
-    OVERRIDES,
-    PLAN,
-    SUMMARY,
     Status,
     new_run_folder,
     occupied,
     refuse_existing,
 )
-from kdrun.run_record import link_stage, write_run_files
+from kdrun.run_record import link_stage, stage_label, write_run_files
 from kdrun.stage import run_stage
 from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import IDENTITY, finished, locked, make_store, set_aside
-from kdrun.tables import closing_table, console, verdict
+from kdrun.tables import console
 from kdrun.teacher import Teacher, check_accuracy, least_accuracy
 from kdrun.terms import mixture
 from kdrun.tracking import check_logger, tracking
@@ -60,10 +56,11 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
         overrides: the command line's, for the record.
     """
     with stop_requests() as stop:
-        setting = make_setting(config, stop)
+        settings = make_settings(config, stop)
+        setting = next(iter(settings.values()))
         root = Path(config.output_root)
-        jobs = make_jobs(build_plan(config), setting, root)
-        pair = f"{config.teacher.arch}-{config.student.arch}"
+        jobs = make_jobs(plan_for(config, setting.data.shape), settings, root)
+        pair = f"{jobs[0].stage.model.arch}-{config.student.arch}"
         folder = folder or new_run_folder(root, setting.data.name, pair)
         with occupied(folder):
             refuse_existing(folder)
@@ -72,7 +69,9 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
             setting.reporter.log = folder / LOG
             where = f"{setting.device}, {setting.precision} -> {folder}"
             setting.reporter.say(f"{data_line(setting.data)}, {where}")
-            return conduct(config, jobs, setting, folder, Status(folder))
+            for line in size_warnings([j.stage for j in jobs], [j.parameters for j in jobs]):
+                setting.reporter.say(line, style="yellow")
+            return conduct(config, jobs, settings, folder, Status(folder))
 
 
 def make_setting(config: Config, stop: StopRequest) -> Setting:
@@ -87,61 +86,62 @@ def make_setting(config: Config, stop: StopRequest) -> Setting:
     return Setting(data, config.dataset.augment, device, precision, reporter, stop, root)
 
 
+def make_settings(config: Config, stop: StopRequest) -> Settings:
+    """The setting of every seed: each has the splits that a run of it alone would have."""
+    if not config.seeds:
+        return {None: make_setting(config, stop)}
+    first = make_setting(with_seed(config, config.seeds[0]), stop)
+    settings: dict[int | None, Setting] = {config.seeds[0]: first}
+    for seed in config.seeds[1:]:
+        settings[seed] = replace(first, data=load_data(with_seed(config, seed), first.device))
+    return settings
+
+
 def conduct(
-    config: Config, jobs: list[Job], setting: Setting, folder: Path, status: Status
+    config: Config, jobs: list[Job], settings: Settings, folder: Path, status: Status
 ) -> dict[str, Any]:
     """Do what is left of the stages in order, keeping the status; returns the run's summary."""
     with status.kept():
         write_json_lines(folder / METRICS, [])  # every stage says again what it has done
         try:
-            with tracking(config.logger, folder, flat(config), setting.reporter.say) as track:
-                return walk(config, jobs, replace(setting, track=track), folder, status)
+            say = next(iter(settings.values())).reporter.say
+            with tracking(config.logger, folder, flat(config), say) as track:
+                tracked = {seed: replace(one, track=track) for seed, one in settings.items()}
+                return walk(config, jobs, tracked, folder, status)
         except Stopped as error:
             raise Stopped(f"{error}; 'kdrun resume {folder}' goes on from there") from error
 
 
 def walk(
-    config: Config, jobs: list[Job], setting: Setting, folder: Path, status: Status
+    config: Config, jobs: list[Job], settings: Settings, folder: Path, status: Status
 ) -> dict[str, Any]:
     """Do the stages in order; write and show the run's summary."""
     stages: list[dict[str, Any]] = []
-    for position, job in enumerate(jobs):
+    while len(stages) < len(jobs):
+        if jobs[len(stages)].stage.undecided:
+            jobs = decide(config, jobs, len(stages), settings, folder)
+        job = jobs[len(stages)]
+        setting = settings[job.stage.seed]
         teachers = [jobs[i] for i in job.stage.teachers]
-        summary, reused = do_stage(position, job, teachers, setting, folder, status)
-        stages.append({"role": job.stage.role, "reused": reused} | summary)
-        if job.stage.role == TEACHER:
+        summary, reused = do_stage(len(stages), job, teachers, setting, folder, status)
+        stages.append(stage_label(job.stage) | {"reused": reused} | summary)
+        if job.stage.step == 0:
             check_teacher(config, job, summary, setting)
-    if config.analysis != "off":
-        optional(
-            "analysis", setting, lambda: write_analysis(folder, jobs, setting, config.analysis)
-        )
-    result = {
-        "format": 1,
-        "status": "done",
-        "dataset": config.dataset.name,
-        "test_images": len(setting.data.test),
-        "seed": config.train.seed,
-        "stages": stages,
-    }
-    files = (CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS)
-    result["files"] = {name: file_entry(folder / name) for name in files}
-    write_sealed(folder / SUMMARY, result)
-    setting.reporter.show(closing_table(result))
-    for line in verdict(result):
-        setting.reporter.say(line)
-    if config.analysis != "off":
-        optional("report", setting, lambda: write_report(folder))
-    setting.reporter.say(f"all of it is in {folder}")
-    return result
+        if config.chain.stop_early and len(stages) < len(jobs):
+            jobs = without_useless(jobs, stages, settings, Path(config.output_root))
+    return close(config, jobs, stages, settings, folder)
 
 
-def optional(what: str, setting: Setting, work: Callable[[], object]) -> None:
-    """Do what a run can be without: its failure costs a line, never the run."""
-    try:
-        work()
-    except Exception as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        setting.reporter.say(f"no {what}: {told}", style="yellow")
+def decide(
+    config: Config, jobs: list[Job], position: int, settings: Settings, folder: Path
+) -> list[Job]:
+    """The jobs with the T of the stage at `position` chosen; pilots are stages of the store."""
+    setting = settings[jobs[position].stage.seed]
+
+    def train(job: Job, teachers: Sequence[Job]) -> dict[str, Any]:
+        return taken_or_trained(job, teachers, setting, lambda line: None, lambda: None)[0]
+
+    return with_temperature(config, jobs, position, settings, folder, train)
 
 
 def do_stage(
@@ -153,21 +153,39 @@ def do_stage(
     status: Status,
 ) -> tuple[dict[str, Any], bool]:
     """Do one stage unless the store holds it; returns its summary and whether it did."""
-    label = {"stage": position, "role": job.stage.role, "arch": job.stage.model.arch}
+    label = {"stage": position, "arch": job.stage.model.arch} | stage_label(job.stage)
 
     def record(line: dict[str, Any]) -> None:
         append_json_line(folder / METRICS, label | line)
         setting.track(label | line)
 
+    link_stage(folder / "stages" / f"{position:02}-{job.stage.name}", job.folder)
+    begin = partial(status.training, position)
+    summary, found = taken_or_trained(job, teachers, setting, record, begin)
+    return summary, found and position not in status.trained
+
+
+def taken_or_trained(
+    job: Job,
+    teachers: Sequence[Job],
+    setting: Setting,
+    record: Callable[[dict[str, Any]], None],
+    begin: Callable[[], None],
+) -> tuple[dict[str, Any], bool]:
+    """The summary of the stage, and whether the store held it.
+
+    Args:
+        record: takes a line of metrics for each epoch, also of a stage that the store held.
+        begin: called before the stage is trained.
+    """
     with locked(job.folder, waiting_line(job, setting)):
-        link_stage(folder / "stages" / f"{position:02}-{job.stage.name}", job.folder)
         summary = verified(job, setting)
         if summary is not None:
             setting.reporter.say(f"{job.title}: done before, taken from {job.folder}")
             for line in read_json_lines(job.folder / METRICS):
                 record(line)
-            return summary, position not in status.trained
-        status.training(position)
+            return summary, True
+        begin()
         setting.reporter.say(f"{job.title}: {objective_line(job)}")
         remove_leftovers(job.folder)
         write_json(job.folder / IDENTITY, job.identity)

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import torch
 
+from kdrun.chain_sizes import plan_for
+from kdrun.decide import as_chosen
 from kdrun.errors import ConfigError
-from kdrun.job import Job, Setting
-from kdrun.plan import build_plan
+from kdrun.files import read_sealed
+from kdrun.job import Job, Setting, among
 from kdrun.prepare import make_jobs
 from kdrun.resume import changed_config
 from kdrun.run_folder import SUMMARY, occupied
-from kdrun.runner import make_setting
+from kdrun.runner import make_settings
 from kdrun.saved_run import as_recorded, check_same, read_run
 from kdrun.stop import stop_requests
 from kdrun.store import finished
@@ -21,7 +23,7 @@ from kdrun.store import finished
 
 @contextmanager
 def finished_jobs(folder: Path) -> Iterator[tuple[list[Job], Setting]]:
-    """Have the run to oneself: its stages, all of them finished and whole, and its data.
+    """Have the run to oneself: its stages, finished and whole, and its data; of the first seed.
 
     Raises:
         ConfigError: it is no finished run.
@@ -34,11 +36,17 @@ def finished_jobs(folder: Path) -> Iterator[tuple[list[Job], Setting]]:
     config = changed_config(folder, saved, {})
     config = replace(config, train=replace(config.train, precision=saved.precision))
     with stop_requests() as stop, occupied(folder):
-        setting = make_setting(config, stop)
+        settings = make_settings(config, stop)
+        setting = next(iter(settings.values()))
         torch.set_num_threads(saved.threads)
-        stages = as_recorded(build_plan(config), saved.stages)
-        jobs = make_jobs(stages, setting, Path(config.output_root))
-        check_same(jobs, saved.stages)
+        root = Path(config.output_root)
+        stages = as_recorded(plan_for(config, setting.data.shape), saved.stages)
+        planned = make_jobs(stages, settings, root)
+        check_same(planned, saved.stages)
+        jobs = as_chosen(planned, settings, folder, root)
+        done = {stage["hash"] for stage in read_sealed(folder / SUMMARY)["stages"]}
+        kept = [j for j in jobs if j.digest in done and j.stage.seed == jobs[0].stage.seed]
+        jobs = among(kept, jobs)
         for job in jobs:
             if finished(job.folder) is None:
                 raise ConfigError(f"{job.folder}: {job.title} is no longer in the store")

@@ -98,6 +98,8 @@ def checked_stage(stage: Any) -> dict[str, Any]:
     """A stage of `plan.json`, of the types that are relied on."""
     origin = stage["identity"].get("origin")
     known = origin is None or (_HASH.fullmatch(origin[0]) and type(origin[1]) is int)
+    T = stage["T"]
+    known = known and (T in (None, "auto", "inf") or (type(T) in (int, float) and 0 < T <= 1000))
     if not known or type(stage["epochs"]) is not int or not _HASH.fullmatch(stage["hash"]):
         raise ValueError("not a stage")
     return {**stage}
@@ -168,12 +170,12 @@ def differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
 
 
 def as_recorded(stages: list[Any], recorded: list[dict[str, Any]]) -> list[Any]:
-    """The plan's stages with the epochs and origins that the run gave them."""
+    """The plan's stages with the epochs, origins and chosen T that the run gave them."""
     if len(stages) != len(recorded):
         return stages
     return [
         replace(
-            stage,
+            stage.at(entry["T"]) if stage.undecided and entry["T"] != "auto" else stage,
             train=replace(stage.train, epochs=entry["epochs"] or stage.train.epochs),
             origin=tuple(entry["identity"].get("origin") or ()) or None,
         )

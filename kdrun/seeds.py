@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from kdrun.gains import paired_gain
+from kdrun.gains import PairedGain, paired_gain, told
 from kdrun.tables import add_columns, percent, plain_table
 
 SEED = "train.seed"
@@ -57,13 +57,11 @@ def seeds_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Tab
             str(row["seeds"]),
             percent(row["test"]),
             percent(row["deviation"]),
-            _points(row["gain"], row["error"]),
+            _points(row),
         )
     return table
 
 
-def _points(gain: float | None, error: float | None) -> str:
-    """`+1.20 ± 0.31` in points of accuracy."""
-    if gain is None:
-        return "-"
-    return f"{100 * gain:+.2f}" + ("" if error is None else f" ± {100 * error:.2f}")
+def _points(row: Mapping[str, Any]) -> str:
+    gain = row["gain"]
+    return "-" if gain is None else told(PairedGain(gain, row["error"], row["seeds"]))

@@ -1,4 +1,4 @@
-"""What `kdrun plan` and `kdrun layers` print. They need neither the data nor memory for models."""
+"""What `kdrun layers` prints, and what it shares with `kdrun plan`. Needs no data."""
 
 from dataclasses import replace
 
@@ -7,10 +7,9 @@ import torch
 from kdrun.config.schema import Config
 from kdrun.data.shapes import ImageShape, known_shape
 from kdrun.models.layers import LayerInfo, describe_layers
-from kdrun.plan import Stage, build_plan
-from kdrun.stage import build, sizes
-from kdrun.tables import add_columns, console, count, plain_table
-from kdrun.terms import mixture
+from kdrun.plan import Stage
+from kdrun.stage import build
+from kdrun.tables import console, plain_table
 
 
 def shape_of(config: Config) -> ImageShape:
@@ -25,30 +24,6 @@ def shape_of(config: Config) -> ImageShape:
     )
 
 
-def show_plan(config: Config) -> None:
-    """Print the stages in the order in which they would be trained, with their sizes."""
-    shape = shape_of(config)
-    stages = build_plan(config)
-    table = plain_table(plan_title(config, shape))
-    table.add_column("stage", no_wrap=True)
-    add_columns(table, "params", "MACs", "smaller", "epochs")
-    table.add_column("from", no_wrap=True)
-    table.add_column("minimises")
-    found = [sizes(stage, shape) for stage in stages]
-    for stage, (parameters, macs) in zip(stages, found, strict=True):
-        teachers = [found[i][0] / parameters for i in stage.teachers]
-        table.add_row(
-            f"{stage.role} {stage.model.arch}",
-            count(parameters),
-            count(macs),
-            f"{teachers[0]:.3g}x" if teachers else "",
-            "given" if stage.pretrained else str(stage.train.epochs),
-            ", ".join(stages[i].role for i in stage.teachers) or "labels",
-            stage.model.weights or "" if stage.pretrained else mixture(stage.loss),
-        )
-    console().print(table)
-
-
 def plan_title(config: Config, shape: ImageShape) -> str:
     """`digits, 10 classes, 1x8x8`."""
     size = f"{shape.channels}x{shape.image_size}x{shape.image_size}"
@@ -59,7 +34,7 @@ def show_layers(config: Config) -> None:
     """Print the student's modules: path, kind, output shape, and whether a hook can use it."""
     shape = shape_of(config)
     model = replace(config.student, weights=None)
-    stage = Stage("student", model, config.train, config.loss, config.temperature, config.cache)
+    stage = Stage("student", model, config.train, config.loss, config.temperature)
     example = torch.zeros(2, shape.channels, shape.image_size, shape.image_size)
     table = plain_table(f"{model.arch} on {plan_title(config, shape)}")
     for name in ("layer", "kind", "output"):

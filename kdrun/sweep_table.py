@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from rich.table import Table
@@ -10,7 +11,8 @@ from kdrun.errors import DamagedError
 from kdrun.files import read_json, read_sealed, read_yaml
 from kdrun.run_folder import OVERRIDES, STATUS, SUMMARY, in_use
 from kdrun.seeds import SEED, over_seeds, seeds_table
-from kdrun.tables import add_columns, console, percent, plain_table, stage_of
+from kdrun.stage_groups import Entry, group_of, result_of
+from kdrun.tables import add_columns, console, percent, plain_table
 
 # Exit codes of jobs that did not come to an end of their own.
 _CODES = {"missing": 75, "interrupted": 75, "stopped": 75, "running": 75, "done": 0}
@@ -64,16 +66,20 @@ def job_state(folder: Path) -> dict[str, Any]:
 
 
 def accuracies(summary: dict[str, Any]) -> dict[str, Any]:
-    """The accuracies of a finished run's student, and of its control."""
-    student, control = stage_of(summary, "student"), stage_of(summary, "control")
-    assert student is not None
-    accuracy = student["accuracy"]
+    """The accuracies of a finished run's student or last generation, and of its control."""
+    result, control = result_of(summary), group_of(summary, "control")
     return {
-        "train": accuracy["train"],
-        "validation": accuracy["best_validation"],
-        "test": accuracy["test_at_best_validation"],
-        "control_test": control and control["accuracy"]["test_at_best_validation"],
+        "train": mean_of(result, "train"),
+        "validation": mean_of(result, "best_validation"),
+        "test": mean_of(result, "test_at_best_validation"),
+        "control_test": mean_of(control, "test_at_best_validation"),
     }
+
+
+def mean_of(group: Sequence[Entry], name: str) -> float | None:
+    """One of the accuracies of a stage, the mean of several seeds; None where it was not taken."""
+    found = [stage["accuracy"][name] for stage in group]
+    return None if not found or None in found else mean(found)
 
 
 def varied_settings(jobs: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,14 +1,17 @@
 """The tables and sentences that close a run or a sweep; they read summaries, never live objects."""
 
-import math
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from kdrun.gains import paired_gain, told
 from kdrun.progress import clock
+from kdrun.stage_groups import Entry, group_of, groups, result_of, seeds, tests
 
 
 def percent(fraction: float | None) -> str:
@@ -23,11 +26,6 @@ def count(number: float) -> str:
             return f"{number:.3g}{unit}"
         number /= 1000
     return f"{number:.3g} T"
-
-
-def stage_of(summary: dict[str, Any], role: str) -> dict[str, Any] | None:
-    """The run's last stage of the role."""
-    return next((s for s in reversed(summary["stages"]) if s["role"] == role), None)
 
 
 def plain_table(title: str) -> Table:
@@ -54,56 +52,57 @@ def console() -> Console:
 
 
 def closing_table(summary: dict[str, Any]) -> Table:
-    """A row a stage: size, and accuracy on validation (last, best) and test (of the best)."""
-    table = plain_table(f"{summary['dataset']}, seed {summary['seed']}")
+    """A row a stage: size, and accuracy on validation (last, best) and test (of the best).
+
+    Of several seeds the mean and the deviation, and the paired difference to the control with its
+    standard error.
+    """
+    several = len(seeds(summary)) > 1
+    told = f"seeds {', '.join(map(str, seeds(summary)))}" if several else f"seed {summary['seed']}"
+    table = plain_table(f"{summary['dataset']}, {told}")
     table.add_column("stage", no_wrap=True)
-    add_columns(table, "params", "MACs", "ratio", "val last", "val best", "test", "time")
+    over = ["over control"] if several else []
+    add_columns(table, "params", "MACs", "ratio", "val last", "val best", "test", *over, "time")
     largest = max(stage["parameters"] for stage in summary["stages"])
-    for stage in summary["stages"]:
-        accuracy = stage["accuracy"]
+    result, control = result_of(summary), group_of(summary, "control")
+    for group in groups(summary):
+        first = group[0]
+        accuracies = [
+            spread([stage["accuracy"][name] for stage in group], percent)
+            for name in ("last", "best_validation", "test_at_best_validation")
+        ]
+        new = [stage["seconds"] for stage in group if not stage["reused"]]
         table.add_row(
-            f"{stage['role']} {stage['arch']}",
-            count(stage["parameters"]),
-            count(stage["macs"]),
-            f"{largest / stage['parameters']:.3g}x",
-            percent(accuracy["last"]),
-            percent(accuracy["best_validation"]),
-            percent(accuracy["test_at_best_validation"]),
-            "reused" if stage["reused"] else clock(stage["seconds"]),
-            style="bold" if stage["role"] == "student" else None,
+            stage_title(first),
+            count(first["parameters"]),
+            count(first["macs"]),
+            f"{largest / first['parameters']:.3g}x",
+            *accuracies,
+            *([over_control(group, control)] if several else []),
+            clock(sum(new)) if new else "reused",
+            style="bold" if group is result or group == result else None,
         )
     return table
 
 
-def verdict(summary: dict[str, Any]) -> list[str]:
-    """What distillation gave: the student against its control, and against its teacher."""
-    student, control = stage_of(summary, "student"), stage_of(summary, "control")
-    teacher = stage_of(summary, "teacher")
-    lines = []
-    if student and control:
-        gain = points(student) - points(control)
-        lines.append(
-            f"distillation gave {gain:+.2f} points of test accuracy over the control, the same "
-            f"student and seed without a teacher ({sampling(summary)})"
-        )
-    if student and teacher:
-        kept = points(student) / max(points(teacher), 1e-9)
-        ratio = teacher["parameters"] / student["parameters"]
-        small = "; below 2x there is little to compress" if ratio < 2 else ""
-        lines.append(
-            f"the student is {ratio:.3g}x smaller and keeps {kept:.1%} of the accuracy{small}"
-        )
-    return lines
+def stage_title(stage: Mapping[str, Any]) -> str:
+    """`student resnet8`, `generation 1 resnet8`."""
+    numbered = stage["role"] in ("generation", "independent")
+    number = f" {stage['step']}" if numbered else ""
+    return f"{stage['role']}{number} {stage['arch']}"
 
 
-def points(stage: dict[str, Any]) -> float:
-    """Test accuracy in percent."""
-    return 100 * stage["accuracy"]["test_at_best_validation"]
+def spread(values: Sequence[float | None], shown: Callable[[float | None], str]) -> str:
+    """The mean, with the deviation where there are several."""
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return shown(None)
+    deviation = f" ± {shown(stdev(numbers)).rstrip('%')}" if len(numbers) > 1 else ""
+    return shown(mean(numbers)) + deviation
 
 
-def sampling(summary: dict[str, Any]) -> str:
-    """How much of a difference chance alone explains, for one seed and this test set."""
-    images = summary["test_images"]
-    accuracy = points(stage_of(summary, "student") or {}) / 100
-    error = 100 * math.sqrt(accuracy * (1 - accuracy) / images)
-    return f"one seed; standard error of either accuracy {error:.2f} points on {images} images"
+def over_control(group: list[Entry], control: list[Entry]) -> str:
+    """The paired difference of test accuracies in points; a dash for the control itself."""
+    if not control or group[0]["role"] == "control":
+        return "-"
+    return told(paired_gain(tests(group), tests(control)))

@@ -97,9 +97,13 @@ def term_options(loss: LossConfig) -> dict[str, Any]:
     return options
 
 
-def mixture(loss: LossConfig) -> str:
-    """`0.9 kl(T=4) + 0.1 cross-entropy`, so that nobody has to guess what alpha means."""
-    soft = f"{loss.soft}(T={loss.T:g})" if uses_temperature(loss) else loss.soft
+def mixture(loss: LossConfig, T: str | None = None) -> str:
+    """`0.9 kl(T=4) + 0.1 cross-entropy`, so that nobody has to guess what alpha means.
+
+    Args:
+        T: what to say of T where `loss.T` is not it.
+    """
+    soft = f"{loss.soft}(T={T or format(loss.T, 'g')})" if uses_temperature(loss) else loss.soft
     names = {"hard": "cross-entropy", "soft": f"standardized {soft}" if loss.standardize else soft}
     return " + ".join(
         f"{weight:.3g} {names.get(term, term)}" for term, weight in term_weights(loss).items()

@@ -13,6 +13,9 @@ from kdrun.models.timm_nets import timm_config
 from kdrun.models.weights import file_sha256
 from kdrun.store import SUMMARY, WEIGHTS
 
+MADE = ("student", "generation")
+"""Roles of the stages that a run is for."""
+
 
 @dataclass(frozen=True)
 class WeightsSource:
@@ -83,8 +86,9 @@ def _timm_weights(weights: str, arch: str) -> WeightsSource:
 
 
 def _stage_folder(folder: Path) -> Path:
-    """The folder itself if it is a finished stage, else the student's stage of a run."""
-    candidates = [folder, *sorted(folder.glob("stages/*-student-*"), reverse=True)]
+    """The folder itself if it is a finished stage, else what a run made last."""
+    made = [path for role in MADE for path in folder.glob(f"stages/*-{role}-*")]
+    candidates = [folder, *sorted(made, reverse=True)]
     for candidate in candidates:
         if all((candidate / name).is_file() for name in (WEIGHTS, SUMMARY)):
             return candidate

@@ -117,6 +117,41 @@ def test_a_run_stopped_inside_an_epoch_ends_as_if_never_stopped(
     same(folder, whole)
 
 
+CHAIN = (
+    *("chain=assistants", "chain.assistants=[mlp]", "chain.control=true"),
+    *("chain.stage.1.loss.T=2", "chain.stage.2.train.epochs=2"),
+)
+BORN_AGAIN = ("chain=born_again", "chain.control=true", "chain.ensemble_control=true")
+LONG = [
+    *((CHAIN, updates) for updates in (7, 13, 22, 40)),
+    *((BORN_AGAIN, updates) for updates in (11, 29, 44)),
+    ((*BORN_AGAIN, "chain.stop_early=true", "train.lr=1e-9"), 22),
+    (("seeds=[0,1]",), 5),
+    (("seeds=[0,1]",), 32),
+    *((("temperature=auto", "temperature.method=search"), updates) for updates in (4, 11, 25)),
+    ((*BORN_AGAIN, "temperature=auto", "chain.stop_early=true"), 22),
+]
+
+
+@pytest.mark.parametrize(("words", "updates"), LONG, ids=str)
+def test_a_chain_stopped_in_any_stage_ends_as_if_never_stopped(
+    begin, stop_at, monkeypatch, tmp_path, words, updates
+):
+    whole = begin(*words, root="whole")
+    stopped(begin, stop_at, monkeypatch, updates, *words)
+    folder = tmp_path / "outputs" / "run"
+    resume_run(folder, [])
+    same(folder, whole)
+    ours, theirs = (read_sealed(f / "summary.json") for f in (folder, whole))
+    assert ours.get("chain") == theirs.get("chain")
+    assert ours.get("born_again") == theirs.get("born_again")
+
+
+def test_the_epochs_of_a_chain_cannot_be_raised(begin):
+    with pytest.raises(ConfigError, match=r"train\.epochs: cannot be raised for a chain"):
+        resume_run(begin(*CHAIN), ["train.epochs=5"])
+
+
 def test_a_run_stopped_twice_in_its_teacher_ends_the_same(begin, stop_at, monkeypatch, tmp_path):
     whole = begin(root="whole")
     stopped(begin, stop_at, monkeypatch, 2)
@@ -184,6 +219,26 @@ def test_raised_epochs_go_on_from_the_last_state_and_leave_the_old_stages(begin)
     assert identity["origin"] == [old[1]["hash"], 9]
     again = resume_run(folder, [])
     assert again["stages"] == summary["stages"]
+
+
+def test_raised_epochs_keep_the_chosen_temperature(begin):
+    folder = begin("temperature=auto")
+    first = read_sealed(folder / "temperature.json")
+    old = read_sealed(folder / "summary.json")["stages"]
+    summary = resume_run(folder, ["train.epochs=5"])
+    assert read_sealed(folder / "temperature.json") == first
+    identity = read_sealed(folder / "plan.json")["stages"][1]["identity"]
+    assert identity["loss"]["T"] == first["choices"][0]["T"]
+    assert identity["origin"] == [old[1]["hash"], 9]
+    assert resume_run(folder, [])["stages"] == summary["stages"]
+
+
+def test_a_chosen_temperature_that_was_changed_is_noticed(begin, stop_at, monkeypatch, tmp_path):
+    folder = interrupted(begin, stop_at, monkeypatch, tmp_path, "temperature=auto")
+    path = folder / "temperature.json"
+    path.write_text(path.read_text().replace('"T": ', '"T": 1'))
+    with pytest.raises(DamagedError, match=r"temperature\.json"):
+        resume_run(folder, [])
 
 
 def test_raised_epochs_can_be_interrupted_too(begin, stop_at, monkeypatch):

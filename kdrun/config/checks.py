@@ -6,7 +6,7 @@ from collections.abc import Callable
 from kdrun.config.schema import Config, ModelConfig
 from kdrun.errors import near_miss
 from kdrun.models.names import ARCHITECTURES
-from kdrun.terms import looks_inside, term_weights
+from kdrun.terms import looks_inside, term_weights, uses_temperature
 
 
 def _known_arch(key: str, model: ModelConfig) -> str | None:
@@ -54,6 +54,18 @@ def _learned_temperature(config: Config) -> str | None:
     if config.temperature.schedule != "learned" or plain:
         return None
     return "temperature=learned: needs loss.soft=kl, loss.standardize=false and one teacher"
+
+
+def _chosen_temperature(config: Config) -> str | None:
+    if config.temperature.schedule != "auto":
+        return None
+    if "soft" not in term_weights(config.loss) or not uses_temperature(config.loss):
+        return f"temperature=auto: loss.soft={config.loss.soft} has no temperature to choose"
+    if config.teacher.ensemble:
+        return "temperature=auto: is chosen from one teacher; set loss.T for an ensemble"
+    if config.temperature.method == "search" and config.dataset.val_fraction == 0:
+        return "temperature.method=search: chooses by validation; set dataset.val_fraction above 0"
+    return None
 
 
 def _projection(config: Config) -> str | None:
@@ -129,6 +141,7 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _soft_takes_infinite_T,
     _ensemble_takes_finite_T,
     _learned_temperature,
+    _chosen_temperature,
     _projection,
     _mixed_labels,
     _ensemble_weights,

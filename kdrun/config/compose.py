@@ -17,7 +17,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from kdrun.config import options
@@ -31,7 +31,9 @@ Task = Callable[[DictConfig], Any]
 
 def register() -> None:
     """Give Hydra the schema and the options of `teacher` and `student`."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    schema = OmegaConf.structured(Config)
+    OmegaConf.set_struct(schema.chain.stage, False)  # its keys are the stages that there are
+    ConfigStore.instance().store(name="schema", node=schema)
     options.register()
 
 

@@ -17,7 +17,7 @@ kdrun: knowledge-distillation experiments from one command
   kdrun report DIR... [--format F] the page of a run; several or a sweep side by side, with F one of
                                    table, md, csv, json, latex, html
   kdrun export DIR [--format F]    the student alone, checked: safetensors,pt2,onnx
-  kdrun plan [key=value ...]       show the stages and their sizes; write nothing
+  kdrun plan [--probe] [...]       show the stages and what they will take; write nothing
   kdrun layers MODEL [...]         module paths and shapes of a model
   kdrun --cfg job [key=value ...]  show the whole configuration
   kdrun --version

@@ -1,5 +1,6 @@
 """A composed DictConfig -> a checked Config; every fault of it in one ConfigError."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import Field, fields, is_dataclass
 from typing import Any, get_type_hints
@@ -7,8 +8,10 @@ from typing import Any, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from kdrun.config.chain_checks import CHAIN_CHECKS, at_stage
 from kdrun.config.checks import CHECKS
-from kdrun.config.schema import Config
+from kdrun.config.schema import Config, StageConfig
+from kdrun.config.stages import read_stages
 from kdrun.errors import ConfigError, near_miss
 
 
@@ -23,10 +26,19 @@ def parse(composed: DictConfig) -> Config:
     if faults:
         raise ConfigError("\n".join(faults))
     config: Config = OmegaConf.to_object(typed)  # type: ignore[assignment]
-    faults = [fault for check in CHECKS if (fault := check(config))]
+    if faults := read_stages(config, _merge):
+        raise ConfigError("\n".join(faults))
+    faults = _faults(config)
+    for position in config.chain.stage:
+        own = _faults(at_stage(config, position))
+        faults += [f"chain.stage.{position}: {fault}" for fault in own if fault not in faults]
     if faults:
         raise ConfigError("\n".join(faults))
     return config
+
+
+def _faults(config: Config) -> list[str]:
+    return [fault for check in (*CHECKS, *CHAIN_CHECKS) if (fault := check(config))]
 
 
 def keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
@@ -51,7 +63,8 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def unknown_key(key: str) -> str:
     """The line that refuses a key, with the nearest key that exists."""
-    known = list(keys())
+    stage = re.match(r"chain\.stage\.\d+\.", key)
+    known = list(keys(StageConfig, stage.group())) if stage else list(keys())
     by_leaf = {name.rpartition(".")[2]: name for name in known}
     hint = near_miss(key, known)
     if not hint and (leaf := key.rpartition(".")[2]) in by_leaf:

@@ -1,6 +1,7 @@
 """The config tree: types and ranges here, defaults and explanations in `configs/`."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -129,9 +130,11 @@ class LossConfig:
 
 @dataclass
 class TemperatureConfig:
-    """How T moves over the epochs; it starts at loss.T."""
+    """How T moves over the epochs; it starts at loss.T, or is chosen from the teacher."""
 
-    schedule: str = choice("constant", "linear", "cosine", "exponential", "step", "learned")
+    schedule: str = choice("constant", "linear", "cosine", "exponential", "step", "learned", "auto")
+    method: str = choice("guideline", "formula", "cmi", "search")
+    pilot_share: float = number(0, 1, above=True)
     end: float = number(0, 1000, above=True)
     gamma: float = number(0, 1, above=True)
     every: int = number(1)
@@ -152,9 +155,17 @@ class CacheConfig:
 
 @dataclass
 class ChainConfig:
-    """Stages beside the teacher and the student."""
+    """Stages between and beside the teacher and the student."""
 
+    method: str = choice("none", "assistants", "auto", "born_again")
+    assistants: list[str] = field(default_factory=list)
+    generations: int = number(2, 100)
+    ratio: float = number(1, 1e6, above=True)
+    max_assistants: int = number(0, 20)
     control: bool = MISSING
+    stop_early: bool = MISSING
+    ensemble_control: bool = MISSING
+    stage: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -205,4 +216,14 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     analysis: str = choice("off", "basic", "full")
     logger: str = choice("none", "tensorboard", "mlflow", "wandb")
+    seeds: list[int] = field(default_factory=list)
     output_root: str = MISSING
+
+
+@dataclass
+class StageConfig:
+    """What a stage of a chain may have of its own: `chain.stage.NUMBER`."""
+
+    loss: LossConfig = field(default_factory=LossConfig)
+    temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)

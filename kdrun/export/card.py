@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdrun.analysis.intervals import wilson_interval
-from kdrun.tables import count, percent, verdict
+from kdrun.tables import count, percent
+from kdrun.verdict import verdict
 
 USE = {
     "safetensors": "`safetensors.torch.load_model(network, 'student.safetensors')`, a {arch}",

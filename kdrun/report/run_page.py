@@ -13,7 +13,7 @@ from kdrun.report import facts, model_plots, pair_plots, training_plots
 from kdrun.report.figure import Plot, house_style, label
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files, student_place
 from kdrun.run_folder import PLOTS, REPORT
-from kdrun.tables import verdict
+from kdrun.verdict import verdict
 
 
 def write_report(folder: Path) -> Path:

@@ -23,9 +23,7 @@ class KdrunLoop:
         network = parts.network(parts.job)
         self.objective, wanted = make_objective(stage, network, teachers, parts.normalizer, setting)
         self.training = make_training(stage, network, self.objective, setting)
-        self.recipe = make_recipe(
-            parts.job, setting, parts.normalizer, teachers, self.training, wanted
-        )
+        self.recipe = make_recipe(stage, setting, parts.normalizer, teachers, self.training, wanted)
         images, epochs = len(setting.data.train), stage.train.epochs
         saver = Saver(parts.job.folder / CHECKPOINTS, parts.job.digest, stage.train.keep_last)
         self.saver = opened.enter_context(saver)

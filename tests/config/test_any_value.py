@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kdrun.chain_sizes import plan_for
 from kdrun.config.compose import compose_job
 from kdrun.config.parse import keys, parse
 from kdrun.errors import ConfigError, KdrunError
-from kdrun.plan import build_plan
 from kdrun.prepare import make_jobs
-from kdrun.runner import make_setting, run
+from kdrun.runner import make_settings, run
 from kdrun.stop import StopRequest
 
 TINY = (
@@ -127,7 +127,9 @@ def test_what_is_taken_can_be_planned_or_is_refused(tiny, tmp_path, key, value):
     if config is None or (key in LARGE and isinstance(value, int) and value > 100):
         return
     with contextlib.suppress(KdrunError):
-        make_jobs(build_plan(config), make_setting(config, StopRequest()), tmp_path)
+        per_seed = make_settings(config, StopRequest())
+        shape = next(iter(per_seed.values())).data.shape
+        make_jobs(plan_for(config, shape), per_seed, tmp_path)
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def done(make_config, tmp_path_factory):
 
 def logits_of(config, place):
     setting = make_setting(config, None)
-    jobs = make_jobs(build_plan(config), setting, Path(config.output_root))
+    jobs = make_jobs(build_plan(config), {None: setting}, Path(config.output_root))
     network, normalizer = load_finished(jobs[place], setting)
     (batch,) = setting.data.test.batches(10_000)
     with torch.no_grad():
@@ -133,12 +133,12 @@ def test_damaged_weights_and_unfinished_runs_are_refused(done, tmp_path):
 
 
 def test_measures_that_fail_cost_a_line_and_not_the_run(make_config, tmp_path, monkeypatch, capsys):
-    from kdrun import runner
+    from kdrun import closing
 
     def fail(*given):
         raise RuntimeError("no such luck\nand more")
 
-    monkeypatch.setattr(runner, "write_analysis", fail)
+    monkeypatch.setattr(closing, "write_analysis", fail)
     config = make_config(*SMALL, "student=mlp", f"output_root={tmp_path}", "train.epochs=1")
     assert run(config, tmp_path / "run", [])["status"] == "done"
     assert "no analysis: RuntimeError: no such luck\n" in capsys.readouterr().out

@@ -5,7 +5,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kdrun import runner
 from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.files import read_sealed
 from kdrun.report import run_page

@@ -1,0 +1,76 @@
+"""The sizes that `chain=auto` chooses by, of models that exist in shape only."""
+
+from collections.abc import Sequence
+
+import torch
+
+from kdrun.assistants import ChainSizes
+from kdrun.config.schema import Config, ModelConfig
+from kdrun.data.shapes import ImageShape
+from kdrun.errors import ConfigError
+from kdrun.models.complexity import count_parameters
+from kdrun.models.families import family_of
+from kdrun.plan import Stage, assistant_model, build_plan, teacher_models
+from kdrun.planned_stage import ASSISTANT, STUDENT
+from kdrun.stage import bare, build
+
+
+def plan_for(config: Config, shape: ImageShape) -> list[Stage]:
+    """The stages of a run on such images.
+
+    Raises:
+        ConfigError: `chain=auto` has nothing to choose from.
+    """
+    return build_plan(config, chain_sizes(config, shape))
+
+
+def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
+    """Parameters of teacher, student and the teacher's family; None where nobody chooses by them.
+
+    Raises:
+        ConfigError: the teacher has no family.
+    """
+    if config.chain.method != "auto":
+        return None
+    teacher = teacher_models(config.teacher)[0]
+    family = family_of(teacher.arch) if teacher.library == "kdrun" else ()
+    if not family:
+        raise ConfigError(
+            f"chain=auto: knows no other sizes of {teacher.arch}; name assistants with "
+            "chain=assistants chain.assistants=[...]"
+        )
+    found = {
+        arch: _parameters(config, assistant_model(config.teacher, arch), shape) for arch in family
+    }
+    return ChainSizes(
+        _required(config, teacher, shape),
+        _required(config, config.student, shape),
+        {arch: parameters for arch, parameters in found.items() if parameters is not None},
+    )
+
+
+def size_warnings(stages: Sequence[Stage], parameters: Sequence[int]) -> list[str]:
+    """The stages of a chain that are larger than what teaches them, each once for all seeds."""
+    larger = [
+        f"{stage.role} {stage.model.arch} is larger than {teacher.role} {teacher.model.arch}, "
+        "which teaches it"
+        for position, stage in enumerate(stages)
+        if stage.role in (ASSISTANT, STUDENT) and stage.teachers
+        for teacher in [stages[stage.teachers[0]]]
+        if parameters[position] > parameters[stage.teachers[0]]
+    ]
+    return list(dict.fromkeys(larger))
+
+
+def _required(config: Config, model: ModelConfig, shape: ImageShape) -> int:
+    stage = Stage("student", model, config.train, config.loss, config.temperature)
+    with torch.device("meta"):
+        return count_parameters(build(bare(stage), shape, None))
+
+
+def _parameters(config: Config, model: ModelConfig, shape: ImageShape) -> int | None:
+    """None where the architecture cannot take images of the size."""
+    try:
+        return _required(config, model, shape)
+    except ConfigError:
+        return None

@@ -1,0 +1,67 @@
+"""Tables of a chain and of generations; they read the run's summary."""
+
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from rich.table import Table
+
+from kdrun.gains import PairedGain, told
+from kdrun.tables import add_columns, count, percent, plain_table, spread
+
+
+def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
+    """What each step cost on the test images, mean and deviation over the seeds; sums below."""
+    table = plain_table("the chain on test images, student less teacher")
+    table.add_column("step", no_wrap=True)
+    add_columns(table, "params", "smaller", "loss", "error points", "√(KL/2)", "agreement")
+    for number, step in enumerate(chains[0]["steps"]):
+        costs = [chain["steps"][number]["test"] for chain in chains]
+        table.add_row(
+            f"{number + 1}: {step['teacher']} -> {step['student']}",
+            count(step["parameters"]),
+            f"{step['ratio']:.3g}x",
+            *_differences(costs),
+            _spread([cost["pinsker"] for cost in costs], "{:.3f}"),
+            spread([cost["agreement"] for cost in costs], percent),
+        )
+    names = chains[0]["steps"][0]["teacher"], chains[0]["steps"][-1]["student"]
+    totals = [chain["total"]["test"] for chain in chains]
+    table.add_row(f"whole: {' -> '.join(names)}", "", "", *_differences(totals), style="bold")
+    return table
+
+
+def _differences(costs: Sequence[Mapping[str, float]]) -> tuple[str, str]:
+    return (
+        _spread([cost["loss_difference"] for cost in costs], "{:+.4f}"),
+        _spread([100 * cost["error_difference"] for cost in costs], "{:+.2f}"),
+    )
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    deviation = f" ± {form.replace('+', '').format(stdev(values))}" if len(values) > 1 else ""
+    return form.format(mean(values)) + deviation
+
+
+def generations_table(report: Mapping[str, Any]) -> Table:
+    """Test accuracy of every generation, its gain over the one before, and the ensembles."""
+    asked, trained = report["planned"], report["generations"]
+    rising = sum(report["monotone"])
+    title = f"{trained} generations, none worse than the one before: {rising} of "
+    title += f"{len(report['monotone'])} seeds"
+    stopped = f"; {asked} were asked for, the last gained no more than noise"
+    table = plain_table(title + (stopped if trained < asked else ""))
+    table.add_column("model", no_wrap=True)
+    add_columns(table, "test", "gain")
+    for generation, accuracies in enumerate(report["test"]):
+        gain = told(PairedGain(**report["gains"][generation - 1])) if generation else "-"
+        table.add_row(f"generation {generation}", spread(accuracies, percent), gain)
+    beside = f"{trained} models from labels alone"
+    for kind, accuracies in report["ensembles"].items():
+        over = "-"
+        if "independent" in report:
+            over = told(PairedGain(**report["ensemble_gains"][kind])) + f" over {beside}"
+        table.add_row(f"{kind} ensemble", spread(accuracies, percent), over)
+    for kind, accuracies in report.get("independent", {}).items():
+        table.add_row(f"{kind} ensemble of {beside}", spread(accuracies, percent), "-")
+    return table

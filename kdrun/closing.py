@@ -1,0 +1,92 @@
+"""The end of a run: its summary, measured once more as a whole, and what a person reads of it."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from kdrun.chain_report import chain_probabilities, chain_report
+from kdrun.chain_tables import chain_table, generations_table
+from kdrun.config.schema import Config
+from kdrun.files import file_entry, write_sealed
+from kdrun.generations import generations_report
+from kdrun.job import Job, Setting, Settings, among
+from kdrun.measurement.content import write_analysis
+from kdrun.planned_stage import ASSISTANT, GENERATION, INDEPENDENT, STUDENT, TEACHER
+from kdrun.report.run_page import write_report
+from kdrun.run_folder import CONFIG, ENVIRONMENT, METRICS, OVERRIDES, PLAN, SUMMARY, TEMPERATURE
+from kdrun.tables import closing_table
+from kdrun.verdict import verdict
+
+MEASURED = (TEACHER, ASSISTANT, GENERATION, STUDENT, INDEPENDENT)
+
+
+def close(
+    config: Config,
+    jobs: Sequence[Job],
+    stages: list[dict[str, Any]],
+    settings: Settings,
+    folder: Path,
+) -> dict[str, Any]:
+    """Write the run's summary, measure its chain, and show both."""
+    setting = next(iter(settings.values()))
+    summary: dict[str, Any] = {
+        "format": 1,
+        "status": "done",
+        "dataset": config.dataset.name,
+        "test_images": len(setting.data.test),
+        "seed": config.seeds[0] if config.seeds else config.train.seed,
+        "seeds": list(config.seeds),
+        "stages": stages,
+    }
+    if config.analysis != "off":
+        measured = [job for job in jobs if job.stage.seed == jobs[0].stage.seed]
+        work = partial(write_analysis, folder, among(measured, jobs), setting, config.analysis)
+        optional("analysis", setting, work)
+    if config.chain.method != "none":
+        summary |= whole_chain(config, jobs, stages, settings)
+    names = [CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS]
+    names += [TEMPERATURE] if (folder / TEMPERATURE).exists() else []
+    summary["files"] = {name: file_entry(folder / name) for name in names}
+    write_sealed(folder / SUMMARY, summary)
+    for table in result_tables(summary):
+        setting.reporter.show(table)
+    for line in verdict(summary):
+        setting.reporter.say(line)
+    if config.analysis != "off":
+        optional("report", setting, lambda: write_report(folder))
+    setting.reporter.say(f"all of it is in {folder}")
+    return summary
+
+
+def optional(what: str, setting: Setting, work: Callable[[], object]) -> None:
+    """Do what a run can be without: its failure costs a line, never the run."""
+    try:
+        work()
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        setting.reporter.say(f"no {what}: {told}", style="yellow")
+
+
+def whole_chain(
+    config: Config, jobs: Sequence[Job], stages: list[dict[str, Any]], settings: Settings
+) -> dict[str, Any]:
+    """What the steps of the chain cost, and of generations what they gave."""
+    probs = chain_probabilities(jobs, settings, MEASURED)
+    report: dict[str, Any] = {"chain": chain_report(jobs, settings, probs)}
+    if config.chain.method == "born_again":
+        planned = config.chain.generations
+        report["born_again"] = generations_report(jobs, stages, settings, probs["test"], planned)
+    return report
+
+
+def result_tables(summary: dict[str, Any]) -> list[RenderableType]:
+    """The tables that close the run."""
+    tables: list[RenderableType] = [closing_table(summary)]
+    if "chain" in summary:
+        tables.append(chain_table(summary["chain"]))
+    if "born_again" in summary:
+        tables.append(generations_table(summary["born_again"]))
+    return tables

@@ -1,0 +1,125 @@
+"""Generations in a run: when no other is trained, and what they came to, also as ensembles."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from kdrun.born_again import (
+    arithmetic_ensemble,
+    generation_gains,
+    geometric_ensemble,
+    is_monotone,
+    stop_early,
+)
+from kdrun.gains import paired_gain
+from kdrun.job import Job, Settings
+from kdrun.plan import controls
+from kdrun.planned_stage import CONTROL, DIRECT, GENERATION, INDEPENDENT
+from kdrun.prepare import make_job
+
+ENSEMBLES = {"arithmetic": arithmetic_ensemble, "geometric": geometric_ensemble}
+
+
+def without_useless(
+    jobs: list[Job], done: Sequence[Mapping[str, Any]], settings: Settings, output_root: Path
+) -> list[Job]:
+    """The jobs without the generations after one that gained no more than noise.
+
+    Decided where the first stage of a generation is next. With the generations go the models from
+    labels that would stand beside them; controls are as long as what is left.
+
+    Args:
+        jobs: of the whole plan.
+        done: summaries of the stages before the next one.
+    """
+    following = jobs[len(done)].stage
+    if following.role != GENERATION or (done[-1:] and done[-1]["step"] == following.step):
+        return jobs
+    accuracies = validation_by_generation(done)
+    images = len(next(iter(settings.values())).data.validation or ())
+    if images == 0 or not stop_early(accuracies, images):
+        return jobs
+    return shortened(jobs, len(done), settings, output_root)
+
+
+def shortened(jobs: list[Job], done: int, settings: Settings, output_root: Path) -> list[Job]:
+    """The jobs without the generations that are not done, and with controls of what is."""
+    kept = list(jobs[:done])
+    last = kept[-1].stage.step
+    for stage in (job.stage for job in jobs[done:]):
+        if stage.role in (DIRECT, CONTROL):
+            pupils = [job.stage for job in jobs[:done] if job.stage.seed == stage.seed]
+            left = [one for one in controls(pupils[1:]) if one.role == stage.role]
+        else:
+            left = [stage] if (stage.step or 0) <= (last or 0) else []
+        kept += [make_job(one, kept, settings[one.seed], output_root) for one in left]
+    return kept
+
+
+def validation_by_generation(stages: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """Best validation accuracies [generation][seed] of the summaries."""
+    return by_generation(stages, "best_validation")
+
+
+def by_generation(stages: Sequence[Mapping[str, Any]], accuracy: str) -> list[list[float]]:
+    """One of the accuracies as [generation][seed]."""
+    found: dict[int, list[float]] = {}
+    for stage in stages:
+        if stage["role"] == GENERATION:
+            found.setdefault(stage["step"], []).append(stage["accuracy"][accuracy])
+    return [found[step] for step in sorted(found)]
+
+
+def generations_report(
+    jobs: Sequence[Job],
+    stages: Sequence[Mapping[str, Any]],
+    settings: Settings,
+    probs: Mapping[int, Tensor],
+    planned: int,
+) -> dict[str, Any]:
+    """Gains of the generations, whether they rise, and the accuracy of their ensembles on test.
+
+    Args:
+        probs: position -> test probabilities of the generations and of the independent models.
+        planned: generations that were asked for.
+    """
+    tests = by_generation(stages, "test_at_best_validation")
+    images = len(next(iter(settings.values())).data.test)
+    report: dict[str, Any] = {
+        "generations": len(tests),
+        "planned": planned,
+        "test": tests,
+        "gains": [asdict(gain) for gain in generation_gains(tests, images)],
+        "monotone": [is_monotone(list(seed)) for seed in zip(*tests, strict=True)],
+        "ensembles": ensemble_accuracies(jobs, settings, probs, (GENERATION,)),
+    }
+    if any(job.stage.role == INDEPENDENT for job in jobs):
+        report["independent"] = ensemble_accuracies(jobs, settings, probs, (INDEPENDENT,))
+        report["ensemble_gains"] = {
+            kind: asdict(
+                paired_gain(report["ensembles"][kind], report["independent"][kind], images)
+            )
+            for kind in ENSEMBLES
+        }
+    return report
+
+
+def ensemble_accuracies(
+    jobs: Sequence[Job], settings: Settings, probs: Mapping[int, Tensor], roles: Sequence[str]
+) -> dict[str, list[float]]:
+    """Test accuracy of each kind of ensemble, one a seed; generation 0 is a member of every one."""
+    found: dict[str, list[float]] = {kind: [] for kind in ENSEMBLES}
+    for seed, setting in settings.items():
+        members = [
+            probs[position]
+            for position, job in enumerate(jobs)
+            if job.stage.seed == seed
+            and (job.stage.role in roles or (job.stage.role == GENERATION and job.stage.step == 0))
+        ]
+        for kind, ensemble in ENSEMBLES.items():
+            decided = ensemble(members).argmax(dim=1)
+            found[kind].append((decided == setting.data.test.labels).double().mean().item())
+    return found

@@ -1,0 +1,161 @@
+"""What `kdrun plan` prints: stages, who teaches whom, what was chosen, and what it will take."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.tree import Tree
+
+from kdrun.assistants import ChainSizes, chain_steps, geometric_sizes, rank_chains
+from kdrun.chain_sizes import chain_sizes, size_warnings
+from kdrun.config.schema import ChainConfig, Config
+from kdrun.data.shapes import ImageShape
+from kdrun.estimates import Speed, disk_bytes, training_bytes, tried
+from kdrun.plan import Stage, build_plan, with_seed
+from kdrun.progress import clock
+from kdrun.runner import make_setting
+from kdrun.show import plan_title, shape_of
+from kdrun.stage import sizes
+from kdrun.stop import stop_requests
+from kdrun.tables import add_columns, console, count, plain_table
+from kdrun.terms import mixture, uses_temperature
+
+
+def show_plan(config: Config, probe: bool = False) -> None:
+    """Print the stages in the order in which they would be trained, and what they will take.
+
+    Args:
+        probe: also load the data and try every stage for two seconds, to tell the time.
+    """
+    shape = shape_of(config)
+    one = with_seed(config, config.seeds[0]) if config.seeds else config
+    chosen_from = chain_sizes(one, shape)
+    stages = build_plan(one, chosen_from)
+    found = [sizes(stage, shape) for stage in stages]
+    seconds = probed(one, stages) if probe else None
+    out = console()
+    out.print(stages_table(config, shape, stages, found, seconds))
+    out.print(family_tree(stages, [parameters for parameters, _ in found]))
+    if chosen_from is not None:
+        out.print(ranking(chosen_from, config.chain))
+    for line in size_warnings(stages, [parameters for parameters, _ in found]):
+        out.print(line, style="yellow", soft_wrap=True)
+    for line in temperature_lines(stages):
+        out.print(line, soft_wrap=True)
+    out.print(totals_line(config, stages, found, seconds), soft_wrap=True)
+
+
+def stages_table(
+    config: Config,
+    shape: ImageShape,
+    stages: Sequence[Stage],
+    found: Sequence[tuple[int, int]],
+    seconds: Sequence[float] | None,
+) -> Table:
+    """A row a stage: size, memory to train it, epochs, and what it minimises."""
+    seeds = f", each for seeds {', '.join(map(str, config.seeds))}" if config.seeds else ""
+    table = plain_table(plan_title(config, shape) + seeds)
+    table.add_column("stage", no_wrap=True)
+    timed = ["time"] if seconds else []
+    add_columns(table, "params", "MACs", "smaller", "epochs", "memory", *timed)
+    table.add_column("minimises")
+    for position, stage in enumerate(stages):
+        parameters, macs = found[position]
+        teachers = [found[i][0] for i in stage.teachers]
+        memory = training_bytes(stage, shape, parameters, teachers)
+        table.add_row(
+            stage.title,
+            count(parameters),
+            count(macs),
+            f"{teachers[0] / parameters:.3g}x" if teachers else "",
+            "given" if stage.pretrained else str(stage.train.epochs),
+            "" if stage.pretrained else f"{count(memory)}B",
+            *([clock(seconds[position])] if seconds else []),
+            stage.model.weights or "" if stage.pretrained else minimised(stage),
+        )
+    return table
+
+
+def minimised(stage: Stage) -> str:
+    """The mixture, with how T will come about."""
+    return mixture(stage.loss, "auto" if stage.undecided else None)
+
+
+def family_tree(stages: Sequence[Stage], parameters: Sequence[int]) -> Tree:
+    """Who is taught by whom, and how many times smaller; from labels at the top."""
+    tree = Tree("labels")
+    nodes: list[Tree] = []
+    for position, stage in enumerate(stages):
+        above = nodes[stage.teachers[0]] if stage.teachers else tree
+        ratio = parameters[stage.teachers[0]] / parameters[position] if stage.teachers else 1
+        smaller = f"  {ratio:.3g}x smaller" if stage.teachers else ""
+        others = f" (with {len(stage.teachers) - 1} more)" if len(stage.teachers) > 1 else ""
+        nodes.append(above.add(f"{stage.title}  {count(parameters[position])}{smaller}{others}"))
+    return tree
+
+
+def ranking(chosen_from: ChainSizes, chain: ChainConfig) -> Table:
+    """The chosen chain and the next best, with what made the difference."""
+    teacher, student = chosen_from.teacher, chosen_from.student
+    steps = chain_steps(teacher, student, chain.ratio)
+    ideal = ", ".join(count(size) for size in geometric_sizes(teacher, student, steps))
+    table = plain_table(f"{steps} ideal steps of at most {chain.ratio:g}x would be {ideal}")
+    table.add_column("assistants")
+    add_columns(table, "ratios of the steps", "cost")
+    candidates, ratio = chosen_from.candidates, chain.ratio
+    best = rank_chains(teacher, student, candidates, ratio, chain.max_assistants, count=6)
+    direct = rank_chains(teacher, student, {}, ratio)
+    for number, ranked in enumerate(dict.fromkeys([*best, *direct])):
+        table.add_row(
+            ", ".join(ranked.assistants) or "none",
+            " ".join(f"{ratio:.3g}x" for ratio in ranked.ratios),
+            f"{ranked.cost:.4g}" + (" chosen" if number == 0 else ""),
+        )
+    return table
+
+
+def temperature_lines(stages: Sequence[Stage]) -> list[str]:
+    """How T of every taught stage comes about."""
+    taught = [stage for stage in stages if stage.teachers and uses_temperature(stage.loss)]
+    return [f"T of {stage.title}: {temperature_told(stage)}" for stage in taught]
+
+
+def temperature_told(stage: Stage) -> str:
+    """`4, constant`, or what it will be chosen by."""
+    temperature = stage.temperature
+    if stage.undecided:
+        return f"chosen by method={temperature.method} once its teacher is there"
+    if temperature.schedule == "learned":
+        return "learned"
+    moving = "" if temperature.schedule == "constant" else f" to {temperature.end:g}"
+    return f"{stage.loss.T:g}{moving}, {temperature.schedule}"
+
+
+def totals_line(
+    config: Config,
+    stages: Sequence[Stage],
+    found: Sequence[tuple[int, int]],
+    seconds: Sequence[float] | None,
+) -> str:
+    """What all stages of all seeds take together."""
+    seeds = max(1, len(config.seeds))
+    sized = zip(stages, found, strict=True)
+    disk = seeds * sum(disk_bytes(stage, parameters) for stage, (parameters, _) in sized)
+    told = f"{seeds * len(stages)} stages, at most {count(disk)}B on disk; memory in float32"
+    if seconds is None:
+        return f"{told}; --probe estimates the time"
+    return f"{told}; about {clock(seeds * sum(seconds))} if no stage is in the store"
+
+
+def probed(config: Config, stages: Sequence[Stage]) -> list[float]:
+    """Seconds of every stage, of those that differ in their length alone by one trial."""
+    with stop_requests() as stop:
+        setting = make_setting(config, stop)
+    speeds: dict[str, Speed] = {}
+    seconds = []
+    for stage in stages:
+        teachers = [stages[i] for i in stage.teachers]
+        alike = f"{stage.model} {stage.loss} {[one.model for one in teachers]}"
+        if alike not in speeds:
+            speeds[alike] = tried(stage, teachers, setting)
+        seconds.append(speeds[alike].seconds(stage, setting))
+    return seconds

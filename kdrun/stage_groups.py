@@ -1,0 +1,37 @@
+"""The stages of a run's summary by what they are: one group holds the same stage of every seed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Entry = Mapping[str, Any]
+
+
+def groups(summary: Entry) -> list[list[Entry]]:
+    """The stages in order, those that differ in the seed alone together."""
+    found: dict[tuple[Any, ...], list[Entry]] = {}
+    for position, stage in enumerate(summary["stages"]):
+        # Members of an ensemble of teachers are alike in all but their place.
+        place = position // len(seeds(summary)) if stage["role"] == "teacher" else None
+        key = (stage["role"], stage.get("step"), stage["arch"], place)
+        found.setdefault(key, []).append(stage)
+    return list(found.values())
+
+
+def seeds(summary: Entry) -> list[int]:
+    """The seeds of the run, one or several."""
+    return summary.get("seeds") or [summary["seed"]]
+
+
+def group_of(summary: Entry, role: str) -> list[Entry]:
+    """The last stage of the role for every seed; [] where the run has none."""
+    return next((group for group in reversed(groups(summary)) if group[0]["role"] == role), [])
+
+
+def result_of(summary: Entry) -> list[Entry]:
+    """What the run was for, one a seed: the student, or the last generation."""
+    return group_of(summary, "student") or group_of(summary, "generation")
+
+
+def tests(group: list[Entry]) -> list[float]:
+    """Test accuracies as fractions, one a seed."""
+    return [stage["accuracy"]["test_at_best_validation"] for stage in group]

@@ -1,0 +1,109 @@
+"""What `kdrun plan` tells beforehand, held against what runs then take."""
+
+import pytest
+
+from kdrun.data.shapes import ImageShape
+from kdrun.estimates import bytes_for_backward, disk_bytes, training_bytes, tried
+from kdrun.plan import build_plan
+from kdrun.runner import make_setting, run
+from kdrun.show_plan import show_plan
+from kdrun.stage import sizes
+from kdrun.stop import StopRequest
+
+QUICK = (
+    *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),
+    *("train.precision=fp32", "train.device=cpu", "dataset.limit=700", "teacher.min_accuracy=0"),
+)
+
+
+@pytest.fixture
+def shown(make_config, capsys):
+    def shown(*overrides, probe=False):
+        show_plan(make_config(*overrides), probe)
+        return capsys.readouterr().out
+
+    return shown
+
+
+def test_a_planned_chain_shows_its_tree_the_choice_and_the_rejected(shown):
+    words = ("dataset=imagenet", "teacher=resnet152", "student=shufflenet_v2_x0_5", "chain=auto")
+    out = shown(*words, "temperature=auto", "seeds=[0,1,2]")
+    for part in (
+        *("60.2 M", "assistant resnet18", "5.15x", "8.55x", "each for seeds 0, 1, 2"),
+        *("└── direct shufflenet_v2_x0_5", "└── student shufflenet_v2_x0_5"),
+        *("3 ideal steps", "chosen", "none", "kl(T=auto)", "method=guideline", "15 stages"),
+    ):
+        assert part in out, part
+
+
+def test_an_assistant_larger_than_its_teacher_is_warned_of(shown):
+    words = ("chain=assistants", "teacher=resnet20", "student=resnet8")
+    warned = "assistant resnet32 is larger than teacher resnet20, which teaches it"
+    assert warned in shown(*words, "chain.assistants=[resnet32]", "seeds=[0,1]")
+    assert "is larger than" not in shown(*words, "chain.assistants=[resnet14]")
+
+
+def test_the_moving_temperature_is_told(shown):
+    out = shown("temperature=linear", "loss.T=8")
+    assert "T of student mlp: 8 to 1, linear" in out
+    assert "T of control" not in out
+
+
+def test_generations_are_a_path_in_the_tree(shown):
+    lines = shown("chain=born_again", "student=resnet8").splitlines()
+    depth = [line.index("generation") for line in lines if "── generation" in line]
+    assert depth == sorted(set(depth))
+    assert len(depth) == 3
+
+
+def test_what_is_kept_for_the_backward_pass_grows_with_the_area_of_the_image(make_config):
+    stage = build_plan(make_config("student=resnet8", "loss=none"))[0]
+    small, large = (bytes_for_backward(stage, ImageShape(10, 3, side)) for side in (32, 64))
+    assert large / small == pytest.approx(4, rel=0.01)
+
+
+def test_an_mlp_keeps_its_input_and_hidden_units(make_config):
+    words = ("student=mlp", "student.width=32", "student.depth=1", "loss=none")
+    stage = build_plan(make_config(*words))[0]
+    assert bytes_for_backward(stage, ImageShape(10, 1, 8)) == 4 * (64 + 32)
+
+
+def test_memory_counts_weights_gradients_optimizer_teachers_and_activations(make_config):
+    shape = ImageShape(10, 1, 8)
+    for words, copies in [((), 3), (("train=adamw",), 4), (("train=adamw", "train.ema=0.9"), 5)]:
+        stage = build_plan(make_config("student=resnet8", "loss=none", *words))[0]
+        batch = stage.train.batch_size * bytes_for_backward(stage, shape)
+        assert training_bytes(stage, shape, 1000, [500, 20]) == 4 * (copies * 1000 + 520) + batch
+
+
+@pytest.mark.parametrize("words", [(), ("train=adamw", "train.ema=0.9")], ids=str)
+def test_a_stage_takes_no_more_room_than_was_said_and_no_less_than_half(
+    make_config, tmp_path, words
+):
+    given = (*QUICK, "student.width=32", "train.epochs=2", "loss=none", *words)
+    config = make_config(*given, f"output_root={tmp_path / 'outputs'}")
+    (stage,) = build_plan(config)
+    run(config, tmp_path / "run", [])
+    (folder,) = (tmp_path / "outputs" / "store").iterdir()
+    taken = sum(path.stat().st_size for path in folder.rglob("*.*") if path.is_file())
+    said = disk_bytes(stage, sizes(stage, ImageShape(10, 1, 8))[0])
+    assert said / 2 < taken < said
+
+
+def test_a_trial_tells_the_order_of_magnitude_of_the_time(make_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("kdrun.estimates.TRIAL", 0.3)
+    config = make_config(*QUICK, "loss=[kd,hint]", "train.epochs=4", "chain.control=false")
+    stages = build_plan(config)
+    setting = make_setting(config, StopRequest())
+    speed = tried(stages[1], [stages[0]], setting)
+    assert speed.evaluation > 0
+    assert speed.training > 0
+    seconds = speed.seconds(stages[1], setting)
+    expected = 4 * (630 * speed.training + 70 * speed.evaluation) + 449 * speed.evaluation
+    assert seconds == pytest.approx(expected)
+
+
+def test_the_time_is_told_on_request_only(shown, monkeypatch):
+    monkeypatch.setattr("kdrun.estimates.TRIAL", 0.1)
+    assert "--probe estimates the time" in shown(*QUICK)
+    assert "if no stage is in the store" in shown(*QUICK, probe=True)
