@@ -69,6 +69,13 @@ def test_plan_shows_the_stages_and_writes_nothing(capsys, here):
     assert not list(here.iterdir())
 
 
+def test_plan_with_a_probe_tells_the_time_and_writes_nothing(capsys, here, monkeypatch):
+    monkeypatch.setattr("kdrun.estimates.TRIAL", 0.1)
+    assert call("plan", "--probe", "teacher=mlp", "train.device=cpu", "seeds=[0,1]") == 0
+    assert "if no stage is in the store" in capsys.readouterr().out
+    assert not list(here.iterdir())
+
+
 def test_layers_marks_what_cannot_be_hooked(capsys, here):
     assert call("layers", "resnet18", "dataset=cifar10") == 0
     rows = [re.split(r" {2,}", line.strip()) for line in capsys.readouterr().out.splitlines()]
@@ -117,6 +124,10 @@ WRONG = [
     (2, ["student=resnet8", "student.width=9"], "resnet8 has no width"),
     (2, ["loss.weights.hard=a=b"], "loss.weights.hard"),
     (2, ["layers"], "layers needs a model"),
+    (2, ["chain=asistants"], "unknown chain 'asistants'; did you mean 'assistants'?"),
+    (2, ["chain.stage.1.los.T=2"], "did you mean 'chain.stage.1.loss.T'?"),
+    (2, ["chain=auto", "teacher=mlp", "student=convnet"], "knows no other sizes of mlp"),
+    (2, ["temperature=auto", "loss=hard"], "has no temperature to choose"),
     (3, ["dataset=imagefolder", "dataset.root=nowhere"], "nowhere"),
     (3, ["dataset=cifar10", "dataset.root=nowhere", "dataset.download=false"], "nowhere"),
     (3, ["dataset=fashion_mnist", "dataset.root=truncated"], "idx"),
