@@ -141,7 +141,7 @@ def close_sweep(folder: Path) -> None:
     """Print the table of the jobs, write `sweep.json`; exit with the worst job's code."""
     content = show_sweep(folder)
     write_sealed(folder / "sweep.json", content)
-    print(f"all of it is in {folder}")
+    print(f"all of it is in {folder}; 'kdrun report {folder}' compares it")
     code = max((job["code"] for job in content["jobs"]), default=0)
     if code:
         sys.exit(code)

@@ -96,6 +96,8 @@ def _knowledge_brackets(axes: Any, knowledge: dict[str, Any]) -> str:
         axes.plot([found["max"]], [place], "x", color=SERIES[3])
     axes.set_yticks(range(len(rows)), [plain(name) for name, _ in rows])
     axes.invert_yaxis()
+    # At T = inf nothing but rounding is left of it.
+    axes.set_xlim(left=max(1e-6, 0.5 * min(float(found["lower"]) for _, found in rows)))
     axes.set(xlabel="nats; bar: I(X; Ŷ | Y) lies here; cross: the most it could be", xscale="log")
     return " ".join(
         f"{name}: {float(found['lower']):.3g} to {float(found['upper']):.3g} nats."

@@ -20,7 +20,8 @@ def probe_plot(pair: dict[str, Any]) -> Plot:
     left.legend()
     right.plot(grid, probe["cosine"], ".-", color=SERIES[0], label="mean cosine")
     right.plot(grid, probe["negative_share"], ".--", color=SERIES[5], label="share that disagrees")
-    right.set(xlabel="T", xscale="log", title="direction against the labels'", ylim=(-0.05, 1.05))
+    lowest = min(0.0, *probe["cosine"]) - 0.05
+    right.set(xlabel="T", xscale="log", title="direction against the labels'", ylim=(lowest, 1.05))
     right.legend()
     for axes in (left, right):
         axes.axvline(float(pair["T"]), color="#7d8590", linewidth=0.8)
@@ -51,7 +52,7 @@ def confusion_plot(pair: dict[str, Any], class_names: Sequence[str]) -> Plot:
     axes.set_yticks(range(len(rows)), [plain(name, 30) for name in names])
     axes.invert_yaxis()
     axes.set(xlabel="test images")
-    axes.legend()
+    figure.legend(loc="outside upper right", ncols=2)
     told = "; ".join(
         f"{name}: {row['student']} against {row['other']}"
         for name, row in zip(names, rows, strict=True)

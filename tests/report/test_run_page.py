@@ -169,3 +169,18 @@ def test_a_page_that_fails_costs_a_line_and_not_the_run(make_config, tmp_path, m
     assert "no report: RuntimeError: no ink\n" in out
     assert (tmp_path / "run" / "summary.json").exists()
     assert not (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "override", ["loss.T=inf", "loss=none", "dataset.val_fraction=0", "teacher.ensemble=[mlp]"]
+)
+def test_every_kind_of_run_is_measured_and_has_its_page(make_config, tmp_path, capsys, override):
+    config = make_config(
+        *("teacher=mlp", "teacher.width=16", "student.width=8", "train.epochs=1"),
+        *("train.device=cpu", "teacher.min_accuracy=0", f"output_root={tmp_path}", override),
+    )
+    runner.run(config, tmp_path / "run", [])
+    out = capsys.readouterr().out
+    assert "no analysis" not in out
+    assert "no report" not in out
+    assert_alone_and_inert(Page((tmp_path / "run" / "report.html").read_text()))
