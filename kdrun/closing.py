@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from kdrun.chain_report import chain_probabilities, chain_report
 from kdrun.chain_tables import chain_table, generations_table
 from kdrun.config.schema import Config
+from kdrun.errors import Stopped
 from kdrun.files import file_entry, write_sealed
 from kdrun.generations import generations_report
 from kdrun.job import Job, Setting, Settings, among
@@ -65,6 +66,8 @@ def optional(what: str, setting: Setting, work: Callable[[], object]) -> None:
     """Do what a run can be without: its failure costs a line, never the run."""
     try:
         work()
+    except Stopped:
+        raise
     except Exception as error:
         told = f"{type(error).__name__}: {error}".splitlines()[0]
         setting.reporter.say(f"no {what}: {told}", style="yellow")

@@ -20,13 +20,14 @@ from kdrun.files import check_files, read_sealed, write_atomic, write_yaml
 from kdrun.job import Job, Settings
 from kdrun.plan import NO_IDENTITY, TEACHER, Stage
 from kdrun.prepare import make_job, make_jobs
-from kdrun.run_folder import CONFIG, LOG, SUMMARY, Status, occupied
+from kdrun.run_folder import ANALYSIS, CONFIG, LOG, SUMMARY, Status, occupied
 from kdrun.run_record import write_plan
 from kdrun.runner import conduct, make_settings
 from kdrun.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
 from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import CHECKPOINTS, finished
 from kdrun.tables import console
+from kdrun.tracking import check_logger
 from kdrun.verdict import verdict
 
 CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {
@@ -64,6 +65,7 @@ def go_on(
     folder: Path, config: Config, saved: SavedRun, epochs: int | None, stop: StopRequest
 ) -> dict[str, Any]:
     """Rebuild what the run was doing and do the rest, of `epochs` epochs if they are raised."""
+    check_logger(config.logger)
     precise = replace(config, train=replace(config.train, precision=saved.precision))
     settings = make_settings(precise, stop)
     setting = next(iter(settings.values()))
@@ -76,7 +78,8 @@ def go_on(
         jobs = extended(as_chosen(jobs, settings, folder, root), settings, root, epochs)
         write_plan(folder, jobs)
         write_yaml(folder / CONFIG, OmegaConf.structured(config))
-        (folder / SUMMARY).unlink(missing_ok=True)
+        for stale in (SUMMARY, ANALYSIS):
+            (folder / stale).unlink(missing_ok=True)
     setting.reporter.log = folder / LOG
     setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
     return conduct(config, jobs, settings, folder, Status(folder, saved.trained))

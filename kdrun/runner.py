@@ -55,6 +55,7 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
         folder: the run's folder, or None for a new one below `config.output_root`.
         overrides: the command line's, for the record.
     """
+    check_logger(config.logger)
     with stop_requests() as stop:
         settings = make_settings(config, stop)
         setting = next(iter(settings.values()))
@@ -76,7 +77,6 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
 
 def make_setting(config: Config, stop: StopRequest) -> Setting:
     """Data, device and precision of the run."""
-    check_logger(config.logger)
     device = resolve_device(config.train.device)
     precision = resolve_precision(config.train.precision, device)
     set_determinism(config.train.deterministic)

@@ -12,8 +12,8 @@ from kdrun.data.image_data import ImageData
 
 SPLITS = ("train", "validation", "test")
 
-MOST_LOGITS = 20_000_000
-"""Kept of a model and split: 80 MB, all of 2 000 000 images of 10 classes, 20 000 of 1000."""
+MOST_LOGITS = 10_000_000
+"""Kept of a model and split: 40 MB, all of 1 000 000 images of 10 classes, 10 000 of 1000."""
 
 MOST_TRAINING_IMAGES = 10_000
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from kdrun.analysis import chain_differences
+from kdrun.analysis import chain_differences, mean_kl, negative_log_likelihood
+from kdrun.errors import Stopped
 from kdrun.files import json_number, write_sealed
 from kdrun.finished_model import load_finished
 from kdrun.job import Job, Setting, predictor
@@ -26,6 +27,7 @@ from kdrun.measurement.models import knowledge_measures, model_measures, similar
 from kdrun.measurement.pairs import TEACHER, Comparison, comparisons, pair_measures
 from kdrun.run_folder import ANALYSIS
 from kdrun.stage import bare, build
+from kdrun.temperature import softmax_with_temperature
 
 FULL = "full"
 
@@ -131,13 +133,12 @@ class Analysis:
         stages = [place]
         while self.jobs[stages[0]].stage.teachers:
             stages.insert(0, self.jobs[stages[0]].stage.teachers[0])
-        models = [model_measures(self.of(number))["splits"]["test"] for number in stages]
-        steps = [
-            pair_measures(self.of(b), self.of(a), 1.0, False)["test"]["mean_kl"]
-            for a, b in pairwise(stages)
-        ]
+        tests = [self.of(number)["test"] for number in stages]
+        probs = [softmax_with_temperature(one.logits.double(), 1.0) for one in tests]
         differences = chain_differences(
-            [model["nll"] for model in models], [1 - model["accuracy"] for model in models], steps
+            [negative_log_likelihood(p, one.labels) for p, one in zip(probs, tests, strict=True)],
+            [1 - one.correct / one.images for one in tests],
+            [mean_kl(student, teacher) for teacher, student in pairwise(probs)],
         )
         return {
             "stages": [self.label(number) for number in stages],
@@ -157,17 +158,21 @@ class Analysis:
 
 
 def ask(job: Job, setting: Setting) -> dict[str, Answers]:
-    """One pass over each split; of the training images a sample."""
+    """One pass over each split; of the training images a sample.
+
+    Raises:
+        Stopped: a signal asked for it.
+    """
     predict, data = predictor(*load_finished(job, setting), setting), setting.data
-    return {
-        split: collect(
-            predict,
-            split_batches(data, split, job.stage.train.eval_batch_size),
-            stride_for(size, len(data.class_names)),
-        )
-        for split in SPLITS
-        if (size := split_size(data, split))
-    }
+    found = {}
+    for split in SPLITS:
+        if setting.stop:
+            raise Stopped(f"stopped while measuring {job.title}")
+        size = split_size(data, split)
+        if size:
+            batches = split_batches(data, split, job.stage.train.eval_batch_size)
+            found[split] = collect(predict, batches, stride_for(size, len(data.class_names)))
+    return found
 
 
 def opened(job: Job, setting: Setting) -> Opened:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kdrun.errors import ConfigError, DamagedError
+from kdrun.errors import ConfigError, DamagedError, Stopped
 from kdrun.files import read_json, read_sealed
 from kdrun.finished_model import load_finished
 from kdrun.measurement.analyze import analyze_run
@@ -103,6 +103,10 @@ def test_the_chain_adds_up(done):
     assert [stage["role"] for stage in chain["stages"]] == ["teacher", "student"]
     errors = [1 - model["splits"]["test"]["accuracy"] for model in done[3]["models"]]
     assert chain["error_difference"] == pytest.approx(errors[1] - errors[0])
+    losses = [model["splits"]["test"]["nll"] for model in done[3]["models"]]
+    assert chain["loss_difference"] == pytest.approx(losses[1] - losses[0])
+    bound = done[3]["pairs"][0]["splits"]["test"]["bound"]
+    assert chain["steps"][0]["pinsker"] == pytest.approx(bound["pinsker"])
 
 
 def test_the_verb_repeats_the_measures_of_the_run(done, tmp_path):
@@ -142,6 +146,23 @@ def test_measures_that_fail_cost_a_line_and_not_the_run(make_config, tmp_path, m
     config = make_config(*SMALL, "student=mlp", f"output_root={tmp_path}", "train.epochs=1")
     assert run(config, tmp_path / "run", [])["status"] == "done"
     assert "no analysis: RuntimeError: no such luck\n" in capsys.readouterr().out
+
+
+def test_a_run_stopped_while_it_measures_goes_on_from_there(make_config, tmp_path, monkeypatch):
+    from kdrun.measurement import content
+    from kdrun.resume import resume_run
+
+    def stop(*given):
+        raise Stopped("stopped while measuring")
+
+    config = make_config(*SMALL, "student=mlp", f"output_root={tmp_path}", "train.epochs=1")
+    with monkeypatch.context() as patched:
+        patched.setattr(content, "collect", stop)
+        with pytest.raises(Stopped, match="kdrun resume"):
+            run(config, tmp_path / "run", [])
+    assert not (tmp_path / "run" / "summary.json").exists()
+    assert resume_run(tmp_path / "run", [])["status"] == "done"
+    assert (tmp_path / "run" / "analysis.json").exists()
 
 
 @pytest.mark.slow
