@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -71,7 +72,7 @@ def table(content: Content) -> Table:
     names, rows = columns(content), cells(content)
     kept = [place for place in range(len(names)) if any(row[place] != "-" for row in rows)]
     shown = plain_table(f"{len(content['runs'])} runs by validation accuracy")
-    add_columns(shown, *(names[place] for place in kept))
+    add_columns(shown, *(escape(names[place]) for place in kept))
     for number, row in enumerate(rows):
         style = "bold" if number == 0 else None
         shown.add_row(*(Text(row[place]) for place in kept), style=style)

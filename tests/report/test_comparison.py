@@ -138,7 +138,7 @@ def test_the_page_shows_the_figures_and_is_inert_for_hostile_settings(
     monkeypatch.chdir(tmp_path)
     folders = [
         str(made_run(finished_run, tmp_path / f"{a}{n}",
-                     [f"loss.alpha={a}", f"note={HOSTILE}\x1b[31m{n}"], 0, 0.8, 0.8, 0.7))
+                     [f"loss.alpha={a}", f"[/b]note={HOSTILE}\x1b[31m{n}"], 0, 0.8, 0.8, 0.7))
         for a in (0.1, 0.5) for n in (1, 2)
     ]  # fmt: skip
     assert call("report", *folders, "--format", "html") == 0
