@@ -36,7 +36,7 @@ class KdrunLoop:
             setting, self.training, self.recipe, self.progress, self.saver, timetable
         )
         self._opened = opened
-        self._begin_epoch()
+        self.begin_epoch()
 
     def fill_cache(self) -> None:
         """Store the teacher's outputs for all images, and read them from now on."""
@@ -62,7 +62,7 @@ class KdrunLoop:
             self.left -= count
             if self.left == 0:
                 self.training.epoch += 1
-                self._begin_epoch()
+                self.begin_epoch()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -70,7 +70,8 @@ class KdrunLoop:
         with self.progress.bar:
             yield
 
-    def _begin_epoch(self) -> None:
+    def begin_epoch(self) -> None:
+        """Start a pass over the images, whatever is left of the last one."""
         stage, setting, epoch = self.parts.job.stage, self.parts.setting, self.training.epoch
         assert view_of(stage, epoch) == 0
         self.training.totals.sums.zero_()

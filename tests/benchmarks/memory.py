@@ -9,7 +9,7 @@ import torch
 MIB = 2**20
 
 
-def extra_memory(work: Callable[[], None], device: torch.device) -> float | None:
+def extra_memory(work: Callable[[], object], device: torch.device) -> float | None:
     """MiB above what was in use before; on a CPU the process's own, None where not on Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()

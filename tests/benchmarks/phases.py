@@ -91,13 +91,15 @@ def watched(loop: KdrunLoop, clock: Clock) -> Iterator[None]:
         try:
             yield
         finally:
-            loop.recipe, loop.batches = recipe, batches
+            loop.recipe = recipe
+            loop.begin_epoch()
 
 
 def phases_of(loop: KdrunLoop, steps: int) -> dict[str, Any]:
     """Spread of each phase's milliseconds over the steps, and what kdrun adds to each epoch."""
     clock = Clock(loop.parts.setting.device)
-    steps = min(steps, loop.left)
+    loop.begin_epoch()
+    steps = min(steps, loop.left - 2)  # all in one epoch, with the one for the gradient shares
     with loop.turn(), watched(loop, clock):
         clock.begin()
         loop.run(steps, clock.mark)

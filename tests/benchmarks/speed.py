@@ -10,6 +10,7 @@ the teacher folded. The plain loop and torchdistill load PIL images by torch's D
 """
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -42,11 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     device = resolve_device(options.device)
     fastest = resolve_precision("auto", device)
     precisions = options.precision or list(dict.fromkeys(["fp32", fastest]))
-    workers = options.workers
-    if workers is None:
-        workers = (
-            min(8, environment(device, fastest)["cpu_count"] - 1) if device.type == "cuda" else 0
-        )
+    workers = default_workers(device) if options.workers is None else options.workers
     if not torchdistill_is_here():
         print("torchdistill is not installed (pip install 'kdrun[bench]'): going on without it")
     result: dict[str, Any] = {
@@ -56,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "environment": environment(device, "+".join(precisions)),
         "torchdistill": version("torchdistill") if torchdistill_is_here() else None,
         "loader_workers": workers,
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32 if device.type == "cuda" else None,
         "pairs": [],
     }
     for name in options.pairs:
@@ -87,6 +85,11 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     return parser.parse_args(arguments)
+
+
+def default_workers(device: torch.device) -> int:
+    """None on a CPU, which they would take from the training itself."""
+    return min(8, (os.cpu_count() or 2) - 1) if device.type == "cuda" else 0
 
 
 def measure_pair(
@@ -158,12 +161,8 @@ def row(
         "milliseconds": found,
         "steps": len(flat),
         "images_per_second": 1000 * batch_size / found["median"],
-        "extra_memory_mib": extra_memory(lambda: void(time_turn(contender, 1, device)), device),
+        "extra_memory_mib": extra_memory(lambda: time_turn(contender, 1, device), device),
     }
-
-
-def void(value: object) -> None:
-    """Nothing."""
 
 
 def ratios(times: Times, precisions: Sequence[str]) -> list[dict[str, Any]]:
