@@ -9,6 +9,7 @@ from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.files import read_sealed
 from kdrun.report import run_page
 from kdrun.report.run_page import write_report
+from kdrun.runner import run
 
 HOSTILE = "</svg><script>alert(1)</script><img src=x onerror=alert(2)>\"'$\\frac$"
 
@@ -164,7 +165,7 @@ def test_a_page_that_fails_costs_a_line_and_not_the_run(make_config, tmp_path, m
     config = make_config(
         "teacher=mlp", "train.epochs=1", "teacher.min_accuracy=0", f"output_root={tmp_path}"
     )
-    assert runner.run(config, tmp_path / "run", [])["status"] == "done"
+    assert run(config, tmp_path / "run", [])["status"] == "done"
     out = capsys.readouterr().out
     assert "no report: RuntimeError: no ink\n" in out
     assert (tmp_path / "run" / "summary.json").exists()
@@ -179,7 +180,7 @@ def test_every_kind_of_run_is_measured_and_has_its_page(make_config, tmp_path, c
         *("teacher=mlp", "teacher.width=16", "student.width=8", "train.epochs=1"),
         *("train.device=cpu", "teacher.min_accuracy=0", f"output_root={tmp_path}", override),
     )
-    runner.run(config, tmp_path / "run", [])
+    run(config, tmp_path / "run", [])
     out = capsys.readouterr().out
     assert "no analysis" not in out
     assert "no report" not in out
