@@ -22,9 +22,9 @@ from kdrun.data.batch import Batch
 from kdrun.engine import evaluate
 from kdrun.errors import DamagedError, NumericError, WeightsError
 from kdrun.files import check_files, read_sealed, write_sealed
-from kdrun.fit import better
 from kdrun.runner import run
 from kdrun.sweep import record_failure, score
+from kdrun.validation import better
 from tests.faults.cases import NOT_HERE, SHOWN
 from tests.test_checkpoint import save_checkpoint, training
 
