@@ -27,25 +27,29 @@ def compared(ours: Sequence[Entry], theirs: Sequence[Entry], summary: Entry) -> 
 
 def chain_line(gain: PairedGain) -> str:
     """Whether the models between are worth their training."""
-    keep = (
-        "more than one standard error, so keep the chain"
-        if gain.exceeds_error
-        else "not more than one standard error, so teach the last model directly"
-    )
+    advice = "keep the chain" if gain.exceeds_error else "teach the last model directly"
     return (
         f"the chain gave {told(gain)} points over direct distillation at equal total epochs: "
-        f"{keep} ({evidence(gain)})"
+        f"{size(gain)}, so {advice} ({evidence(gain)})"
     )
 
 
 def control_line(gain: PairedGain, longer: bool) -> str:
     """What the teachers gave."""
     epochs = " for as many epochs in all" if longer else ""
-    clear = "" if gain.exceeds_error else "; not more than one standard error"
     return (
         f"distillation gave {told(gain)} points of test accuracy over the control, the same "
-        f"student and seed without a teacher{epochs} ({evidence(gain)}{clear})"
+        f"student and seed without a teacher{epochs}: {size(gain)} "
+        f"({evidence(gain)})"
     )
+
+
+def size(gain: PairedGain) -> str:
+    """The gain beside its standard error."""
+    if gain.exceeds_error:
+        return "more than one standard error"
+    lost = gain.error is not None and -gain.mean > gain.error
+    return "a loss of more than one standard error" if lost else "within one standard error"
 
 
 def evidence(gain: PairedGain) -> str:

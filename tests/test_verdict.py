@@ -1,6 +1,7 @@
 """Verdicts: paired comparisons in words, and the keeping of a chain."""
 
 import math
+import re
 
 import pytest
 
@@ -39,6 +40,20 @@ def test_a_chain_is_kept_only_if_it_gains_more_than_one_standard_error(direct, k
     assert ("keep the chain" in line) is kept
     assert ("teach the last model directly" in line) is not kept
     assert "3 seeds" in line
+
+
+@pytest.mark.parametrize(
+    ("control", "told"),
+    [
+        ([0.87, 0.90, 0.92], "control.*: more than one standard error"),
+        ([0.87, 0.94, 0.93], "control.*: within one standard error"),
+        ([0.93, 0.93, 0.95], "control.*: a loss of more than one standard error"),
+    ],
+)
+def test_a_gain_is_told_beside_its_error_and_a_loss_as_a_loss(control, told):
+    stages = [*over("student", [0.90, 0.91, 0.94]), *over("control", control)]
+    (line,) = verdict(summary(*stages, seeds=(0, 1, 2)))
+    assert re.search(told, line)
 
 
 def test_one_seed_is_judged_by_the_sample_of_test_images():
