@@ -1,6 +1,6 @@
-"""The hot loop: an epoch of training, a pass of evaluation; no host synchronisation in a step."""
+"""The hot loop: an epoch of training; no host synchronisation in a step."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +18,7 @@ from kdrun.errors import NumericError
 from kdrun.objective import Moment, Objective, Outputs
 from kdrun.objective.mixture import gradient_shares
 from kdrun.optim import clip_gradients, set_learning_rate
-from kdrun.totals import CORRECT, GRADIENT, LOGITS, TEACHER, TOTAL, LaggedReader, Totals
+from kdrun.totals import GRADIENT, TEACHER, LaggedReader, Totals
 
 
 @dataclass
@@ -233,30 +233,3 @@ def checked(training: Training, values: Sequence[float]) -> dict[str, float]:
     except NumericError as error:
         where = f"epoch {training.epoch + 1}, update {training.totals.good + 1} of the epoch"
         raise NumericError(f"{error} in {where}") from error
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Accuracy (a fraction) and mean cross-entropy over a split."""
-
-    accuracy: float
-    loss: float
-
-
-@torch.inference_mode()
-def evaluate(
-    predict: Callable[[Batch], Tensor], batches: Iterable[Batch], device: torch.device
-) -> Evaluation:
-    """Accuracy and cross-entropy of logits over all batches; one synchronisation, at the end.
-
-    Raises:
-        NumericError: a logit is not finite.
-    """
-    totals = Totals((), device, checks=(LOGITS,))
-    for batch in batches:
-        logits = predict(batch).float()
-        loss = nn.functional.cross_entropy(logits, batch.labels)
-        totals.add(loss, {}, logits, batch.labels)
-        totals.check(LOGITS, logits.sum(), 1)
-    means = totals.means(totals.sums.tolist())
-    return Evaluation(accuracy=means[CORRECT], loss=means[TOTAL])

@@ -143,7 +143,7 @@ def after_update(
     saver: Saver,
     timetable: Timetable,
 ) -> Callable[[int, dict[str, float] | None], bool]:
-    """What is done between the updates of an epoch; see `train_epoch`."""
+    """What is done between two updates; see `train_epoch`."""
     began = time.monotonic() - training.seconds
 
     def report(images: int, means: dict[str, float] | None) -> bool:

@@ -13,8 +13,8 @@ from kdrun.data.batch import Batch, Split
 from kdrun.data.image_data import ImageData
 from kdrun.data.views import Normalizer
 from kdrun.device import autocast
-from kdrun.engine import Evaluation, evaluate
 from kdrun.errors import NumericError, Stopped
+from kdrun.evaluation import Evaluation, evaluate
 from kdrun.plan import Stage
 from kdrun.progress import Reporter
 from kdrun.stop import StopRequest

@@ -192,7 +192,10 @@ def taken_or_trained(
         try:
             loaded = [load_teacher(teacher, setting) for teacher in teachers]
             return run_stage(job, setting, loaded, record), False
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            # The CPU's allocator has no exception of its own.
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate" not in str(error):
+                raise
             told = str(error).splitlines()[0]
             raise NumericError(f"{job.title}: {told} Try a smaller train.batch_size") from error
 

@@ -14,6 +14,7 @@ from kdrun.temperature_choice import auto_temperature
 from tests.test_plan import digest
 
 QUICK = (
+    *("analysis=off",),  # a page for each run would take longer than the runs
     *("teacher=convnet", "teacher.width=8", "student=mlp", "student.width=8", "train.epochs=2"),
     *("train.precision=fp32", "train.device=cpu", "train.batch_size=256", "dataset.limit=700"),
     *("teacher.min_accuracy=0", "chain.control=false", "temperature=auto"),

@@ -10,6 +10,7 @@ from kdrun.runner import run
 from kdrun.teacher import Teacher
 
 QUICK = (
+    *("analysis=off",),  # a page for each run would take longer than the runs
     *("teacher=convnet", "teacher.width=8", "student=mlp", "student.width=16", "train.device=cpu"),
     *("train.epochs=2", "dataset.limit=700", "teacher.min_accuracy=0", "chain.control=false"),
 )

@@ -10,6 +10,7 @@ from kdrun.runner import run
 from kdrun.verdict import verdict
 
 QUICK = (
+    *("analysis=off",),  # a page for each run would take longer than the runs
     *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),
     *("train.epochs=2", "train.precision=fp32", "train.device=cpu", "train.batch_size=256"),
     *("teacher.min_accuracy=0", "dataset.limit=700"),

@@ -10,8 +10,9 @@ from torch import nn
 from kdrun.data.batch import Batch
 from kdrun.data.views import Normalizer
 from kdrun.device import autocast, seed_generators
-from kdrun.engine import Recipe, Training, evaluate, train_epoch
+from kdrun.engine import Recipe, Training, train_epoch
 from kdrun.errors import NumericError
+from kdrun.evaluation import evaluate
 from kdrun.objective import Objective, Outputs
 from kdrun.objective.logit_terms import LabelTerm, SoftTerm
 from kdrun.totals import GRADIENT, TEACHER, LaggedReader, Totals

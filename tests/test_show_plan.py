@@ -11,6 +11,7 @@ from kdrun.stage import sizes
 from kdrun.stop import StopRequest
 
 QUICK = (
+    *("analysis=off",),  # a page for each run would take longer than the runs
     *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),
     *("train.precision=fp32", "train.device=cpu", "dataset.limit=700", "teacher.min_accuracy=0"),
 )

@@ -20,6 +20,7 @@ from kdrun.runner import make_settings, run
 from kdrun.stop import StopRequest
 
 TINY = (
+    *("analysis=off",),  # a page for each run would take longer than the runs
     *("dataset=fake", "dataset.num_images=40", "dataset.image_size=8", "dataset.num_classes=2"),
     *("teacher=mlp", "teacher.width=4", "student=mlp", "student.width=4", "train.epochs=1"),
     *("train.device=cpu", "teacher.min_accuracy=0"),

@@ -27,6 +27,7 @@ PLAN = (
     *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4", "loss=[kd,hint]"),
     *("train.epochs=2", "train.batch_size=64", "train.ema=0.9", "train.checkpoint_every=3steps"),
     *("train.precision=fp32", "train.device=cpu", "teacher.min_accuracy=0", "dataset.limit=400"),
+    "analysis=off",
 )
 """Several stages with every kind of state: momentum, projectors, an average, dropout, sums."""
 

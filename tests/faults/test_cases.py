@@ -19,8 +19,8 @@ from kdrun.checkpoint import read_checkpoint, save_weights
 from kdrun.cli import main
 from kdrun.config.folder import config_folder
 from kdrun.data.batch import Batch
-from kdrun.engine import evaluate
 from kdrun.errors import DamagedError, NumericError, WeightsError
+from kdrun.evaluation import evaluate
 from kdrun.files import check_files, read_sealed, write_sealed
 from kdrun.runner import run
 from kdrun.sweep import record_failure, score

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 
 KDRUN = (sys.executable, "-c", "from kdrun.cli import main; main()")
 QUICK = (
+    *("analysis=off",),  # a page for each run would take longer than the runs
     *("teacher=mlp", "teacher.width=8", "student=mlp", "student.width=4", "train.device=cpu"),
     *("teacher.min_accuracy=0", "chain.control=false", "train.epochs=30", "loss.T=1,2"),
     *("train.batch_size=32", "train.precision=fp32"),
