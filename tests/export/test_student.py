@@ -101,7 +101,11 @@ def test_a_missing_package_is_told_before_anything_is_loaded(tmp_path, monkeypat
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["--format", "onx"], "did you mean 'onnx'?"), (["more"], "one folder"), ([], "no run")],
+    [
+        (["--format", "onx"], "did you mean 'onnx'?"),
+        (["more"], "one folder"),
+        ([], "not the folder of a run"),
+    ],
 )
 def test_a_wrong_export_command_gives_one_line(tmp_path, capsys, words, told):
     with pytest.raises(SystemExit) as left:

@@ -51,12 +51,7 @@ def checkpoint_written_in_place() -> None:
 
 def no_reseed() -> None:
     """Dropout draws from wherever the generator happens to be."""
-
-    class Torch:
-        def __getattr__(self, name: str) -> Any:
-            return (lambda seed: None) if name == "manual_seed" else getattr(torch, name)
-
-    engine.torch = Torch()
+    engine.seed_generators = lambda seed, device: None
 
 
 def rate_from_the_start_of_the_process() -> None:

@@ -73,7 +73,7 @@ def die() -> None:
 
 def watch_phases(board: Board) -> None:
     """Let the functions of kdrun that make a phase say so."""
-    from kdrun import fit, runner, saving, stage
+    from kdrun import fit, runner, saving, stage, validation
 
     def told(module: object, name: str, phase: str) -> None:
         real = getattr(module, name)
@@ -86,7 +86,7 @@ def watch_phases(board: Board) -> None:
 
     told(runner, "do_stage", "between stages")
     told(fit, "train_epoch", "training")
-    told(fit, "measure", "evaluation")
+    told(validation, "measure", "evaluation")
     told(stage, "measure", "evaluation")
     told(saving.Saver, "_write", "checkpoint")
     told(saving.Saver, "_write_best", "checkpoint")

@@ -104,6 +104,7 @@ def in_child(
             sys.stderr.flush()
         except BaseException:
             traceback.print_exc()
+            sys.stderr.flush()
             code = 71
         os._exit(code)
     status = wait(child, min(moment.seconds, LIMIT))
