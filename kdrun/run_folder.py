@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kdrun.errors import KdrunError, OutputError, Stopped
-from kdrun.files import cannot_write, remove_leftovers, write_json
+from kdrun.errors import DamagedError, KdrunError, OutputError, Stopped
+from kdrun.files import cannot_write, read_json, remove_leftovers, write_json
 
 CONFIG, OVERRIDES, ENVIRONMENT, PLAN = (
     *("config.yaml", "overrides.yaml", "environment.json", "plan.json"),
@@ -100,6 +100,14 @@ def refuse_existing(folder: Path) -> None:
             f"{folder}: holds a run already; 'kdrun resume {folder}' goes on with it, or name "
             "another folder"
         )
+
+
+def trained_stages(folder: Path) -> list[int]:
+    """The stages that the run began to train; none where its status does not say."""
+    try:
+        return [int(position) for position in read_json(folder / STATUS)["trained"]]
+    except (DamagedError, KeyError, TypeError, ValueError):
+        return []
 
 
 class Status:

@@ -12,9 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 from kdrun.config.parse import parse
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError, DamagedError, DataError, KdrunError, OutputError, WeightsError
-from kdrun.files import read_json, read_sealed, read_yaml
+from kdrun.files import read_sealed, read_yaml
 from kdrun.job import Job
-from kdrun.run_folder import CONFIG, ENVIRONMENT, PLAN, STATUS
+from kdrun.run_folder import CONFIG, ENVIRONMENT, PLAN, trained_stages
 from kdrun.store import IDENTITY, STORE
 
 _HASH = re.compile(r"[0-9a-f]{16}")
@@ -103,14 +103,6 @@ def checked_stage(stage: Any) -> dict[str, Any]:
     if not known or type(stage["epochs"]) is not int or not _HASH.fullmatch(stage["hash"]):
         raise ValueError("not a stage")
     return {**stage}
-
-
-def trained_stages(folder: Path) -> list[int]:
-    """The stages that the run began to train; none where its status does not say."""
-    try:
-        return [int(position) for position in read_json(folder / STATUS)["trained"]]
-    except (DamagedError, KeyError, TypeError, ValueError):
-        return []
 
 
 def output_root(folder: Path, config: Config) -> Path:

@@ -4,6 +4,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,16 @@ from omegaconf import DictConfig
 from kdrun.child import Child, run_in_child
 from kdrun.config.parse import parse
 from kdrun.errors import ConfigError, DamagedError, KdrunError, Stopped
-from kdrun.files import read_yaml, write_json, write_sealed, write_yaml
-from kdrun.run_folder import CONFIG, OVERRIDES, PATIENCE, STATUS, in_use
+from kdrun.files import read_yaml, write_sealed, write_yaml
+from kdrun.run_folder import (
+    CONFIG,
+    OVERRIDES,
+    PATIENCE,
+    STATUS,
+    Status,
+    in_use,
+    trained_stages,
+)
 from kdrun.sweep_table import job_state, show_sweep
 
 SWEEP = "sweep.yaml"
@@ -42,7 +51,7 @@ def run_job(composed: DictConfig, folder: Path, overrides: Sequence[str], number
     """
     print(f"\njob {number}: {' '.join(overrides)}", flush=True)
     try:
-        do_job(composed, folder, overrides)
+        do_job(lambda: composed, folder, overrides)
     except Stopped as error:
         # Hydra would take an exception as this job's failure and start the next one.
         print(f"kdrun: {error}", file=sys.stderr)
@@ -50,8 +59,8 @@ def run_job(composed: DictConfig, folder: Path, overrides: Sequence[str], number
     return score(folder)
 
 
-def do_job(composed: DictConfig, folder: Path, overrides: Sequence[str]) -> None:
-    """Check the config and run it in a process of its own; a failure is recorded.
+def do_job(compose: Callable[[], DictConfig], folder: Path, overrides: Sequence[str]) -> None:
+    """Compose and check the config and run it in a process of its own; a failure is recorded.
 
     Raises:
         Stopped: this process was sent a signal.
@@ -59,7 +68,7 @@ def do_job(composed: DictConfig, folder: Path, overrides: Sequence[str]) -> None
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(folder / OVERRIDES, list(overrides))
     try:
-        config = parse(composed)
+        config = parse(compose())
     except ConfigError as error:
         record_failure(folder, error.code, str(error))
         return
@@ -124,8 +133,8 @@ def old_run(folder: Path, overrides: list[str]) -> None:
 def record_failure(folder: Path, code: int, message: str) -> None:
     """Write and print why a job failed."""
     print(f"kdrun: {message}", file=sys.stderr)
-    reason = {"code": code, "message": message}
-    write_json(folder / STATUS, {"format": 1, "status": "failed", "error": reason})
+    status = Status(folder, trained_stages(folder))  # which a resumed run still has to know
+    status.write("failed", {"code": code, "message": message})
 
 
 def score(folder: Path) -> float:
@@ -168,22 +177,8 @@ def resume_sweep(folder: Path, overrides: Sequence[str], compose: Callable[..., 
         elif (job / CONFIG).exists():
             in_own_process(job, old_run, (job, list(overrides)))
         else:
-            retry(job, settings, overrides, compose)
+            do_job(partial(compose, [*settings, *overrides]), job, settings)
     close_sweep(folder)
-
-
-def retry(
-    folder: Path, settings: list[str], overrides: Sequence[str], compose: Callable[..., Any]
-) -> None:
-    """Run a job that has not come so far as to save its config."""
-    try:
-        composed = compose([*settings, *overrides])
-    except ConfigError as error:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_yaml(folder / OVERRIDES, settings)
-        record_failure(folder, error.code, str(error))
-        return
-    do_job(composed, folder, settings)
 
 
 def planned_jobs(folder: Path) -> dict[str, list[str]]:
