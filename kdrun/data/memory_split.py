@@ -40,11 +40,11 @@ class MemorySplit:
         places = shuffled(len(self), seed, view if order is None else order).to(self._pixels.device)
         size = self._images.shape[1]
         # For all of the pass at once: a batch's share of such small operations would tell.
-        crops = draw_crops(size, places, seed=seed, view=view)
+        crops = None if augment == "none" else draw_crops(size, places, seed=seed, view=view)
         for number in range(start, self.num_batches(batch_size)):
             begin, end = number * batch_size, (number + 1) * batch_size
             indices = places[begin:end]
-            if augment == "none":
+            if crops is None:
                 images = self._images.index_select(0, indices)
             else:
                 flip = augment == "crop_flip"
