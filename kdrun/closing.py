@@ -13,7 +13,7 @@ from kdrun.config.schema import Config
 from kdrun.errors import Stopped
 from kdrun.files import file_entry, write_sealed
 from kdrun.generations import generations_report
-from kdrun.job import Job, Setting, Settings, among
+from kdrun.job import Job, Setting, Settings
 from kdrun.measurement.content import write_analysis
 from kdrun.planned_stage import ASSISTANT, GENERATION, INDEPENDENT, STUDENT, TEACHER
 from kdrun.report.run_page import write_report
@@ -43,8 +43,7 @@ def close(
         "stages": stages,
     }
     if config.analysis != "off":
-        measured = [job for job in jobs if job.stage.seed == jobs[0].stage.seed]
-        work = partial(write_analysis, folder, among(measured, jobs), setting, config.analysis)
+        work = partial(write_analysis, folder, jobs, settings, config.analysis)
         optional("analysis", setting, work)
     if config.chain.method != "none":
         summary |= whole_chain(config, jobs, stages, settings)

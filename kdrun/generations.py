@@ -45,6 +45,19 @@ def without_useless(
     return shortened(jobs, len(done), settings, output_root)
 
 
+def as_stopped(
+    jobs: list[Job], stages: Sequence[Mapping[str, Any]], settings: Settings, output_root: Path
+) -> list[Job]:
+    """The jobs of a finished run that was to stop early: what `without_useless` left of them.
+
+    Args:
+        stages: of the run's summary.
+    """
+    for done in range(1, len(stages)):
+        jobs = without_useless(jobs, stages[:done], settings, output_root)
+    return jobs
+
+
 def shortened(jobs: list[Job], done: int, settings: Settings, output_root: Path) -> list[Job]:
     """The jobs without the generations that are not done, and with controls of what is."""
     kept = list(jobs[:done])

@@ -1,8 +1,8 @@
 """One stage about to be done, and what all stages of a run share."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +63,6 @@ class Job:
     def title(self) -> str:
         """`student resnet8`."""
         return self.stage.title
-
-
-def among(kept: Sequence[Job], jobs: Sequence[Job]) -> list[Job]:
-    """Some of the jobs of a run as a list by itself, in which they find their teachers."""
-    old = {id(job): position for position, job in enumerate(jobs)}
-    new = {old[id(job)]: position for position, job in enumerate(kept)}
-    return [
-        replace(job, stage=replace(job.stage, teachers=tuple(new[i] for i in job.stage.teachers)))
-        for job in kept
-    ]
 
 
 def view_of(stage: Stage, epoch: int) -> int:

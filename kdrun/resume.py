@@ -66,14 +66,8 @@ def go_on(
 ) -> dict[str, Any]:
     """Rebuild what the run was doing and do the rest, of `epochs` epochs if they are raised."""
     check_logger(config.logger)
-    precise = replace(config, train=replace(config.train, precision=saved.precision))
-    settings = make_settings(precise, stop)
-    setting = next(iter(settings.values()))
-    torch.set_num_threads(saved.threads)
-    root = Path(config.output_root)
-    stages = as_recorded(plan_for(config, setting.data.shape), saved.stages)
-    jobs = make_jobs(stages, settings, root)
-    check_same(jobs, saved.stages)
+    jobs, settings = rebuilt(config, saved, stop)
+    setting, root = next(iter(settings.values())), Path(config.output_root)
     if epochs is not None:
         jobs = extended(as_chosen(jobs, settings, folder, root), settings, root, epochs)
         write_plan(folder, jobs)
@@ -83,6 +77,22 @@ def go_on(
     setting.reporter.log = folder / LOG
     setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
     return conduct(config, jobs, settings, folder, Status(folder, saved.trained))
+
+
+def rebuilt(config: Config, saved: SavedRun, stop: StopRequest) -> tuple[list[Job], Settings]:
+    """The run's jobs and settings as they were, in its precision and with its threads.
+
+    Raises:
+        DataError, WeightsError, ConfigError: what they depend on has changed.
+    """
+    precise = replace(config, train=replace(config.train, precision=saved.precision))
+    settings = make_settings(precise, stop)
+    torch.set_num_threads(saved.threads)
+    shape = next(iter(settings.values())).data.shape
+    stages = as_recorded(plan_for(precise, shape), saved.stages)
+    jobs = make_jobs(stages, settings, Path(config.output_root))
+    check_same(jobs, saved.stages)
+    return jobs, settings
 
 
 def told_again(folder: Path) -> dict[str, Any]:

@@ -50,6 +50,11 @@ def stage_label(stage: Stage) -> dict[str, Any]:
     return {name: value for name, value in label.items() if value is not None}
 
 
+def placed_label(position: int, stage: Stage) -> dict[str, Any]:
+    """`stage_label` with the architecture and the stage's place in the plan."""
+    return {"stage": position, "arch": stage.model.arch} | stage_label(stage)
+
+
 def link_stage(link: Path, target: Path) -> None:
     """Point from the run's folder to the stage's in the store, relatively: both can move."""
     link.parent.mkdir(exist_ok=True)

@@ -36,7 +36,7 @@ from kdrun.run_folder import (
     occupied,
     refuse_existing,
 )
-from kdrun.run_record import link_stage, stage_label, write_run_files
+from kdrun.run_record import link_stage, placed_label, stage_label, write_run_files
 from kdrun.stage import run_stage
 from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import IDENTITY, finished, locked, make_store, set_aside
@@ -153,7 +153,7 @@ def do_stage(
     status: Status,
 ) -> tuple[dict[str, Any], bool]:
     """Do one stage unless the store holds it; returns its summary and whether it did."""
-    label = {"stage": position, "arch": job.stage.model.arch} | stage_label(job.stage)
+    label = placed_label(position, job.stage)
 
     def record(line: dict[str, Any]) -> None:
         append_json_line(folder / METRICS, label | line)

@@ -35,9 +35,10 @@ def export_student(folder: Path, names: list[str]) -> dict[str, Any]:
         OutputError: it cannot be written.
     """
     formats = chosen_formats(names)
-    with finished_jobs(folder) as (jobs, setting):
+    with finished_jobs(folder) as (jobs, settings):
         summary = read_sealed(folder / SUMMARY)
         job = jobs[student_place(summary)]
+        setting = settings[job.stage.seed]
         target = export_folder(folder)
         model = deployed(job, setting)
         images = [(batch.images.cpu(), batch.labels.cpu()) for batch in all_test_batches(setting)]

@@ -9,7 +9,9 @@ from kdrun.saved_jobs import finished_jobs
 
 def analyze_run(folder: Path, level: str) -> Path:
     """Measure a finished run; returns the file written. Raises what `finished_jobs` does."""
-    with finished_jobs(folder) as (jobs, setting):
-        setting.reporter.say(f"measuring {', '.join(job.title for job in jobs)}")
-        write_analysis(folder, jobs, setting, level)
+    with finished_jobs(folder) as (jobs, settings):
+        next(iter(settings.values())).reporter.say(
+            f"measuring {', '.join(job.title for job in jobs)}"
+        )
+        write_analysis(folder, jobs, settings, level)
     return folder / ANALYSIS

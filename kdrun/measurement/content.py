@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.analysis import chain_differences, mean_kl, negative_log_likelihood
+from kdrun.data.image_data import ImageData
 from kdrun.errors import Stopped
 from kdrun.files import json_number, write_sealed
 from kdrun.finished_model import load_finished
-from kdrun.job import Job, Setting, predictor
+from kdrun.job import Job, Setting, Settings, predictor
 from kdrun.latency import cpu_latency
 from kdrun.measurement.answers import (
     SPLITS,
@@ -26,19 +27,20 @@ from kdrun.measurement.inside import Opened, inside_measures
 from kdrun.measurement.models import knowledge_measures, model_measures, similarity_measures
 from kdrun.measurement.pairs import TEACHER, Comparison, comparisons, pair_measures
 from kdrun.run_folder import ANALYSIS
+from kdrun.run_record import placed_label
 from kdrun.stage import bare, build
 from kdrun.temperature import softmax_with_temperature
 
 FULL = "full"
 
 
-def write_analysis(folder: Path, jobs: Sequence[Job], setting: Setting, level: str) -> None:
+def write_analysis(folder: Path, jobs: Sequence[Job], settings: Settings, level: str) -> None:
     """Measure the finished stages of a run, `level` being `basic` or `full`.
 
     Raises:
         DamagedError: a stage is not as it was written.
     """
-    write_sealed(folder / ANALYSIS, Analysis(jobs, setting, level).content())
+    write_sealed(folder / ANALYSIS, Analysis(jobs, settings, level).content())
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Analysis:
     """
 
     jobs: Sequence[Job]
-    setting: Setting
+    settings: Settings
     level: str
     answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
 
@@ -58,7 +60,7 @@ class Analysis:
         """The answers of a stage's model to each split."""
         job = self.jobs[place]
         if job.digest not in self.answers:
-            self.answers[job.digest] = ask(job, self.setting)
+            self.answers[job.digest] = ask(job, self.settings[job.stage.seed])
         return self.answers[job.digest]
 
     def content(self) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class Analysis:
                 "chains": [self.chain(one.student) for one in last_taught(compared)],
                 "examples": [self.examples(one) for one in last_taught(compared)],
             }
-        data = self.setting.data
+        data = self.data
         return strict(
             {
                 "format": 1,
@@ -87,27 +89,30 @@ class Analysis:
             }
         )
 
+    @property
+    def data(self) -> ImageData:
+        """The images; all seeds have the same test images."""
+        return next(iter(self.settings.values())).data
+
     def label(self, place: int) -> dict[str, Any]:
         """Which stage it is."""
-        job = self.jobs[place]
-        return {"stage": place, "role": job.stage.role, "arch": job.stage.model.arch}
+        return placed_label(place, self.jobs[place].stage)
 
     def model(self, place: int) -> dict[str, Any]:
         """A model by itself."""
         job = self.jobs[place]
         sizes: dict[str, Any] = {
-            "seed": job.stage.train.seed,
             "parameters": job.parameters,
             "macs": job.macs,
         }
-        network, normalizer = load_finished(job, self.setting)
-        image = normalizer(next(iter(self.setting.data.test.batches(2))).images[:1])
+        network, normalizer = load_finished(job, self.settings[job.stage.seed])
+        image = normalizer(next(iter(self.data.test.batches(2))).images[:1])
         sizes |= {"latency": cpu_latency(network, image)}
         return self.label(place) | sizes | model_measures(self.of(place))
 
     def teacher(self, place: int, T: float) -> dict[str, Any]:
         """What a model has to teach."""
-        names = self.setting.data.class_names
+        names = self.data.class_names
         similarity = similarity_measures(self.of(place)["test"], T, names)
         knowledge = knowledge_measures(self.of(place), T, self.level == FULL)
         return self.label(place) | {"knowledge": knowledge, "similarity": similarity}
@@ -122,7 +127,8 @@ class Analysis:
 
     def inside(self, one: Comparison) -> Any:
         """The layers of a student beside its teacher's."""
-        job, setting = self.jobs[one.student], self.setting
+        job = self.jobs[one.student]
+        setting = self.settings[job.stage.seed]
         student, teacher = (opened(self.jobs[n], setting) for n in (one.student, one.other))
         untrained = build(bare(job.stage), setting.data.shape, None).to(setting.device)
         start = replace(student, network=untrained)
@@ -149,7 +155,7 @@ class Analysis:
 
     def examples(self, one: Comparison) -> dict[str, Any]:
         """Test images that a student and its teacher take for different classes."""
-        data = self.setting.data
+        data = self.data
         shown = examples(
             self.of(one.student)["test"], self.of(one.other)["test"], data.test, data.class_names
         )

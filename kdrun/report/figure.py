@@ -126,8 +126,9 @@ def inlined(svg: str, name: str) -> Markup:
 
 
 def label(stage: dict[str, Any]) -> str:
-    """`student mlp`, as figures and tables name a stage."""
-    return f"{stage['role']} {stage['arch']}"
+    """`student mlp`, with its seed where there are several, as figures and tables name a stage."""
+    seed = f" seed {stage['seed']}" if "seed" in stage else ""
+    return f"{stage['role']} {stage['arch']}{seed}"
 
 
 def colour(role: str, place: int = 0) -> str:

@@ -13,6 +13,7 @@ from kdrun.report import facts, model_plots, pair_plots, training_plots
 from kdrun.report.figure import Plot, house_style, label
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files, student_place
 from kdrun.run_folder import PLOTS, REPORT
+from kdrun.stage_groups import seeds
 from kdrun.verdict import verdict
 
 
@@ -132,7 +133,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
     return {
         "title": f"{label(student)} on {summary['dataset']}",
         "folder": files.folder.name,
-        "seed": summary["seed"],
+        "seeds": ", ".join(map(str, seeds(summary))),
         "dataset": summary["dataset"],
         "images": summary["test_images"],
         "verdict": verdict(summary),

@@ -1,0 +1,67 @@
+"""Finished runs opened again: every seed and every kind of chain, in the order of the summary."""
+
+import pytest
+
+from kdrun.export.student import export_student
+from kdrun.files import read_json, read_sealed, write_json
+from kdrun.measurement.analyze import analyze_run
+from kdrun.report.comparison import run_rows
+from kdrun.report.run_page import write_report
+from kdrun.run_folder import Status, trained_stages
+from kdrun.runner import run
+from kdrun.saved_jobs import finished_jobs
+from kdrun.sweep import record_failure
+
+QUICK = (
+    *("teacher=convnet", "teacher.width=8", "student=mlp", "student.width=8", "train.epochs=1"),
+    *("train.device=cpu", "teacher.min_accuracy=0", "dataset.limit=500", "train.batch_size=128"),
+)
+PLANS = {
+    "seeds": ("seeds=[0,1]", "chain.control=true"),
+    "assistants": ("chain=assistants", "chain.assistants=[resnet8]", "seeds=[3,4]"),
+    "stopped early": (
+        *("chain=born_again", "chain.generations=4", "chain.stop_early=true", "train.lr=1e-9"),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=PLANS)
+def folder(request, make_config, tmp_path_factory):
+    root = tmp_path_factory.mktemp("outputs")
+    config = make_config(*QUICK, *PLANS[request.param], f"output_root={root}")
+    run(config, root / "run", [])
+    return root / "run"
+
+
+def test_the_jobs_are_those_of_the_summary(folder):
+    hashes = [stage["hash"] for stage in read_sealed(folder / "summary.json")["stages"]]
+    with finished_jobs(folder) as (jobs, settings):
+        assert [job.digest for job in jobs] == hashes
+        assert {job.stage.seed for job in jobs} == set(settings)
+
+
+def test_every_stage_is_measured_at_its_place_and_has_a_page(folder):
+    assert (folder / "report.html").exists()
+    stages = read_sealed(folder / "summary.json")["stages"]
+    for analysis in (folder / "analysis.json", analyze_run(folder, "basic")):
+        models = read_sealed(analysis)["models"]
+        assert [model["stage"] for model in models] == list(range(len(stages)))
+        for model, stage in zip(models, stages, strict=True):
+            test = stage["accuracy"]["test_at_best_validation"]
+            assert model["splits"]["test"]["accuracy"] == pytest.approx(test)
+    write_report(folder)
+
+
+def test_it_can_be_compared_and_exported(folder):
+    seeds = read_sealed(folder / "summary.json")["seeds"]
+    assert len(run_rows(folder)) == max(1, len(seeds))
+    assert export_student(folder, ["safetensors"])["test_accuracy"] >= 0
+
+
+def test_a_failure_recorded_from_outside_keeps_what_the_run_had_trained(tmp_path):
+    Status(tmp_path, [0, 1]).write("running")
+    record_failure(tmp_path, 137, "its process was killed")
+    assert trained_stages(tmp_path) == [0, 1]
+    assert read_json(tmp_path / "status.json")["error"]["code"] == 137
+    write_json(tmp_path / "status.json", {"trained": "nonsense"})
+    assert trained_stages(tmp_path) == []
