@@ -110,7 +110,7 @@ def make_recipe(
     wanted: Wanted,
 ) -> Recipe:
     """What the epochs of the stage have in common."""
-    options, temperature = stage.train, stage.temperature
+    options = stage.train
     stored = cached_teachers(stage, setting, teachers)
     batches = setting.data.train.num_batches(options.batch_size)
     updates = -(-batches // options.accumulate)
@@ -135,16 +135,7 @@ def make_recipe(
             milestones=options.milestones,
             gamma=options.gamma,
         ),
-        temperature=partial(
-            temperature_at,
-            # A trained T stands in its term, and labels alone have none: nothing reads it.
-            "constant" if temperature.schedule in ("learned", "auto") else temperature.schedule,
-            epochs=options.epochs,
-            start=stage.loss.T,
-            end=temperature.end,
-            gamma=temperature.gamma,
-            every=temperature.every,
-        ),
+        temperature=temperature_schedule(stage),
         normalizer=normalizer,
         autocast=setting.autocast,
         student=lambda images: Outputs(*observed(images)),
@@ -152,6 +143,21 @@ def make_recipe(
         view=stored.view if stored else lambda number: nullcontext(),
         save_view=stored.save if stored else lambda: None,
         mix=make_mix(stage, setting.data),
+    )
+
+
+def temperature_schedule(stage: Stage) -> Callable[[int], float]:
+    """Epoch -> T."""
+    options = stage.temperature
+    return partial(
+        temperature_at,
+        # A trained T stands in its term, and labels alone have none: nothing reads it.
+        "constant" if options.schedule in ("learned", "auto") else options.schedule,
+        epochs=stage.train.epochs,
+        start=stage.loss.T,
+        end=options.end,
+        gamma=options.gamma,
+        every=options.every,
     )
 
 
