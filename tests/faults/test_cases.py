@@ -19,7 +19,7 @@ from kdrun.checkpoint import read_checkpoint, save_weights
 from kdrun.cli import main
 from kdrun.config.folder import config_folder
 from kdrun.data.batch import Batch
-from kdrun.errors import DamagedError, NumericError, WeightsError
+from kdrun.errors import ConfigError, DamagedError, NumericError, WeightsError
 from kdrun.evaluation import evaluate
 from kdrun.files import check_files, read_sealed, write_sealed
 from kdrun.runner import run
@@ -58,6 +58,19 @@ def test_case_6_a_batch_larger_than_the_data_is_all_of_them(make_config, tmp_pat
     )
     (stage,) = run(config, tmp_path / "run", [])["stages"]
     assert stage["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("assistants", "told"),
+    [
+        ("[]", "is empty; name at least one"),
+        ("[resnet8,resnet8]", "resnet8 stands twice"),
+        ("[resnt8]", "did you mean 'resnet8'"),
+    ],
+)
+def test_case_15_a_chain_that_is_none_is_told(make_config, assistants, told):
+    with pytest.raises(ConfigError, match=told):
+        make_config("chain=assistants", f"chain.assistants={assistants}")
 
 
 def test_case_17_a_launcher_that_is_not_installed_is_told(tmp_path, monkeypatch, capsys):
