@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +36,7 @@ def done(make_config, tmp_path_factory):
 
 def logits_of(config, place):
     setting = make_setting(config, None)
-    jobs = make_jobs(build_plan(config), {None: setting}, Path(config.output_root))
+    jobs = make_jobs(build_plan(config), {None: setting})
     network, normalizer = load_finished(jobs[place], setting)
     (batch,) = setting.data.test.batches(10_000)
     with torch.no_grad():
@@ -149,7 +148,7 @@ def test_measures_that_fail_cost_a_line_and_not_the_run(make_config, tmp_path, m
 
 
 def test_a_run_stopped_while_it_measures_goes_on_from_there(make_config, tmp_path, monkeypatch):
-    from kdrun.measurement import content
+    from kdrun.measurement import run_answers
     from kdrun.resume import resume_run
 
     def stop(*given):
@@ -157,7 +156,7 @@ def test_a_run_stopped_while_it_measures_goes_on_from_there(make_config, tmp_pat
 
     config = make_config(*SMALL, "student=mlp", f"output_root={tmp_path}", "train.epochs=1")
     with monkeypatch.context() as patched:
-        patched.setattr(content, "collect", stop)
+        patched.setattr(run_answers, "collect", stop)
         with pytest.raises(Stopped, match="kdrun resume"):
             run(config, tmp_path / "run", [])
     assert not (tmp_path / "run" / "summary.json").exists()

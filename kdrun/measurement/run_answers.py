@@ -1,0 +1,86 @@
+"""What the finished models of a run answer; each is asked once, whoever wants to know."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from kdrun.errors import Stopped
+from kdrun.finished_model import load_finished
+from kdrun.job import Job, Setting, Settings, predictor
+from kdrun.losses import ensemble_probabilities
+from kdrun.measurement.answers import (
+    SPLITS,
+    Answers,
+    collect,
+    split_batches,
+    split_size,
+    stride_for,
+)
+from kdrun.temperature import softmax_with_temperature
+
+
+@dataclass
+class RunAnswers:
+    """The models of a run with their answers.
+
+    Attributes:
+        splits: what they are asked about.
+        asked: the answers so far, by the hash of the stage.
+    """
+
+    jobs: Sequence[Job]
+    settings: Settings
+    splits: Sequence[str] = SPLITS
+    asked: dict[str, dict[str, Answers]] = field(default_factory=dict)
+
+    def of(self, place: int) -> Mapping[str, Answers]:
+        """The answers of a stage's model to each split.
+
+        Raises:
+            DamagedError: the stage is not as it was written.
+            Stopped: a signal asked for it.
+        """
+        job = self.jobs[place]
+        if job.digest not in self.asked:
+            self.asked[job.digest] = ask(job, self.settings[job.stage.seed], self.splits)
+        return self.asked[job.digest]
+
+    def of_all(self, places: Sequence[int], weights: Sequence[float]) -> Mapping[str, Answers]:
+        """Those of one model, or of the weighted mean of an ensemble's; no weights are equal."""
+        members = [self.of(place) for place in places]
+        if len(members) == 1:
+            return members[0]
+        return {
+            split: averaged([member[split] for member in members], weights) for split in members[0]
+        }
+
+
+def ask(job: Job, setting: Setting, splits: Sequence[str]) -> dict[str, Answers]:
+    """One pass over each split that there is; of the training images a sample."""
+    predict, data = predictor(*load_finished(job, setting), setting), setting.data
+    found = {}
+    for split in splits:
+        if setting.stop:
+            raise Stopped(f"stopped while measuring {job.title}")
+        size = split_size(data, split)
+        if size:
+            batches = split_batches(data, split, job.stage.train.eval_batch_size)
+            found[split] = collect(predict, batches, stride_for(size, len(data.class_names)))
+    return found
+
+
+def averaged(members: Sequence[Answers], weights: Sequence[float]) -> Answers:
+    """The answers of the weighted mean of the models' probabilities at T = 1, to what was kept."""
+    first = members[0]
+    logits = [one.logits.double() for one in members]
+    probs = ensemble_probabilities(logits, 1.0, weights or None)
+    logs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
+    correct = int((probs.argmax(dim=1) == first.labels).sum())
+    return Answers(logs, first.labels, first.indices, len(first.labels), correct)
+
+
+def probabilities(answers: Answers) -> Tensor:
+    """(n, K) float64 at T = 1."""
+    return softmax_with_temperature(answers.logits.double(), 1.0)
