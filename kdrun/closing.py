@@ -13,8 +13,8 @@ from kdrun.errors import Stopped
 from kdrun.files import file_entry, write_sealed
 from kdrun.generations import generations_report
 from kdrun.job import Job, Setting, Settings
-from kdrun.measurement.answers import SPLITS
-from kdrun.measurement.chains import REPORTED, chain_report
+from kdrun.measurement.answers import REPORTED, SPLITS
+from kdrun.measurement.chains import chain_report
 from kdrun.measurement.content import write_analysis
 from kdrun.measurement.run_answers import RunAnswers
 from kdrun.report.run_page import write_report

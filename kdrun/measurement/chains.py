@@ -6,12 +6,9 @@ from typing import Any
 
 from kdrun.analysis import agreement, chain_differences, mean_kl, negative_log_likelihood
 from kdrun.job import Job
-from kdrun.measurement.answers import Answers
+from kdrun.measurement.answers import REPORTED, Answers
 from kdrun.measurement.run_answers import RunAnswers, probabilities
 from kdrun.planned_stage import GENERATION, STUDENT
-
-REPORTED = ("validation", "test")
-"""The splits that results are reported on."""
 
 
 def chain_to(jobs: Sequence[Job], place: int) -> list[tuple[int, ...]]:
@@ -60,8 +57,7 @@ def one_chain(run: RunAnswers, chain: Sequence[Sequence[int]]) -> dict[str, Any]
 
 def chain_costs(run: RunAnswers, chain: Sequence[Sequence[int]]) -> dict[str, dict[str, Any]]:
     """split -> the differences from model to model, and of the last from the first."""
-    weights = run.jobs[chain[1][0]].stage.teacher_weights
-    models = [run.of_all(step, weights) for step in chain]
+    models = [run.of_all(step) for step in chain]
     return {
         split: step_costs([model[split] for model in models])
         for split in REPORTED

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,11 @@ from kdrun.measurement.answers import (
     split_size,
     stride_for,
 )
+from kdrun.run_record import placed_label
 from kdrun.temperature import softmax_with_temperature
+
+ENSEMBLE = "ensemble"
+"""The role of several teachers together."""
 
 
 @dataclass
@@ -47,14 +52,30 @@ class RunAnswers:
             self.asked[job.digest] = ask(job, self.settings[job.stage.seed], self.splits)
         return self.asked[job.digest]
 
-    def of_all(self, places: Sequence[int], weights: Sequence[float]) -> Mapping[str, Answers]:
-        """Those of one model, or of the weighted mean of an ensemble's; no weights are equal."""
+    def of_all(self, places: Sequence[int]) -> Mapping[str, Answers]:
+        """Those of one model, or of the mean of a stage's teachers with the weights they have."""
         members = [self.of(place) for place in places]
         if len(members) == 1:
             return members[0]
+        weights = self.weights(places)
         return {
             split: averaged([member[split] for member in members], weights) for split in members[0]
         }
+
+    def weights(self, places: Sequence[int]) -> Sequence[float] | None:
+        """Of the teachers of the stage that has these; None for equal ones."""
+        stages = (job.stage for job in self.jobs)
+        found = next(stage for stage in stages if stage.teachers == tuple(places))
+        return found.teacher_weights or None
+
+    def label(self, places: Sequence[int]) -> dict[str, Any]:
+        """Which stage it is; several are an ensemble, whose members `stages` tells."""
+        first = placed_label(places[0], self.jobs[places[0]].stage)
+        if len(places) == 1:
+            return first
+        names = " + ".join(self.jobs[place].stage.model.arch for place in places)
+        del first["stage"]
+        return first | {"stages": list(places), "role": ENSEMBLE, "arch": names}
 
 
 def ask(job: Job, setting: Setting, splits: Sequence[str]) -> dict[str, Answers]:
@@ -71,11 +92,11 @@ def ask(job: Job, setting: Setting, splits: Sequence[str]) -> dict[str, Answers]
     return found
 
 
-def averaged(members: Sequence[Answers], weights: Sequence[float]) -> Answers:
+def averaged(members: Sequence[Answers], weights: Sequence[float] | None) -> Answers:
     """The answers of the weighted mean of the models' probabilities at T = 1, to what was kept."""
     first = members[0]
     logits = [one.logits.double() for one in members]
-    probs = ensemble_probabilities(logits, 1.0, weights or None)
+    probs = ensemble_probabilities(logits, 1.0, weights)
     logs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
     correct = int((probs.argmax(dim=1) == first.labels).sum())
     return Answers(logs, first.labels, first.indices, len(first.labels), correct)

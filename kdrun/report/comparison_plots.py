@@ -5,7 +5,7 @@ from math import isnan
 from statistics import mean
 from typing import Any
 
-from kdrun.report.figure import SERIES, Plot, finish_plot, panels, plain
+from kdrun.report.figure import MARK, SERIES, Plot, finish_plot, panels, plain
 from kdrun.report.heat_map import heat_map, ticks
 from kdrun.seeds import SEED
 
@@ -74,7 +74,7 @@ def gain_plot(rows: Rows) -> Plot:
             capsize=3,
             markersize=4,
         )
-    axes.axvline(0, color="#7d8590", linewidth=0.8)
+    axes.axvline(0, color=MARK, linewidth=0.8)
     axes.set_yticks(range(len(shown)), [plain(name_of(row), 34) for row in shown])
     axes.invert_yaxis()
     axes.set(xlabel="points of test accuracy over the control")

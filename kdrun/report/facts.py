@@ -99,7 +99,6 @@ def ladder(pair: dict[str, Any], classes: int) -> list[dict[str, Any]]:
 
 def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """The models of each chain with what each step cost."""
-    models = {model["stage"]: model for model in analysis["models"]}
     found = []
     for chain in analysis["chains"]:
         steps: Iterable[Any] = [None, *chain["steps"]]
@@ -108,8 +107,8 @@ def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:
                 {
                     "name": label(stage),
                     "role": stage["role"],
-                    "parameters": count(models[stage["stage"]]["parameters"]),
-                    "accuracy": percent(models[stage["stage"]]["splits"]["test"]["accuracy"]),
+                    "parameters": count(stage["parameters"]),
+                    "accuracy": percent(stage["accuracy"]),
                     "step": step
                     and f"error {100 * step['error_difference']:+.2f} points, "
                     f"√(KL/2) {float(step['pinsker']):.3f}",

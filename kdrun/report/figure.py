@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,8 @@ COLOURS = {
 }
 DASHES = {"teacher": "--", "control": ":", "direct": "-."}
 SERIES = tuple(COLOURS.values())
+MARK = COLOURS["control"]
+"""Of lines that help to read, in every plot."""
 
 RC: Any = {
     "svg.fonttype": "none",
@@ -94,6 +96,26 @@ def plain(text: object, most: int = 24) -> str:
     words = " ".join(str(text).split())
     words = words if len(words) <= most else words[: most - 1] + "…"
     return words.replace("$", r"\$")
+
+
+def mark_temperature(axes: Any, used: Sequence[float | str] | None) -> None:
+    """The T that a training used, as an upright line or a band; nothing where it used none."""
+    if used is not None:
+        low, high = map(float, used)
+        axes.axvline(low, color=MARK, linewidth=0.8)
+        if high > low:
+            axes.axvline(high, color=MARK, linewidth=0.8)
+            axes.axvspan(low, high, color=MARK, alpha=0.15, linewidth=0)
+
+
+def temperature_words(used: Sequence[float | str] | None) -> str:
+    """How to read what `mark_temperature` drew."""
+    if used is None:
+        return "The training used no T."
+    low, high = map(float, used)
+    if high > low:
+        return f"The band is T in the training, {low:.3g} to {high:.3g}."
+    return f"The upright line is T in the training, {low:.3g}."
 
 
 def finish_plot(figure: Any, name: str, title: str, alt: str, caption: str) -> Plot:

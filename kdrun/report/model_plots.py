@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kdrun.report.figure import SERIES, Plot, colour, finish_plot, label, panels, plain
+from kdrun.report.figure import (
+    MARK,
+    SERIES,
+    Plot,
+    colour,
+    finish_plot,
+    label,
+    mark_temperature,
+    panels,
+    plain,
+)
 from kdrun.report.heat_map import heat_map, ticks
 
 FEW = 10
@@ -18,7 +28,7 @@ def reliability_plot(models: Sequence[dict[str, Any]]) -> Plot:
         (axes[0], "reliability", "as they are"),
         (axes[1], "calibrated_reliability", "at the calibration temperature"),
     ):
-        one.plot([0, 1], [0, 1], color="#7d8590", linewidth=0.8)
+        one.plot([0, 1], [0, 1], color=MARK, linewidth=0.8)
         for place, model in enumerate(models):
             bins = model["splits"]["test"][key]
             shade = colour(model["role"], place)
@@ -71,7 +81,7 @@ def knowledge_plot(teacher: dict[str, Any]) -> Plot:
         axes.plot(
             curve["temperatures"], curve["max"], "--", color=SERIES[3], label="most: H(Ŷ | Y)"
         )
-        axes.axvline(float(teacher["knowledge"]["T"]), color="#7d8590", linewidth=0.8)
+        mark_temperature(axes, teacher["knowledge"]["T_range"])
         axes.set(xlabel="T", ylabel="nats", xscale="log", yscale="log")
         axes.legend()
         told = f"At T = {curve['temperatures'][-1]:g} it is at least {curve['lower'][-1]:.3g} nats."

@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kdrun.report.figure import SERIES, Plot, colour, finish_plot, label, panels, plain
+from kdrun.report.figure import (
+    SERIES,
+    Plot,
+    colour,
+    finish_plot,
+    label,
+    mark_temperature,
+    panels,
+    plain,
+    temperature_words,
+)
 from kdrun.report.heat_map import heat_map, ticks
 
 
@@ -24,7 +34,7 @@ def probe_plot(pair: dict[str, Any]) -> Plot:
     right.set(xlabel="T", xscale="log", title="direction against the labels'", ylim=(lowest, 1.05))
     right.legend()
     for axes in (left, right):
-        axes.axvline(float(pair["T"]), color="#7d8590", linewidth=0.8)
+        mark_temperature(axes, pair["T_range"])
     return finish_plot(
         figure,
         "gradients",
@@ -33,8 +43,8 @@ def probe_plot(pair: dict[str, Any]) -> Plot:
         f"{soft[0]:.3g} at T = {grid[0]:g} to {soft[-1]:.3g} at T = {grid[-1]:g}, that of the "
         f"labels is {probe['hard_norm']:.3g}; the mean cosine from {probe['cosine'][0]:.2f} to "
         f"{probe['cosine'][-1]:.2f}.",
-        "T² undoes the decay by 1/T²; it does not make the two gradients point the same way. The "
-        "upright line is the T of the training.",
+        "T² undoes the decay by 1/T²; it does not make the two gradients point the same way. "
+        + temperature_words(pair["T_range"]),
     )
 
 

@@ -83,8 +83,9 @@ def _training(files: RunFiles) -> Iterator[Plot]:
 def _teacher_model(files: RunFiles, place: int) -> dict[str, Any] | None:
     if files.analysis is None:
         return None
-    of = {p["other"]["stage"] for p in files.analysis["pairs"] if p["student"]["stage"] == place}
-    return next((m for m in files.analysis["models"] if m["stage"] in of), None)
+    of = main_pairs(files).get("teacher")
+    models = files.analysis["models"]
+    return of and next(model for model in models if model["stage"] == of["other"]["stage"])
 
 
 def _analysis(files: RunFiles) -> Iterator[Plot]:
@@ -96,19 +97,24 @@ def _analysis(files: RunFiles) -> Iterator[Plot]:
     for teacher in analysis["teachers"][:1]:
         yield model_plots.knowledge_plot(teacher)
         yield model_plots.similarity_plot(teacher)
-    if "teacher" in pairs:
-        yield from _teacher_pair(pairs["teacher"])
+    if taught := taught_by(pairs):
+        yield pair_plots.probe_plot(taught)
+        yield from _inside(pairs["teacher"])
     for pair in pairs.values():
         if pair["splits"]["test"]["confusions"]:
             yield pair_plots.confusion_plot(pair, analysis["class_names"])
 
 
-def _teacher_pair(pair: dict[str, Any]) -> Iterator[Plot]:
-    yield pair_plots.probe_plot(pair)
+def _inside(pair: dict[str, Any]) -> Iterator[Plot]:
     if pair["inside"]:
         yield pair_plots.cka_plot(pair)
         if pair["inside"]["attention"]:
             yield pair_plots.attention_plot(pair)
+
+
+def taught_by(pairs: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The comparison with what taught the student: all its teachers together, or the only one."""
+    return pairs.get("ensemble") or pairs.get("teacher")
 
 
 def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:
@@ -122,14 +128,15 @@ def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:
     return found
 
 
-KINDS = ("teacher", "origin", "control", "direct")
+KINDS = ("teacher", "ensemble", "origin", "control", "direct")
 
 
 def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
     """What the template shows."""
     summary, analysis = files.summary, files.analysis
     student = summary["stages"][student_place(summary)]
-    teacher = main_pairs(files).get("teacher") if analysis else None
+    pairs = main_pairs(files) if analysis else {}
+    teacher, taught = pairs.get("teacher"), taught_by(pairs)
     return {
         "title": f"{label(student)} on {summary['dataset']}",
         "folder": files.folder.name,
@@ -141,9 +148,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         "plots": plots,
         "measured": analysis is not None,
         "pairs": facts.pair_rows(analysis) if analysis else [],
-        "ladder": facts.ladder(teacher, len(analysis["class_names"]))
-        if teacher and analysis
-        else [],
+        "ladder": facts.ladder(taught, len(analysis["class_names"])) if taught and analysis else [],
         "chains": facts.chains(analysis) if analysis else [],
         "matched": teacher["inside"]["matched"] if teacher and teacher["inside"] else [],
         "relations": teacher["inside"] if teacher else None,

@@ -4,7 +4,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from kdrun.report.figure import DASHES, SERIES, Plot, colour, finish_plot, label, panels, plain
+from kdrun.report.figure import (
+    DASHES,
+    MARK,
+    SERIES,
+    Plot,
+    colour,
+    finish_plot,
+    label,
+    panels,
+    plain,
+)
 
 Lines = Sequence[dict[str, Any]]
 
@@ -57,7 +67,7 @@ def loss_plot(lines: Lines, stage: int) -> Plot:
         look = {"color": SERIES[number % len(SERIES)], "label": plain(term), "marker": marker}
         left.plot(ticks, [one["weighted"] for one in terms], **look)
         right.plot(ticks, [100 * one["gradient_share"] for one in terms], **look)
-    left.plot(ticks, [line["loss"] for line in epochs], ":", color="#7d8590", label="sum")
+    left.plot(ticks, [line["loss"] for line in epochs], ":", color=MARK, label="sum")
     left.set(xlabel="epoch", ylabel="weighted loss", title="loss terms")
     right.set(xlabel="epoch", ylabel="share (%)", title="share of the gradient", ylim=(0, 103))
     left.legend()

@@ -173,7 +173,14 @@ def test_a_page_that_fails_costs_a_line_and_not_the_run(make_config, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "override", ["loss.T=inf", "loss=none", "dataset.val_fraction=0", "teacher.ensemble=[mlp]"]
+    "override",
+    [
+        "loss.T=inf",
+        "loss=none",
+        "loss=logit_mse",
+        "dataset.val_fraction=0",
+        "teacher.ensemble=[mlp]",
+    ],
 )
 def test_every_kind_of_run_is_measured_and_has_its_page(make_config, tmp_path, capsys, override):
     config = make_config(
