@@ -93,7 +93,10 @@ def run_task(composed: Any) -> float | None:
     if hydra.mode == RunMode.MULTIRUN:
         from kdrun.sweep import run_job
 
-        return run_job(composed, folder, overrides, hydra.job.num)
+        sources = {one.provider: one.path for one in hydra.runtime.config_sources}
+        config_dir = sources.get("command-line")
+        given = None if config_dir is None else Path(config_dir)
+        return run_job(composed, folder, overrides, hydra.job.num, given)
     config = parse(composed)
     from kdrun.runner import run
 
@@ -104,16 +107,15 @@ def run_task(composed: Any) -> float | None:
 def resume(words: Sequence[str]) -> None:
     """`kdrun resume DIR [overrides]`: go on with a run or a sweep in its own folder."""
     folder, rest = named_folder("resume", words)
-    from kdrun.sweep import SWEEP
+    from kdrun.sweep_jobs import SWEEP
 
     if (folder / SWEEP).exists():
-        from kdrun.config.compose import compose_job
         from kdrun.run_folder import occupied
         from kdrun.sweep import resume_sweep
 
         config_dir, overrides = given_config_dir(rest)
         with occupied(folder):
-            resume_sweep(folder, overrides, lambda words: compose_job(words, config_dir))
+            resume_sweep(folder, overrides, config_dir)
         return
     from kdrun.resume import resume_run
 

@@ -19,6 +19,7 @@ from kdrun.objective import Moment, Objective, Outputs
 from kdrun.objective.mixture import gradient_shares
 from kdrun.optim import clip_gradients, set_learning_rate
 from kdrun.totals import GRADIENT, TEACHER, LaggedReader, Totals
+from kdrun.turns import Position, Turns
 
 
 @dataclass
@@ -40,6 +41,11 @@ class Training:
     shares: dict[str, float] = field(default_factory=dict)
     unexplained: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def position(self) -> Position:
+        """Where it is between two updates."""
+        return self.epoch, self.batch
 
     @property
     def evaluated(self) -> nn.Module:
@@ -87,6 +93,7 @@ class Recipe:
     view: Callable[[int], AbstractContextManager[None]]
     save_view: Callable[[], None]
     mix: Callable[[int, int], Mixing] | None
+    views: Callable[[Batch, Mixing | None], Views]
 
 
 def train_epoch(
@@ -95,7 +102,7 @@ def train_epoch(
     batches: Iterator[Batch],
     remaining: int,
     report: Callable[[int, dict[str, float] | None], bool],
-) -> bool:
+) -> Turns[bool]:
     """Train over the epoch's remaining batches.
 
     Args:
@@ -107,12 +114,13 @@ def train_epoch(
             the host; returns whether to go on.
 
     Returns:
-        Whether the epoch is complete; False where `report` asked to stop.
+        By turns, whether the epoch is complete; False where `report` asked to stop.
     """
     training.student.train()
     reader = LaggedReader(recipe.device)
     moment = Moment(recipe.temperature(training.epoch), training.epoch)
     while remaining > 0:
+        yield training.position
         group = list(islice(batches, min(recipe.accumulate, remaining)))
         # Reseeded at every update, so that dropout is the same after a resume.
         seed_generators((recipe.seed * 1_000_003 + training.update) % 2**63, recipe.device)
@@ -129,6 +137,7 @@ def train_epoch(
         training.update += 1
         if not report(images, means):
             return remaining == 0
+    yield training.position
     return True
 
 
@@ -159,7 +168,7 @@ def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) ->
     """The loss of one batch, its terms added to the totals."""
     mixing = recipe.mix and recipe.mix(training.epoch, training.batch)
     # The teacher sees the student's view: consistent teaching (Beyer et al., 2022).
-    views = Views(batch, mixing)
+    views = recipe.views(batch, mixing)
     teacher = None if recipe.teacher is None else recipe.teacher(views)
     if teacher is not None:
         for logits in teacher.ensemble or (teacher.logits,):

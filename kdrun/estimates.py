@@ -19,6 +19,7 @@ from kdrun.planned_stage import live
 from kdrun.recipe import make_objective, make_recipe, make_training
 from kdrun.stage import bare, build, normalization
 from kdrun.teacher import Teacher
+from kdrun.turns import drained
 
 FLOAT = 4
 STATES = {"sgd": 1, "adamw": 2}
@@ -119,7 +120,7 @@ def tried(stage: Stage, teachers: Sequence[Stage], setting: Setting) -> Speed:
     views = setting.data.train.train_batches(
         size, seed=stage.train.seed, view=0, augment=setting.augment
     )
-    train_epoch(training, recipe, views, batches, report)
+    drained(train_epoch(training, recipe, views, batches, report))
     # The first update also pays for what is set up once.
     past = updates[1:] if len(updates) > 2 else updates
     images = sum(images for _, images in past[1:]) or past[0][1]

@@ -1,6 +1,5 @@
 """Training a stage epoch by epoch: validate, keep the best weights, checkpoint, stop if asked."""
 
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -11,19 +10,18 @@ from torch import nn
 from kdrun import checkpoint
 from kdrun.data.views import Normalizer
 from kdrun.engine import Recipe, Training, Views, checked, train_epoch
+from kdrun.epoch_line import epoch_line, peak_memory, speed
 from kdrun.errors import DataError, NumericError, OutputError, Stopped
-from kdrun.files import append_json_line, free_bytes, json_number, write_json_lines
+from kdrun.files import append_json_line, free_bytes, write_json_lines
 from kdrun.job import Job, Setting, training_batches, view_of
 from kdrun.nonfinite import explained
 from kdrun.objective import Outputs
-from kdrun.objective.logit_terms import LearnedTemperatureTerm
-from kdrun.plan import Stage
 from kdrun.progress import StageProgress
 from kdrun.recipe import make_objective, make_recipe, make_training
 from kdrun.saving import Saver, Timetable
 from kdrun.store import CHECKPOINTS, METRICS
 from kdrun.teacher import Teacher
-from kdrun.totals import CORRECT, GRADIENT, TOTAL
+from kdrun.turns import Stopwatch, Turns
 from kdrun.validation import validate
 
 Record = Callable[[dict[str, Any]], None]
@@ -36,7 +34,7 @@ def fit(
     normalizer: Normalizer,
     teachers: list[Teacher],
     record: Record,
-) -> Training:
+) -> Turns[Training]:
     """Train the network from the last checkpoint, if there is one, to the last epoch.
 
     Leaves `metrics.jsonl`, the newest checkpoints and the best weights in the job's folder.
@@ -62,7 +60,7 @@ def fit(
         setting.reporter.stage(job.title, options.epochs, len(split), done) as progress,
     ):
         while training.epoch < options.epochs:
-            line = fit_epoch(job, setting, training, recipe, progress, saver, timetable)
+            line = yield from fit_epoch(job, setting, training, recipe, progress, saver, timetable)
             append_json_line(job.folder / METRICS, line)
             record(line)
             progress.epoch_done(line)
@@ -82,16 +80,16 @@ def fit_epoch(
     progress: StageProgress,
     saver: Saver,
     timetable: Timetable,
-) -> dict[str, Any]:
+) -> Turns[dict[str, Any]]:
     """Train one epoch, validate, keep the weights if they are the best; returns its metrics."""
-    began = time.monotonic() - training.seconds
-    report = after_update(setting, training, recipe, progress, saver, timetable)
+    watch = Stopwatch(training.seconds)
+    report = after_update(setting, training, recipe, progress, saver, timetable, watch)
     if training.batch == 0 and training.objective.fitted is not None:
         fit_projections(setting, training, recipe)
     try:
-        means = train_rest(job, setting, training, recipe, report)
+        means = yield from watch.timed(train_rest(job, setting, training, recipe, report))
         line = epoch_line(job.stage, training, recipe, means)
-        line |= speed(len(setting.data.train), time.monotonic() - began)
+        line |= speed(len(setting.data.train), watch.seconds)
         line |= validate(job, setting, training, recipe.normalizer, saver)
     except (Stopped, DataError) as error:
         # A signal to the whole process group also ends the processes that decode images.
@@ -112,7 +110,7 @@ def train_rest(
     training: Training,
     recipe: Recipe,
     report: Callable[[int, dict[str, float] | None], bool],
-) -> dict[str, float]:
+) -> Turns[dict[str, float]]:
     """Train the batches that are left of the epoch; returns the epoch's means.
 
     Raises:
@@ -124,7 +122,7 @@ def train_rest(
     remaining = setting.data.train.num_batches(job.stage.train.batch_size) - first
     try:
         with recipe.view(view_of(job.stage, training.epoch)):
-            complete = train_epoch(training, recipe, batches, remaining, report)
+            complete = yield from train_epoch(training, recipe, batches, remaining, report)
         means = checked(training, training.totals.sums.tolist())
     except NumericError as error:
         raise explained(error, job, setting, training, recipe, first) from error
@@ -142,13 +140,13 @@ def after_update(
     progress: StageProgress,
     saver: Saver,
     timetable: Timetable,
+    watch: Stopwatch,
 ) -> Callable[[int, dict[str, float] | None], bool]:
     """What is done between two updates; see `train_epoch`."""
-    began = time.monotonic() - training.seconds
 
     def report(images: int, means: dict[str, float] | None) -> bool:
         progress.advance(images, means)
-        training.seconds = time.monotonic() - began
+        training.seconds = watch.seconds
         if timetable.due(training):
             checked(training, training.totals.sums.tolist())  # lest a bad state is saved
             saver.save(training)
@@ -156,20 +154,6 @@ def after_update(
         return not setting.stop
 
     return report
-
-
-def speed(images: int, seconds: float) -> dict[str, float]:
-    """What an epoch took, pauses left out."""
-    rate = images / max(seconds, 1e-9)
-    return {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
-
-
-def temperature_of(training: Training, recipe: Recipe) -> float | str:
-    """T of the epoch; of a trained T its value at the end."""
-    for term in training.objective.terms.values():
-        if isinstance(term, LearnedTemperatureTerm):
-            return float(term.temperature())
-    return json_number(recipe.temperature(training.epoch))
 
 
 FIT_BATCH, FIT_BATCHES = 128, 16
@@ -189,40 +173,6 @@ def fit_projections(setting: Setting, training: Training, recipe: Recipe) -> Non
 
     training.student.eval()
     training.unexplained = training.objective.fit(outputs())
-
-
-def epoch_line(
-    stage: Stage, training: Training, recipe: Recipe, means: dict[str, float]
-) -> dict[str, Any]:
-    """What training itself tells of an epoch: temperature, rate, loss, terms raw and weighted."""
-    weights = training.objective.weights
-    return {
-        "epoch": training.epoch + 1,
-        "update": training.update,
-        "T": temperature_of(training, recipe),
-        "lr": recipe.learning_rate(training.update - 1),
-        "loss": means[TOTAL],
-        "terms": {
-            name: {
-                "raw": means[name],
-                "weighted": weight * means[name],
-                "weight": weight,
-                "gradient_share": training.shares.get(name, 1.0),
-            }
-            for name, weight in weights.items()
-        },
-        "unexplained": training.unexplained,
-        "gradient_norm": means.get(GRADIENT),
-        "skipped": training.skipped,
-        "train_accuracy": means[CORRECT],
-    }
-
-
-def peak_memory(device: torch.device) -> float | None:
-    """Peak megabytes of the device's memory; None where torch does not count them."""
-    if device.type != "cuda":
-        return None
-    return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
 
 
 def resume(job: Job, setting: Setting, training: Training) -> None:

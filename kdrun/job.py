@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from kdrun.company import Alone, Company
 from kdrun.data.batch import Batch, Split
 from kdrun.data.image_data import ImageData
 from kdrun.data.views import Normalizer
@@ -17,7 +19,7 @@ from kdrun.errors import NumericError, Stopped
 from kdrun.evaluation import Evaluation, evaluate
 from kdrun.plan import Stage
 from kdrun.progress import Reporter
-from kdrun.stop import StopRequest
+from kdrun.stop import Stop
 from kdrun.weights_source import WeightsSource
 
 
@@ -27,6 +29,7 @@ class Setting:
 
     Attributes:
         track: takes each line of `metrics.jsonl` too.
+        company: those with whom stages are trained side by side.
     """
 
     data: ImageData
@@ -34,9 +37,10 @@ class Setting:
     device: torch.device
     precision: str
     reporter: Reporter
-    stop: StopRequest
+    stop: Stop
     output_root: Path
     track: Callable[[dict[str, Any]], None] = lambda line: None
+    company: Company = field(default_factory=Alone)
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which models compute."""
@@ -78,7 +82,8 @@ def training_batches(stage: Stage, setting: Setting, epoch: int, start: int) -> 
     """
     options, view = stage.train, view_of(stage, epoch)
     mixed = options.mixup > 0 or options.cutmix > 0
-    return setting.data.train.train_batches(
+    make = partial(
+        setting.data.train.train_batches,
         options.batch_size,
         seed=options.seed,
         view=view,
@@ -86,6 +91,7 @@ def training_batches(stage: Stage, setting: Setting, epoch: int, start: int) -> 
         augment=setting.augment,
         start=start,
     )
+    return setting.company.batches((epoch, start), make)
 
 
 def measure(

@@ -34,6 +34,7 @@ NO_IDENTITY = {
     "on_nonfinite",
     "max_skipped",
     "compile",
+    "lockstep",
 }
 
 

@@ -143,6 +143,7 @@ def make_recipe(
         view=stored.view if stored else lambda number: nullcontext(),
         save_view=stored.save if stored else lambda: None,
         mix=make_mix(stage, setting.data),
+        views=setting.company.views,
     )
 
 

@@ -18,6 +18,7 @@ from kdrun.decide import as_chosen
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import check_files, read_sealed, write_atomic, write_yaml
 from kdrun.job import Job, Settings
+from kdrun.lockstep import Siblings, in_lockstep, no_siblings
 from kdrun.plan import NO_IDENTITY, TEACHER, Stage
 from kdrun.prepare import make_job, make_jobs
 from kdrun.run_folder import ANALYSIS, CONFIG, LOG, SUMMARY, Status, occupied
@@ -39,12 +40,15 @@ EPOCHS = "train.epochs"
 """What may be raised."""
 
 
-def resume_run(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
+def resume_run(
+    folder: Path, overrides: Sequence[str], siblings: Siblings = no_siblings
+) -> dict[str, Any]:
     """Go on with the run in the folder; returns its summary.
 
     Args:
         folder: the run's.
         overrides: `key=value` of what may be changed.
+        siblings: the later jobs of the sweep that it is part of.
 
     Raises:
         ConfigError: no run is there, or an override changes what was trained so far.
@@ -58,11 +62,16 @@ def resume_run(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
         raised = EPOCHS in changes and raise_allowed(changes[EPOCHS], saved, config.chain)
         if (folder / SUMMARY).exists() and not raised:
             return told_again(folder)
-        return go_on(folder, config, saved, changes[EPOCHS] if raised else None, stop)
+        return go_on(folder, config, saved, changes[EPOCHS] if raised else None, stop, siblings)
 
 
 def go_on(
-    folder: Path, config: Config, saved: SavedRun, epochs: int | None, stop: StopRequest
+    folder: Path,
+    config: Config,
+    saved: SavedRun,
+    epochs: int | None,
+    stop: StopRequest,
+    siblings: Siblings,
 ) -> dict[str, Any]:
     """Rebuild what the run was doing and do the rest, of `epochs` epochs if they are raised."""
     check_logger(config.logger)
@@ -76,6 +85,7 @@ def go_on(
             (folder / stale).unlink(missing_ok=True)
     setting.reporter.log = folder / LOG
     setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
+    settings = in_lockstep(config, settings, siblings)
     return conduct(config, jobs, settings, folder, Status(folder, saved.trained))
 
 

@@ -25,6 +25,7 @@ from kdrun.files import (
 from kdrun.finished_model import load_finished
 from kdrun.generations import without_useless
 from kdrun.job import Job, Setting, Settings
+from kdrun.lockstep import Siblings, in_lockstep, no_siblings
 from kdrun.plan import with_seed
 from kdrun.prepare import data_line, load_data, make_jobs
 from kdrun.progress import Reporter
@@ -46,7 +47,9 @@ from kdrun.terms import mixture
 from kdrun.tracking import check_logger, tracking
 
 
-def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
+def run(
+    config: Config, folder: Path | None, overrides: Sequence[str], siblings: Siblings = no_siblings
+) -> dict[str, Any]:
     """Do all that the config asks for; returns the run's summary.
 
     Everything a user can get wrong is checked before the first folder is made.
@@ -54,6 +57,7 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
     Args:
         folder: the run's folder, or None for a new one below `config.output_root`.
         overrides: the command line's, for the record.
+        siblings: the later jobs of a sweep, whose students train.lockstep takes along.
     """
     check_logger(config.logger)
     with stop_requests() as stop:
@@ -72,6 +76,7 @@ def run(config: Config, folder: Path | None, overrides: Sequence[str]) -> dict[s
             setting.reporter.say(f"{data_line(setting.data)}, {where}")
             for line in size_warnings([j.stage for j in jobs], [j.parameters for j in jobs]):
                 setting.reporter.say(line, style="yellow")
+            settings = in_lockstep(config, settings, siblings)
             return conduct(config, jobs, settings, folder, Status(folder))
 
 
@@ -191,7 +196,8 @@ def taken_or_trained(
         write_json(job.folder / IDENTITY, job.identity)
         try:
             loaded = [load_teacher(teacher, setting) for teacher in teachers]
-            return run_stage(job, setting, loaded, record), False
+            turns = run_stage(job, setting, loaded, record)
+            return setting.company.train(turns, job, setting, loaded), False
         except RuntimeError as error:
             # The CPU's allocator has no exception of its own.
             if not isinstance(error, torch.OutOfMemoryError) and "allocate" not in str(error):

@@ -23,6 +23,7 @@ from kdrun.nonfinite import leave_no_report
 from kdrun.plan import Stage
 from kdrun.store import CHECKPOINTS, WEIGHTS, finish
 from kdrun.teacher import Teacher
+from kdrun.turns import Turns
 from kdrun.weights_source import WeightsSource
 
 
@@ -73,7 +74,7 @@ def normalization(data: ImageData, source: WeightsSource | None) -> dict[str, li
 
 def run_stage(
     job: Job, setting: Setting, teachers: list[Teacher], record: Record
-) -> dict[str, Any]:
+) -> Turns[dict[str, Any]]:
     """Do the stage, from its last checkpoint if there is one; returns its summary.
 
     Raises:
@@ -86,7 +87,7 @@ def run_stage(
     if job.stage.pretrained:
         outcome = measure_given(job, setting, network, normalizer)
     else:
-        training = fit(job, setting, network, normalizer, teachers, record)
+        training = yield from fit(job, setting, network, normalizer, teachers, record)
         outcome = outcome_of(training)
         network = training.evaluated
         take_best(job, training)

@@ -6,12 +6,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
 SIGNALS = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)  # Windows has no user signals
 )
+
+
+class Stop(Protocol):
+    """Whether to stop."""
+
+    def __bool__(self) -> bool: ...
 
 
 class StopRequest:

@@ -76,6 +76,19 @@ def set_aside(folder: Path) -> Path:
     return aside
 
 
+def lock_if_free(folder: Path) -> FileLock | None:
+    """The folder's lock, held; None where another process holds it."""
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return lock
+
+
 @contextmanager
 def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the folder's lock; `waiting` is called every second while another process holds it.

@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 
 from kdrun.child import Child, run_in_child
 from kdrun.config.parse import parse
-from kdrun.errors import ConfigError, DamagedError, KdrunError, Stopped
-from kdrun.files import read_yaml, write_sealed, write_yaml
+from kdrun.errors import ConfigError, KdrunError, Stopped
+from kdrun.files import write_sealed, write_yaml
 from kdrun.run_folder import (
     CONFIG,
     OVERRIDES,
@@ -23,35 +23,31 @@ from kdrun.run_folder import (
     in_use,
     trained_stages,
 )
+from kdrun.sweep_jobs import LaterJobs, begun_jobs, listed_jobs
 from kdrun.sweep_table import job_state, show_sweep
-
-SWEEP = "sweep.yaml"
 
 WORST = 0.0
 """What a failed job tells a sweeper that maximises: finite, so that the search goes on."""
 
 
-def begin_sweep(folder: Path, overrides: Sequence[str], jobs: list[list[str]] | None) -> None:
-    """Note what the sweep is, so that it can be resumed.
+def run_job(
+    composed: DictConfig,
+    folder: Path,
+    overrides: Sequence[str],
+    number: int,
+    config_dir: Path | None,
+) -> float:
+    """One job of a sweep; returns its validation accuracy, or `WORST` where it failed.
 
     Args:
-        folder: the sweep's.
-        overrides: as given on the command line.
-        jobs: the overrides of every job, or None where the sweeper chooses as it goes.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    write_yaml(folder / SWEEP, {"format": 1, "overrides": list(overrides), "jobs": jobs})
-
-
-def run_job(composed: DictConfig, folder: Path, overrides: Sequence[str], number: int) -> float:
-    """One job of a sweep; returns its validation accuracy, or `WORST` where it failed.
+        config_dir: the user's own YAML, for the jobs that it may take along.
 
     Raises:
         SystemExit: it was told to stop.
     """
     print(f"\njob {number}: {' '.join(overrides)}", flush=True)
     try:
-        do_job(lambda: composed, folder, overrides)
+        do_job(lambda: composed, folder, overrides, LaterJobs(folder, (), config_dir))
     except Stopped as error:
         # Hydra would take an exception as this job's failure and start the next one.
         print(f"kdrun: {error}", file=sys.stderr)
@@ -59,7 +55,12 @@ def run_job(composed: DictConfig, folder: Path, overrides: Sequence[str], number
     return score(folder)
 
 
-def do_job(compose: Callable[[], DictConfig], folder: Path, overrides: Sequence[str]) -> None:
+def do_job(
+    compose: Callable[[], DictConfig],
+    folder: Path,
+    overrides: Sequence[str],
+    later: LaterJobs,
+) -> None:
     """Compose and check the config and run it in a process of its own; a failure is recorded.
 
     Raises:
@@ -72,7 +73,7 @@ def do_job(compose: Callable[[], DictConfig], folder: Path, overrides: Sequence[
     except ConfigError as error:
         record_failure(folder, error.code, str(error))
         return
-    in_own_process(folder, new_run, (config, folder, list(overrides)))
+    in_own_process(folder, new_run, (config, folder, list(overrides), later))
 
 
 def in_own_process(folder: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -116,18 +117,18 @@ def guarded_job(folder: Path, work: Callable[..., None], arguments: tuple[Any, .
         sys.exit(KdrunError.code)
 
 
-def new_run(config: Any, folder: Path, overrides: list[str]) -> None:
+def new_run(config: Any, folder: Path, overrides: list[str], later: LaterJobs) -> None:
     """Run the config in the folder."""
     from kdrun.runner import run  # noqa: PLC0415 - imports torch
 
-    run(config, folder, overrides)
+    run(config, folder, overrides, later)
 
 
-def old_run(folder: Path, overrides: list[str]) -> None:
+def old_run(folder: Path, overrides: list[str], later: LaterJobs) -> None:
     """Go on with the run in the folder."""
     from kdrun.resume import resume_run  # noqa: PLC0415 - imports torch
 
-    resume_run(folder, overrides)
+    resume_run(folder, overrides, later)
 
 
 def record_failure(folder: Path, code: int, message: str) -> None:
@@ -156,42 +157,33 @@ def close_sweep(folder: Path) -> None:
         sys.exit(code)
 
 
-def resume_sweep(folder: Path, overrides: Sequence[str], compose: Callable[..., Any]) -> None:
+def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None) -> None:
     """Keep the finished jobs; go on with the interrupted, retry the failed, run the missing.
 
     Args:
         folder: the sweep's.
         overrides: for every job, as `kdrun resume` takes them for a run.
-        compose: overrides -> composed config.
+        config_dir: a folder of the user's own YAML, as the sweep was given.
     """
-    jobs = planned_jobs(folder)
+    from kdrun.config.compose import compose_job  # noqa: PLC0415 - imports Hydra
+
+    jobs = listed_jobs(folder)
+    if jobs is None:
+        print("the sweeper chose its jobs as it went: those it began are finished, none is added")
+        jobs = begun_jobs(folder)
     for number, settings in jobs.items():
         job = folder / number
         state = job_state(job)["status"]
         if state == "done":
             continue
         print(f"\njob {number} ({state}): {' '.join(settings)}", flush=True)
+        later = LaterJobs(job, tuple(overrides), config_dir)
         # A job whose sweep was killed is told to stop, and needs a moment to save.
         if (job / STATUS).exists() and in_use(job, PATIENCE):
             print("another process is working on it", flush=True)
         elif (job / CONFIG).exists():
-            in_own_process(job, old_run, (job, list(overrides)))
+            in_own_process(job, old_run, (job, list(overrides), later))
         else:
-            do_job(partial(compose, [*settings, *overrides]), job, settings)
+            compose = partial(compose_job, [*settings, *overrides], config_dir)
+            do_job(compose, job, settings, later)
     close_sweep(folder)
-
-
-def planned_jobs(folder: Path) -> dict[str, list[str]]:
-    """The overrides of every job by the name of its folder.
-
-    Raises:
-        DamagedError: the sweep's notes cannot be read.
-    """
-    notes = read_yaml(folder / SWEEP)
-    if not isinstance(notes, dict) or not isinstance(notes.get("jobs"), list | None):
-        raise DamagedError(f"{folder / SWEEP} is damaged: it lists no jobs")
-    if notes["jobs"] is not None:
-        return {str(number): list(map(str, job)) for number, job in enumerate(notes["jobs"])}
-    print("the sweeper chose its jobs as it went: those it began are finished, none is added")
-    found = sorted(folder.glob(f"*/{OVERRIDES}"), key=lambda path: path.parent.name.zfill(9))
-    return {path.parent.name: list(map(str, read_yaml(path))) for path in found}

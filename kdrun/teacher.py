@@ -7,12 +7,17 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+from kdrun.company import Recent
 from kdrun.data.views import Normalizer
 from kdrun.engine import Views
 from kdrun.errors import WeightsError
 from kdrun.features import PENULTIMATE, Observation, Observed
 from kdrun.models.folding import fold_batchnorm
 from kdrun.objective import Outputs
+
+
+class NotAlike(Exception):
+    """Students that cannot share one pass of their teacher."""
 
 
 class Teacher:
@@ -43,16 +48,36 @@ class Teacher:
         self.autocast = autocast
         self.example = normalizer(example)
         self.observed = Observed(self.model)
+        self.unfolded: list[str] | None = None
+        self.hidden: list[str] = []
+        self.attention: list[str] = []
+        self.recent: Recent[Observation] = Recent(0)
 
     def watch(self, hidden: Sequence[str] = (), attention: Sequence[str] = ()) -> None:
-        """Fold the model, all but the layers named, and take those layers' outputs from now on."""
+        """Fold the model, all but the layers named, and take those layers' outputs from now on.
+
+        Of several students, each of which names its own, it takes what any of them named.
+
+        Raises:
+            NotAlike: for an earlier student it is folded in another way, so that its outputs would
+                differ in the last bits.
+        """
         kept = [path for path in hidden if path != PENULTIMATE]
         folded = fold_batchnorm(self.model, self.example, keep=kept)
         folded = folded.eval().requires_grad_(False)
-        self.observed = Observed(folded, hidden=hidden, attention=attention)
+        unfolded = [n for n, m in folded.named_modules() if isinstance(m, nn.BatchNorm2d)]
+        if self.unfolded not in (None, unfolded):
+            raise NotAlike(f"the layers that it watches of {self.name} need a pass of their own")
+        self.unfolded = unfolded
+        self.hidden = list(dict.fromkeys([*self.hidden, *hidden]))
+        self.attention = list(dict.fromkeys([*self.attention, *attention]))
+        self.observed = Observed(folded, hidden=self.hidden, attention=self.attention)
 
     def outputs(self, images: Tensor) -> Observation:
         """What it says of normalised (N, C, H, W) images."""
+        return self.recent.get(images, lambda: self._outputs(images))
+
+    def _outputs(self, images: Tensor) -> Observation:
         with torch.inference_mode(), self.autocast():
             seen = self.observed(images)
         # A tensor made in inference mode cannot take part in autograd; its copy can.

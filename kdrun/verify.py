@@ -9,7 +9,7 @@ from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import check_files, read_json, read_json_lines, read_sealed, read_yaml
 from kdrun.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, PLAN, TEMPERATURE
 from kdrun.store import CHECKPOINTS, IDENTITY, STORE, SUMMARY, stage_hash
-from kdrun.sweep import SWEEP
+from kdrun.sweep_jobs import SWEEP
 
 READERS = {".json": read_json, ".jsonl": read_json_lines, ".yaml": read_yaml}
 SEALED = (PLAN, ENVIRONMENT, SUMMARY, ANALYSIS, TEMPERATURE, "sweep.json")

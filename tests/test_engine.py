@@ -10,12 +10,13 @@ from torch import nn
 from kdrun.data.batch import Batch
 from kdrun.data.views import Normalizer
 from kdrun.device import autocast, seed_generators
-from kdrun.engine import Recipe, Training, train_epoch
+from kdrun.engine import Recipe, Training, Views, train_epoch
 from kdrun.errors import NumericError
 from kdrun.evaluation import evaluate
 from kdrun.objective import Objective, Outputs
 from kdrun.objective.logit_terms import LabelTerm, SoftTerm
 from kdrun.totals import GRADIENT, TEACHER, LaggedReader, Totals
+from kdrun.turns import drained
 
 CPU = torch.device("cpu")
 
@@ -66,14 +67,17 @@ def recipe_of(model, *, accumulate=1, teacher=None, lr=0.1, max_skipped=None):
         view=lambda number: nullcontext(),
         save_view=lambda: None,
         mix=None,
+        views=Views,
     )
 
 
 def run(model, data, **options):
     objective = Objective({"hard": LabelTerm()}, {"hard": 1.0})
     training = training_of(model, objective)
-    complete = train_epoch(
-        training, recipe_of(model, **options), iter(data), len(data), lambda images, means: True
+    complete = drained(
+        train_epoch(
+            training, recipe_of(model, **options), iter(data), len(data), lambda images, means: True
+        )
     )
     assert complete
     return training
@@ -119,7 +123,7 @@ def test_totals_are_means_over_images_of_every_raw_term():
     recipe = recipe_of(
         model, lr=0.0, teacher=lambda views: Outputs(teacher(inputs(views.batch)).detach())
     )
-    train_epoch(training, recipe, iter(data), len(data), lambda images, means: True)
+    drained(train_epoch(training, recipe, iter(data), len(data), lambda images, means: True))
     means = training.totals.means(training.totals.sums.tolist())
     hard = sum(F.cross_entropy(model(inputs(b)), b.labels) for b in data) / 3
     correct = sum((model(inputs(b)).argmax(1) == b.labels).sum() for b in data) / 24
@@ -133,8 +137,8 @@ def test_a_report_that_says_no_stops_after_the_update():
     model, data = network(), batches()
     objective = Objective({"hard": LabelTerm()}, {"hard": 1.0})
     training = training_of(model, objective)
-    complete = train_epoch(
-        training, recipe_of(model), iter(data), len(data), lambda images, means: False
+    complete = drained(
+        train_epoch(training, recipe_of(model), iter(data), len(data), lambda images, means: False)
     )
     assert not complete
     assert (training.update, training.batch) == (1, 1)
@@ -149,7 +153,7 @@ def test_a_loss_that_is_not_finite_never_reaches_the_weights_on_a_cpu():
     broken = Outputs(torch.full((8, 3), float("nan"), requires_grad=True))
     recipe = Recipe(**(vars(recipe) | {"student": lambda images: broken}))
     with pytest.raises(NumericError, match="loss term hard is not finite in epoch 1, update 1 of"):
-        train_epoch(training, recipe, iter(data), len(data), lambda images, means: True)
+        drained(train_epoch(training, recipe, iter(data), len(data), lambda images, means: True))
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 

@@ -13,6 +13,7 @@ from kdrun.models.build import build_model
 from kdrun.objective import Objective, Outputs
 from kdrun.objective.logit_terms import LabelTerm
 from kdrun.runner import run
+from kdrun.turns import drained
 from tests.test_engine import batches, recipe_of, training_of
 
 
@@ -32,7 +33,7 @@ def train(model, data, bad=(), **options):
     training = training_of(model, Objective({"hard": LabelTerm()}, {"hard": 1.0}))
     recipe = recipe_of(model, **options)
     recipe = type(recipe)(**(vars(recipe) | {"student": student}))
-    train_epoch(training, recipe, iter(data), len(data), lambda images, means: True)
+    drained(train_epoch(training, recipe, iter(data), len(data), lambda images, means: True))
     return training
 
 
@@ -76,7 +77,7 @@ def test_a_bad_gradient_of_a_finite_loss_never_reaches_the_weights():
     student = lambda images: Outputs(model(images) + (weight - weight).square().sum().sqrt())  # noqa: E731
     recipe = type(recipe)(**(vars(recipe) | {"student": student}))
     with pytest.raises(NumericError, match="the gradient is not finite"):
-        train_epoch(training, recipe, iter(batches()), 5, lambda images, means: True)
+        drained(train_epoch(training, recipe, iter(batches()), 5, lambda images, means: True))
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 

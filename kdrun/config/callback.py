@@ -18,7 +18,7 @@ class SweepTable(Callback):
         """Write the jobs down; other processes are kept out of the sweep's folder."""
         from kdrun.config.jobs import planned_jobs  # noqa: PLC0415 - all of it costs start-up
         from kdrun.run_folder import occupied  # noqa: PLC0415
-        from kdrun.sweep import begin_sweep  # noqa: PLC0415
+        from kdrun.sweep_jobs import begin_sweep  # noqa: PLC0415
 
         folder = Path(config.hydra.sweep.dir)
         self.claim.enter_context(occupied(folder))

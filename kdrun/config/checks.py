@@ -133,6 +133,12 @@ def _cached_logits(config: Config) -> str | None:
     return None
 
 
+def _lockstep(config: Config) -> str | None:
+    if config.train.compile and config.train.lockstep > 1:
+        return "train.lockstep: compiled students are trained one by one; set train.compile=false"
+    return None
+
+
 CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _teacher_arch,
     _student_arch,
@@ -150,4 +156,5 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _one_mixing,
     _output_root,
     _cached_logits,
+    _lockstep,
 )

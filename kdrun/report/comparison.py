@@ -12,7 +12,7 @@ from kdrun.gains import PairedGain, paired_gain
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
 from kdrun.seeds import SEED
-from kdrun.sweep import SWEEP
+from kdrun.sweep_jobs import SWEEP
 
 UNTOLD = ("output_root", "analysis", "logger", "train.device", "train.workers", "hydra.run.dir")
 """Settings that do not tell one result from another."""

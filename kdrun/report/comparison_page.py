@@ -12,7 +12,7 @@ from kdrun.report.formats import TEXTS, cells, columns, notes, points, table
 from kdrun.report.run_page import render
 from kdrun.run_folder import REPORT
 from kdrun.saved_run import refuse_links
-from kdrun.sweep import SWEEP
+from kdrun.sweep_jobs import SWEEP
 from kdrun.tables import console, percent
 
 FORMATS = ("table", *TEXTS, "html")

@@ -9,6 +9,7 @@ from kdrun.job import training_batches, view_of
 from kdrun.recipe import make_objective, make_recipe, make_training
 from kdrun.saving import Saver, Timetable
 from kdrun.store import CHECKPOINTS
+from kdrun.turns import Stopwatch, drained
 from tests.benchmarks.pairs import Parts
 from tests.benchmarks.rounds import Contender, Mark
 
@@ -33,7 +34,8 @@ class KdrunLoop:
         self.progress.bar.stop()
         timetable = Timetable(stage.train.checkpoint_every, self.training)
         self.report = after_update(
-            setting, self.training, self.recipe, self.progress, self.saver, timetable
+            *(setting, self.training, self.recipe, self.progress, self.saver, timetable),
+            Stopwatch(),
         )
         self._opened = opened
         self.begin_epoch()
@@ -57,7 +59,7 @@ class KdrunLoop:
 
         while steps > 0:
             count = min(steps, self.left)
-            train_epoch(self.training, self.recipe, self.batches, count, report)
+            drained(train_epoch(self.training, self.recipe, self.batches, count, report))
             steps -= count
             self.left -= count
             if self.left == 0:

@@ -85,7 +85,13 @@ def watch_phases(board: Board) -> None:
         setattr(module, name, inside)
 
     told(runner, "do_stage", "between stages")
-    told(fit, "train_epoch", "training")
+    real = fit.train_epoch
+
+    def training(*arguments, **named):
+        with board.within("training"):
+            return (yield from real(*arguments, **named))
+
+    fit.train_epoch = training
     told(validation, "measure", "evaluation")
     told(stage, "measure", "evaluation")
     told(saving.Saver, "_write", "checkpoint")

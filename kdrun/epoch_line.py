@@ -1,0 +1,59 @@
+"""What is told of an epoch: a line of `metrics.jsonl`."""
+
+from typing import Any
+
+import torch
+
+from kdrun.engine import Recipe, Training
+from kdrun.files import json_number
+from kdrun.objective.logit_terms import LearnedTemperatureTerm
+from kdrun.plan import Stage
+from kdrun.totals import CORRECT, GRADIENT, TOTAL
+
+
+def epoch_line(
+    stage: Stage, training: Training, recipe: Recipe, means: dict[str, float]
+) -> dict[str, Any]:
+    """What training itself tells of an epoch: temperature, rate, loss, terms raw and weighted."""
+    weights = training.objective.weights
+    return {
+        "epoch": training.epoch + 1,
+        "update": training.update,
+        "T": temperature_of(training, recipe),
+        "lr": recipe.learning_rate(training.update - 1),
+        "loss": means[TOTAL],
+        "terms": {
+            name: {
+                "raw": means[name],
+                "weighted": weight * means[name],
+                "weight": weight,
+                "gradient_share": training.shares.get(name, 1.0),
+            }
+            for name, weight in weights.items()
+        },
+        "unexplained": training.unexplained,
+        "gradient_norm": means.get(GRADIENT),
+        "skipped": training.skipped,
+        "train_accuracy": means[CORRECT],
+    }
+
+
+def temperature_of(training: Training, recipe: Recipe) -> float | str:
+    """T of the epoch; of a trained T its value at the end."""
+    for term in training.objective.terms.values():
+        if isinstance(term, LearnedTemperatureTerm):
+            return float(term.temperature())
+    return json_number(recipe.temperature(training.epoch))
+
+
+def speed(images: int, seconds: float) -> dict[str, float]:
+    """What an epoch took, pauses left out."""
+    rate = images / max(seconds, 1e-9)
+    return {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Peak megabytes of the device's memory; None where torch does not count them."""
+    if device.type != "cuda":
+        return None
+    return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)

@@ -1,0 +1,288 @@
+"""Lockstep: students of several jobs of a sweep, trained on one pass over data and teacher.
+
+Each does what it would do by itself, update by update in turns, so that its result is the same to
+the last bit. What they share are the batches, the normalised images and the teacher's answers.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+
+from kdrun.chain_sizes import plan_for
+from kdrun.company import Recent, Summary
+from kdrun.config.schema import Config
+from kdrun.data.batch import Batch
+from kdrun.data.views import Mixing
+from kdrun.device import resolve_device, resolve_precision
+from kdrun.engine import Views
+from kdrun.errors import DamagedError, KdrunError
+from kdrun.files import remove_leftovers, write_json
+from kdrun.job import Job, Setting, Settings
+from kdrun.planned_stage import CONTROL, STUDENT, Stage
+from kdrun.prepare import make_jobs
+from kdrun.progress import Reporter
+from kdrun.stage import run_stage
+from kdrun.stop import Stop
+from kdrun.store import IDENTITY, finished, lock_if_free
+from kdrun.teacher import Teacher
+from kdrun.turns import Position, Turns
+
+Siblings = Callable[[], Iterator[tuple[str, Config]]]
+"""The later jobs of the sweep, by a name for messages."""
+
+
+def no_siblings() -> Iterator[tuple[str, Config]]:
+    """Of a run that is no part of a sweep."""
+    return iter(())
+
+
+TOGETHER = (STUDENT, CONTROL)
+"""The roles that are trained side by side."""
+
+KEPT = 4
+"""Updates whose batches are kept for those who come to them later."""
+
+
+class Latch:
+    """A stop request that does not change within a round, so that all stop at one update."""
+
+    def __init__(self, request: Stop) -> None:
+        self.request = request
+        self.held: bool | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.request) if self.held is None else self.held
+
+
+class Stream:
+    """One pass over an epoch's batches, read by several; the last few are kept.
+
+    Args:
+        epoch: whose.
+        start: number of the first batch.
+        source: the batches.
+        most: how many are kept.
+    """
+
+    def __init__(self, epoch: int, start: int, source: Iterator[Batch], most: int) -> None:
+        self.epoch = epoch
+        self.next = start
+        self.source = source
+        self.kept: deque[Batch] = deque(maxlen=most)
+
+    def has(self, position: Position) -> bool:
+        """Whether it can be read from the position on."""
+        epoch, batch = position
+        return epoch == self.epoch and self.next - len(self.kept) <= batch <= self.next
+
+    def read(self, start: int) -> Iterator[Batch]:
+        """The batches from number `start` on."""
+        while True:
+            if start == self.next:
+                batch = next(self.source, None)
+                if batch is None:
+                    return
+                self.kept.append(batch)
+                self.next += 1
+            yield self.kept[start - self.next]
+            start += 1
+
+
+@dataclass
+class Member:
+    """A stage that is trained beside others.
+
+    Attributes:
+        title: for messages.
+        turns: what it does.
+        position: where it waits; before its first turn, before everything.
+    """
+
+    title: str
+    turns: Turns[Summary]
+    position: Position | None = (-1, -1)
+    summary: Summary | None = None
+    error: Exception | None = None
+
+    def step(self) -> None:
+        """Do one turn; what it came to, or failed with, is kept."""
+        try:
+            self.position = next(self.turns)
+        except StopIteration as end:
+            self.summary, self.position = end.value, None
+        except Exception as error:
+            self.error, self.position = error, None
+
+
+class Lockstep:
+    """The company of a job whose sweep asks for `train.lockstep`.
+
+    Args:
+        config: the job's own.
+        siblings: whose students may come along.
+        latch: the run's stop request.
+    """
+
+    def __init__(self, config: Config, siblings: Siblings, latch: Latch) -> None:
+        self.config = config
+        self.siblings = siblings
+        self.latch = latch
+        self.settings: Settings = {}
+        self.stream: Stream | None = None
+        self.seen: Recent[Views] = Recent(0)
+        self.most = 0
+
+    def train(
+        self, turns: Turns[Summary], job: Job, setting: Setting, teachers: list[Teacher]
+    ) -> Summary:
+        """Do all turns of a job's stage, and those of later jobs' stages that go with it."""
+        leader = Member(job.title, turns)
+        with ExitStack() as locks:
+            together = job.stage.role in TOGETHER and not job.stage.train.compile
+            others = self.others(job, setting, teachers, locks) if together else []
+            if others:
+                self.share(job.stage.train.accumulate, teachers)
+                names = ", ".join(member.title for member in others)
+                setting.reporter.say(f"{job.title}: in lockstep with {names}")
+            self.advance([leader, *others])
+        self.share(0, teachers)
+        for member in others:
+            setting.reporter.say(outcome(member))
+        if leader.error is not None:
+            raise leader.error
+        assert leader.summary is not None
+        return leader.summary
+
+    def share(self, accumulate: int, teachers: Sequence[Teacher]) -> None:
+        """Keep what the batches of an update gave for those who ask for it next; 0: nothing."""
+        self.stream, self.most = None, KEPT * accumulate
+        self.seen = Recent(accumulate)
+        for teacher in teachers:
+            teacher.recent = Recent(accumulate)
+
+    def advance(self, members: Sequence[Member]) -> None:
+        """Do turns until all are done; who is behind goes first."""
+        while waiting := [member.position for member in members if member.position is not None]:
+            self.latch.held = bool(self.latch.request)
+            for member in members:
+                if member.position == min(waiting):
+                    member.step()
+        self.latch.held = None
+
+    def others(
+        self, job: Job, setting: Setting, teachers: list[Teacher], locks: ExitStack
+    ) -> list[Member]:
+        """The stages of later jobs that can be trained with this one; they are locked."""
+        found: dict[str, Member] = {}
+        quiet = replace(setting, reporter=Reporter(Console(file=StringIO())), track=ignore)
+        for name, config in self.siblings():
+            if len(found) + 1 >= self.config.train.lockstep:
+                break
+            other = self.match(job, setting, config)
+            if other is None or other.digest in found:
+                continue
+            lock = lock_if_free(other.folder)
+            if lock is None:
+                continue
+            locks.callback(lock.release)
+            remove_leftovers(other.folder)
+            write_json(other.folder / IDENTITY, other.identity)
+            turns = run_stage(other, quiet, teachers, ignore)
+            found[other.digest] = Member(f"{name}'s {other.title}", turns)
+        return list(found.values())
+
+    def match(self, job: Job, setting: Setting, config: Config) -> Job | None:
+        """The stage of another job that can be trained with this one, if there is one."""
+        if not same_setting(self.config, config, setting):
+            return None
+        try:
+            stages = plan_for(config, setting.data.shape)
+            jobs = make_jobs(stages, self.settings, setting.output_root)
+        except KdrunError:
+            return None  # which the other job is going to say itself
+        found = (one for one in jobs if side_by_side(job, one) and to_be_done(one))
+        return next(found, None)
+
+    def batches(self, position: Position, make: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
+        """The batches of an epoch from a position on; the same to all who are there."""
+        # Done when the first is asked for: those who were behind have then come up.
+        epoch, start = position
+        if not self.most:
+            yield from make()
+            return
+        if self.stream is None or not self.stream.has(position):
+            self.stream = Stream(epoch, start, make(), self.most)
+        yield from self.stream.read(start)
+
+    def views(self, batch: Batch, mixing: Mixing | None) -> Views:
+        """The batch as the models take it; made once."""
+        return self.seen.get(batch.images, lambda: Views(batch, mixing))
+
+
+def in_lockstep(config: Config, settings: Settings, siblings: Siblings) -> Settings:
+    """The settings of a run whose students take those of its sweep's later jobs along."""
+    if config.train.lockstep == 1:
+        return settings
+    latch = Latch(next(iter(settings.values())).stop)
+    company = Lockstep(config, siblings, latch)
+    company.settings = {
+        seed: replace(one, company=company, stop=latch) for seed, one in settings.items()
+    }
+    return company.settings
+
+
+def same_setting(ours: Config, theirs: Config, setting: Setting) -> bool:
+    """Whether both have the same images, splits, device and precision, and all is decided."""
+    device = resolve_device(theirs.train.device)
+    return (
+        ours.dataset == theirs.dataset
+        and (ours.seeds, ours.train.seed) == (theirs.seeds, theirs.train.seed)
+        and ours.train.deterministic == theirs.train.deterministic
+        and ours.output_root == theirs.output_root
+        and device == setting.device
+        and resolve_precision(theirs.train.precision, device) == setting.precision
+        and not theirs.chain.stop_early
+    )
+
+
+def side_by_side(job: Job, other: Job) -> bool:
+    """Whether two stages see the same batches, and learn from the same teachers."""
+    return (
+        job.digest != other.digest
+        and job.identity.get("teachers") == other.identity.get("teachers")
+        and shared_options(job.stage) == shared_options(other.stage)
+        and not other.stage.undecided
+        and not other.stage.train.compile
+    )
+
+
+def shared_options(stage: Stage) -> tuple[Any, ...]:
+    """The options by which the batches of a stage are made."""
+    train = stage.train
+    drawn = (train.seed, train.batch_size, train.accumulate, train.mixup, train.cutmix)
+    return stage.role, stage.seed, stage.pretrained, stage.cache.views, drawn
+
+
+def to_be_done(job: Job) -> bool:
+    """Whether the store does not hold the stage; a damaged one is its own job's affair."""
+    try:
+        return finished(job.folder) is None
+    except DamagedError:
+        return False
+
+
+def outcome(member: Member) -> str:
+    """What a person is told of a stage that went along."""
+    if member.summary is None:
+        return f"{member.title}: not done in lockstep ({member.error}); its job goes on with it"
+    accuracy = member.summary["accuracy"]["best_validation"]
+    return f"{member.title}: done" + ("" if accuracy is None else f", val {accuracy:.2%}")
+
+
+def ignore(line: dict[str, Any]) -> None:
+    """Nobody listens: the stage's own job tells of its epochs."""
