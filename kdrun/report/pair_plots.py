@@ -112,6 +112,9 @@ def attention_plot(pair: dict[str, Any]) -> Plot:
         one.pcolormesh(table, cmap="Blues")
         one.invert_yaxis()
         one.grid(visible=False)
+        tokens = range(0, len(table), max(1, len(table) // 6))
+        one.set_xticks([token + 0.5 for token in tokens], tokens)
+        one.set_yticks([token + 0.5 for token in tokens], tokens)
         one.set(title=plain(label(pair[side])), xlabel="looked at", ylabel="token")
     found = layer["information"]
     told = (
