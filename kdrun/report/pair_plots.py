@@ -127,6 +127,6 @@ def attention_plot(pair: dict[str, Any]) -> Plot:
         figure,
         "attention",
         "Where the last layers look",
-        f"Mean attention maps over {layer['images']} test images side by side. {told}",
+        f"Mean attention maps over {layer['images']} test images, one below the other. {told}",
         told,
     )
