@@ -11,6 +11,7 @@ from kdrun.engine import Views
 from kdrun.job import Setting
 from kdrun.objective import Outputs
 from kdrun.plan import Stage
+from kdrun.planned_stage import FORMAT
 from kdrun.teacher import Teacher
 from kdrun.teacher_cache import Page, PageWriter, Room, TeacherCache
 from kdrun.terms import cache_encoding
@@ -162,4 +163,5 @@ def cache_key(stage: Stage, setting: Setting, teacher: Teacher) -> dict[str, Any
         "batch_size": options.batch_size,
         "threads": torch.get_num_threads() if setting.device.type == "cpu" else None,
         "torch": torch.__version__,
+        "format": FORMAT,
     }

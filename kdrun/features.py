@@ -11,11 +11,8 @@ from torch.utils.hooks import RemovableHandle
 
 from kdrun.attention_modules import has_known_map, multihead_map, qkv_map
 from kdrun.errors import ConfigError, near_miss
-from kdrun.models.heads import head_path
+from kdrun.models.heads import PENULTIMATE, head_input, head_path
 from kdrun.models.layers import LayerInfo
-
-# The input of the classifying layer, by a name that is the same for every model.
-PENULTIMATE = "penultimate"
 
 _REMEDY = " ('kdrun layers MODEL' lists those that can be used)"
 _NOT_TENSOR = "does not return one tensor"
@@ -209,6 +206,4 @@ def _output(module: nn.Module, args: object, output: object) -> object:
 
 
 def _head_input(module: nn.Module, args: tuple[Tensor, ...], output: object) -> Tensor:
-    """(N, d): squeezenet classifies a map and averages its logits, others classify vectors."""
-    features = args[0]
-    return features.mean(dim=(2, 3)) if features.ndim == 4 else features.flatten(1)
+    return head_input(args[0])

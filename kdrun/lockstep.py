@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +21,7 @@ from kdrun.data.batch import Batch
 from kdrun.data.views import Mixing
 from kdrun.device import resolve_device, resolve_precision
 from kdrun.engine import Views
-from kdrun.errors import DamagedError, KdrunError
+from kdrun.errors import DamagedError, KdrunError, Stopped
 from kdrun.files import remove_leftovers, write_json
 from kdrun.job import Job, Setting, Settings
 from kdrun.planned_stage import CONTROL, STUDENT, Stage
@@ -243,7 +244,7 @@ def same_setting(ours: Config, theirs: Config, setting: Setting) -> bool:
         ours.dataset == theirs.dataset
         and (ours.seeds, ours.train.seed) == (theirs.seeds, theirs.train.seed)
         and ours.train.deterministic == theirs.train.deterministic
-        and ours.output_root == theirs.output_root
+        and Path(ours.output_root).resolve() == Path(theirs.output_root).resolve()
         and device == setting.device
         and resolve_precision(theirs.train.precision, device) == setting.precision
         and not theirs.chain.stop_early
@@ -278,6 +279,8 @@ def to_be_done(job: Job) -> bool:
 
 def outcome(member: Member) -> str:
     """What a person is told of a stage that went along."""
+    if isinstance(member.error, Stopped):
+        return f"{member.title}: stopped"
     if member.summary is None:
         return f"{member.title}: not done in lockstep ({member.error}); its job goes on with it"
     accuracy = member.summary["accuracy"]["best_validation"]

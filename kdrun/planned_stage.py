@@ -7,7 +7,7 @@ from kdrun.config.schema import CacheConfig, LossConfig, ModelConfig, Temperatur
 from kdrun.files import json_number
 from kdrun.terms import cache_identity, term_options, uses_temperature
 
-FORMAT = 1
+FORMAT = 2
 """Version of what a stage computes; raised when the same config would give other weights."""
 
 TEACHER, ASSISTANT, GENERATION, STUDENT = "teacher", "assistant", "generation", "student"

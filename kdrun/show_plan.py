@@ -37,6 +37,7 @@ def show_plan(config: Config, probe: bool = False) -> None:
     out.print(family_tree(stages, [parameters for parameters, _ in found]))
     if chosen_from is not None:
         out.print(ranking(chosen_from, config.chain))
+        out.print(ideal_line(chosen_from, config.chain.ratio), soft_wrap=True)
     for line in size_warnings(stages, [parameters for parameters, _ in found]):
         out.print(line, style="yellow", soft_wrap=True)
     for line in temperature_lines(stages):
@@ -97,9 +98,7 @@ def family_tree(stages: Sequence[Stage], parameters: Sequence[int]) -> Tree:
 def ranking(chosen_from: ChainSizes, chain: ChainConfig) -> Table:
     """The chosen chain and the next best, with what made the difference."""
     teacher, student = chosen_from.teacher, chosen_from.student
-    steps = chain_steps(teacher, student, chain.ratio)
-    ideal = ", ".join(count(size) for size in geometric_sizes(teacher, student, steps))
-    table = plain_table(f"{steps} ideal steps of at most {chain.ratio:g}x would be {ideal}")
+    table = plain_table("the cheapest chains, and no assistant")
     table.add_column("assistants")
     add_columns(table, "ratios of the steps", "cost")
     candidates, ratio = chosen_from.candidates, chain.ratio
@@ -112,6 +111,14 @@ def ranking(chosen_from: ChainSizes, chain: ChainConfig) -> Table:
             f"{ranked.cost:.4g}" + (" chosen" if number == 0 else ""),
         )
     return table
+
+
+def ideal_line(chosen_from: ChainSizes, ratio: float) -> str:
+    """The sizes of a chain of equal steps."""
+    teacher, student = chosen_from.teacher, chosen_from.student
+    steps = chain_steps(teacher, student, ratio)
+    sizes = ", ".join(count(size) for size in geometric_sizes(teacher, student, steps))
+    return f"{steps} ideal steps of at most {ratio:g}x would be {sizes}"
 
 
 def temperature_lines(stages: Sequence[Stage]) -> list[str]:

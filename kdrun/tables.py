@@ -48,7 +48,8 @@ def add_columns(table: Table, *names: str) -> None:
 
 def console() -> Console:
     """Where tables go: as wide as the terminal, or 120 columns in a file or pipe."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    # Without markup, of which `loss=[kd,hint]` would be taken for some.
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
 
 
 def closing_table(summary: dict[str, Any]) -> Table:

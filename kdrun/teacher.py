@@ -11,8 +11,10 @@ from kdrun.company import Recent
 from kdrun.data.views import Normalizer
 from kdrun.engine import Views
 from kdrun.errors import WeightsError
-from kdrun.features import PENULTIMATE, Observation, Observed
+from kdrun.features import Observation, Observed
 from kdrun.models.folding import fold_batchnorm
+from kdrun.models.fusing import fuse
+from kdrun.models.heads import PENULTIMATE
 from kdrun.objective import Outputs
 
 
@@ -47,8 +49,8 @@ class Teacher:
         self.normalizer = normalizer
         self.autocast = autocast
         self.example = normalizer(example)
-        self.observed = Observed(self.model)
-        self.unfolded: list[str] | None = None
+        self.observed: Callable[[Tensor], Observation] = Observed(self.model)
+        self.structure: tuple[str, ...] | None = None
         self.hidden: list[str] = []
         self.attention: list[str] = []
         self.recent: Recent[Observation] = Recent(0)
@@ -66,12 +68,32 @@ class Teacher:
         folded = fold_batchnorm(self.model, self.example, keep=kept)
         folded = folded.eval().requires_grad_(False)
         unfolded = [n for n, m in folded.named_modules() if isinstance(m, nn.BatchNorm2d)]
-        if self.unfolded not in (None, unfolded):
+        structure = (*unfolded, *self.fused(folded, hidden, attention)[1])
+        if self.structure not in (None, structure):
             raise NotAlike(f"the layers that it watches of {self.name} need a pass of their own")
-        self.unfolded = unfolded
+        self.structure = structure
         self.hidden = list(dict.fromkeys([*self.hidden, *hidden]))
         self.attention = list(dict.fromkeys([*self.attention, *attention]))
-        self.observed = Observed(folded, hidden=self.hidden, attention=self.attention)
+        self.observed = self.fused(folded, self.hidden, self.attention)[0]
+
+    def fused(
+        self, folded: nn.Module, hidden: Sequence[str], attention: Sequence[str]
+    ) -> tuple[Callable[[Tensor], Observation], list[str]]:
+        """What runs the folded model, and which operations it fuses (on a CPU)."""
+        with self.autocast():
+            lower = torch.is_autocast_enabled("cpu")
+            dtype = torch.get_autocast_dtype("cpu") if lower else torch.float32
+        fusable = self.example.device.type == "cpu" and not attention
+        found = fuse(folded, self.example, hidden, dtype) if fusable else None
+        if found is None:
+            return Observed(folded, hidden=hidden, attention=attention), []
+        graph, texts = found
+
+        def observed(images: Tensor) -> Observation:
+            logits, *values = graph(images)
+            return Observation(logits, dict(zip(hidden, values, strict=True)), {})
+
+        return observed, texts
 
     def outputs(self, images: Tensor) -> Observation:
         """What it says of normalised (N, C, H, W) images."""

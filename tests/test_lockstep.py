@@ -209,7 +209,9 @@ TEACHER = 2 * 19
 """Updates of the teacher, which come first."""
 
 
-def test_all_stop_at_one_update_and_go_on_from_it(do, alone, tmp_path, stop_at, make_config):
+def test_all_stop_at_one_update_and_go_on_from_it(
+    do, alone, tmp_path, stop_at, make_config, monkeypatch
+):
     jobs = (["loss.T=2"], ["loss.T=8"], ["loss=[kd,hint]"])
     stop_at(TEACHER + 3 * 9 + 1)  # in the middle of a round
     with pytest.raises(Stopped):
@@ -223,7 +225,8 @@ def test_all_stop_at_one_update_and_go_on_from_it(do, alone, tmp_path, stop_at, 
     }
     assert newest == {11}
     stop_at(None)
-    root = f"output_root={tmp_path / 'together'}"
+    monkeypatch.chdir(tmp_path)
+    root = "output_root=together"  # another way to write it
     configs = [make_config(*QUICK, root, "train.lockstep=9", *job) for job in jobs[1:]]
     siblings = [(f"job {n}", config) for n, config in enumerate(configs, 1)]
     resume_run(tmp_path / "together" / "run", [], lambda: iter(siblings))

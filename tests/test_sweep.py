@@ -74,6 +74,12 @@ def test_seeds_are_averaged_and_paired_with_their_controls(sweep):
         assert row["gain"] == pytest.approx(sum(gains) / 2)
 
 
+def test_settings_in_brackets_are_shown(sweep):
+    _, content, out, _ = sweep("loss=kd,[kd,rkd]")
+    assert {job["settings"]["loss"] for job in content["jobs"]} == {"kd", "[kd,rkd]"}
+    assert out.count("[kd,rkd]") == 2  # in the job's line and in the table
+
+
 def test_the_same_sweep_again_reuses_every_stage(sweep, tmp_path):
     _, _, _, folder = sweep("loss.T=1,4")
     folder.rename(tmp_path / "before")

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from kdrun.analysis import compare_attention, linear_cka, relation_similarity, unexplained_share
 from kdrun.data.views import Normalizer
-from kdrun.features import PENULTIMATE, Observed
+from kdrun.features import Observed
 from kdrun.job import Setting
 from kdrun.matching import match, stages
+from kdrun.models.heads import PENULTIMATE
 from kdrun.objective.build import see
 
 IMAGES, BATCH = 2048, 128

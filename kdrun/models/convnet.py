@@ -1,7 +1,7 @@
 """A plain convolutional network of any width and depth, for small students and trials."""
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from kdrun.models.initialization import initialize_convolutions
 
@@ -24,9 +24,13 @@ class ConvNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) images -> (N, num_classes) logits."""
         for number in range(1, self.depth + 1):
-            x = getattr(self, f"layer{number}")(x)
-            x = F.max_pool2d(x, 2) if min(x.shape[-2:]) >= 4 else x
+            x = _halve(getattr(self, f"layer{number}")(x))
         return self.fc(self.avgpool(x).flatten(1))
+
+
+@fx.wrap
+def _halve(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 2) if min(x.shape[-2:]) >= 4 else x
 
 
 def _block(in_channels: int, out_channels: int) -> nn.Sequential:

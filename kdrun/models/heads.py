@@ -1,6 +1,9 @@
 """The layer that turns features into logits."""
 
-from torch import nn
+from torch import Tensor, nn
+
+PENULTIMATE = "penultimate"
+"""The input of the classifying layer, by a name that is the same for every model."""
 
 
 def head_path(model: nn.Module) -> str:
@@ -30,3 +33,8 @@ def replace_head(model: nn.Module, num_classes: int) -> None:
         assert isinstance(old, nn.Conv2d)
         new = nn.Conv2d(old.in_channels, num_classes, kernel_size=1, bias=has_bias)
     model.set_submodule(path, new)
+
+
+def head_input(features: Tensor) -> Tensor:
+    """(N, d): squeezenet classifies a map and averages its logits, others classify vectors."""
+    return features.mean(dim=(2, 3)) if features.ndim == 4 else features.flatten(1)

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from kdrun.models.initialization import initialize_convolutions
 
@@ -31,6 +31,7 @@ class CifarVGG(nn.Module):
         return self.fc(self.avgpool(self.layer5(x)).flatten(1))
 
 
+@fx.wrap
 def _halve(x: Tensor) -> Tensor:
     # 32×32 images keep the literature's 4×4 maps in the last two stages; 8×8 ones do not vanish.
     return F.max_pool2d(x, 2) if min(x.shape[-2:]) > 4 else x

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from kdrun.attention_modules import attention_modules
 from kdrun.config.schema import LossConfig
 from kdrun.errors import ConfigError, near_miss
-from kdrun.features import PENULTIMATE, validate_layers
+from kdrun.features import validate_layers
 from kdrun.matching import match, parse_pairs, stages
-from kdrun.models.heads import head_path
+from kdrun.models.heads import PENULTIMATE, head_path
 from kdrun.models.layers import LayerInfo, describe_layers
 from kdrun.objective.hidden_terms import (
     ActivationAttentionTerm,

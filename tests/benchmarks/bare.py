@@ -2,11 +2,9 @@
 
 from itertools import cycle, islice
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from kdrun.models.folding import fold_batchnorm
 from kdrun.optim import build_optimizer
 from tests.benchmarks.pairs import Parts
 from tests.benchmarks.rounds import Contender, Mark
@@ -20,7 +18,7 @@ class BareLoop:
 
     Args:
         parts: whose networks, precision and images are used.
-        teacher: whether the folded teacher runs too; without it the loss is the labels'.
+        teacher: whether the folded and fused teacher runs too; without it the loss is the labels'.
     """
 
     def __init__(self, parts: Parts, teacher: bool) -> None:
@@ -40,26 +38,20 @@ class BareLoop:
         )
         held = [(parts.normalizer(b.images), b.labels) for b in islice(batches, BATCHES)]
         self.batches = cycle(held)
-        self.teacher: nn.Module | None = None
-        if teacher:
-            network = parts.network(parts.teacher_job).eval()
-            self.teacher = fold_batchnorm(network, held[0][0][:2]).eval()
+        self.teacher = parts.teacher() if teacher else None
+        if self.teacher is not None:
+            self.teacher.watch()
 
     def run(self, steps: int, mark: Mark) -> None:
         """Do so many steps."""
         for images, labels in islice(self.batches, steps):
-            targets = None if self.teacher is None else self._targets(self.teacher, images)
+            targets = None if self.teacher is None else self.teacher.outputs(images).logits
             with self.parts.setting.autocast():
                 logits = self.student(images)
             distillation(logits.float(), targets, labels).backward()
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             mark()
-
-    def _targets(self, teacher: nn.Module, images: Tensor) -> Tensor:
-        with torch.inference_mode(), self.parts.setting.autocast():
-            logits = teacher(images)
-        return logits.float().clone()
 
 
 def distillation(student: Tensor, teacher: Tensor | None, labels: Tensor) -> Tensor:

@@ -9,18 +9,25 @@ from kdrun.job import training_batches, view_of
 from kdrun.recipe import make_objective, make_recipe, make_training
 from kdrun.saving import Saver, Timetable
 from kdrun.store import CHECKPOINTS
+from kdrun.teacher import Teacher
 from kdrun.turns import Stopwatch, drained
 from tests.benchmarks.pairs import Parts
 from tests.benchmarks.rounds import Contender, Mark
 
 
 class KdrunLoop:
-    """A student's stage that can be trained for a few steps at a time, epoch after epoch."""
+    """A student's stage that can be trained for a few steps at a time, epoch after epoch.
 
-    def __init__(self, parts: Parts, opened: ExitStack) -> None:
+    Args:
+        parts: of the stage.
+        opened: closed when the loop is no longer needed.
+        teacher: one that several loops share; by default its own.
+    """
+
+    def __init__(self, parts: Parts, opened: ExitStack, teacher: Teacher | None = None) -> None:
         self.parts = parts
         stage, setting = parts.job.stage, parts.setting
-        teachers = [parts.teacher()]
+        teachers = [teacher or parts.teacher()]
         network = parts.network(parts.job)
         self.objective, wanted = make_objective(stage, network, teachers, parts.normalizer, setting)
         self.training = make_training(stage, network, self.objective, setting)

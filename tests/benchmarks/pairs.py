@@ -1,6 +1,6 @@
 """The pairs that are timed, and what kdrun makes of each: the parts of a real stage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +81,11 @@ class Parts:
         """Images of a step."""
         return self.job.stage.train.batch_size
 
-    def network(self, job: Job, channels_last: bool = True) -> nn.Module:
+    def network(self, job: Job, channels_last: bool | None = None) -> nn.Module:
         """A fresh network of the job's stage on the device, always with the same weights."""
         network = build(job.stage, self.setting.data.shape, None)
-        return place(network, self.setting.device, channels_last)
+        layout = job.stage.train.channels_last if channels_last is None else channels_last
+        return place(network, self.setting.device, layout)
 
     def teacher(self) -> Teacher:
         """The teacher as a stage is handed it."""
@@ -100,12 +101,19 @@ class Parts:
 
 @contextmanager
 def prepared(
-    pair: Pair, *, device: torch.device, precision: str, cache: str, seed: int
+    pair: Pair,
+    *,
+    device: torch.device,
+    precision: str,
+    cache: str,
+    seed: int,
+    options: Sequence[str] = (),
 ) -> Iterator[Parts]:
     """The parts of a run of the pair, in a folder that is removed afterwards.
 
     Args:
         cache: on or off.
+        options: more of the command line.
     """
     batch_size = pair.gpu_batch_size if device.type == "cuda" else pair.batch_size
     with (
@@ -121,6 +129,7 @@ def prepared(
             *(f"train.batch_size={batch_size}", f"train.device={device}", f"train.seed={seed}"),
             *(f"train.precision={precision}", "train.epochs=100", f"output_root={folder}"),
             *(f"cache.mode={cache}", "cache.dtype=float32", "cache.views=1"),
+            *options,
         ]
         config = parse(compose_job(overrides))
         setting = make_setting(config, stop)

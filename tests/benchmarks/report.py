@@ -76,3 +76,26 @@ def phases_table(measured: dict[str, Any]) -> Table:
         table.add_row(name, *("" if m is None else f"{m['median']:.2f}" for m in medians))
     table.add_row("total", *(f"{found['total']['median']:.2f}" for found in phases))
     return table
+
+
+def levers_table(measured: dict[str, Any]) -> Table:
+    """Milliseconds of a student's step with one lever more in each row."""
+    table = table_of(measured["pair"], "precision", "ms a step", "quartiles", "gain", "in all")
+    for row in measured["levers"]:
+        found = row["milliseconds"]
+        table.add_row(
+            row["name"],
+            row["precision"],
+            f"{found['median']:.1f}",
+            f"{found['lower']:.1f} - {found['upper']:.1f}",
+            f"{row['gain']['median']:.2f}",
+            f"{row['gain_in_all']['median']:.2f}",
+        )
+    return table
+
+
+def print_table(table: Table) -> None:
+    """At least as wide as tables of this kind need."""
+    console = Console()
+    console.width = max(console.width, 110)
+    console.print(table)
