@@ -7,21 +7,20 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from kdrun.chain_report import chain_probabilities, chain_report
 from kdrun.chain_tables import chain_table, generations_table
 from kdrun.config.schema import Config
 from kdrun.errors import Stopped
 from kdrun.files import file_entry, write_sealed
 from kdrun.generations import generations_report
 from kdrun.job import Job, Setting, Settings
+from kdrun.measurement.answers import REPORTED, SPLITS
+from kdrun.measurement.chains import chain_report
 from kdrun.measurement.content import write_analysis
-from kdrun.planned_stage import ASSISTANT, GENERATION, INDEPENDENT, STUDENT, TEACHER
+from kdrun.measurement.run_answers import RunAnswers
 from kdrun.report.run_page import write_report
 from kdrun.run_folder import CONFIG, ENVIRONMENT, METRICS, OVERRIDES, PLAN, SUMMARY, TEMPERATURE
 from kdrun.tables import closing_table
 from kdrun.verdict import verdict
-
-MEASURED = (TEACHER, ASSISTANT, GENERATION, STUDENT, INDEPENDENT)
 
 
 def close(
@@ -42,11 +41,12 @@ def close(
         "seeds": list(config.seeds),
         "stages": stages,
     }
+    run = RunAnswers(jobs, settings, REPORTED if config.analysis == "off" else SPLITS)
     if config.analysis != "off":
-        work = partial(write_analysis, folder, jobs, settings, config.analysis)
+        work = partial(write_analysis, folder, run, config.analysis)
         optional("analysis", setting, work)
     if config.chain.method != "none":
-        summary |= whole_chain(config, jobs, stages, settings)
+        summary |= whole_chain(config, run, stages)
     names = [CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS]
     names += [TEMPERATURE] if (folder / TEMPERATURE).exists() else []
     summary["files"] = {name: file_entry(folder / name) for name in names}
@@ -72,15 +72,11 @@ def optional(what: str, setting: Setting, work: Callable[[], object]) -> None:
         setting.reporter.say(f"no {what}: {told}", style="yellow")
 
 
-def whole_chain(
-    config: Config, jobs: Sequence[Job], stages: list[dict[str, Any]], settings: Settings
-) -> dict[str, Any]:
+def whole_chain(config: Config, run: RunAnswers, stages: list[dict[str, Any]]) -> dict[str, Any]:
     """What the steps of the chain cost, and of generations what they gave."""
-    probs = chain_probabilities(jobs, settings, MEASURED)
-    report: dict[str, Any] = {"chain": chain_report(jobs, settings, probs)}
+    report: dict[str, Any] = {"chain": chain_report(run)}
     if config.chain.method == "born_again":
-        planned = config.chain.generations
-        report["born_again"] = generations_report(jobs, stages, settings, probs["test"], planned)
+        report["born_again"] = generations_report(run, stages, config.chain.generations)
     return report
 
 

@@ -28,13 +28,13 @@ def with_temperature(
     Args:
         train: (job, its teachers) -> summary, for pilots.
     """
-    job, root = jobs[position], Path(config.output_root)
+    job = jobs[position]
     setting, teacher = settings[job.stage.seed], jobs[job.stage.teachers[0]]
     T = recorded_temperature(folder, position, job, teacher)
     if T is None:
 
         def pilot(T: float) -> float:
-            short = make_job(pilot_stage(job.stage, T), jobs, setting, root)
+            short = make_job(pilot_stage(job.stage, T), jobs, setting)
             accuracy: float = train(short, [teacher])["accuracy"]["best_validation"]
             return accuracy
 
@@ -42,7 +42,7 @@ def with_temperature(
         label = {"stage": position} | stage_label(job.stage) | {"arch": job.stage.model.arch}
         record(folder / TEMPERATURE, label | {"teacher": teacher.digest} | choice)
         T = choice["T"]
-    return decided(jobs, position, job.stage.at(T), settings, root)
+    return decided(jobs, position, job.stage.at(T), settings)
 
 
 def choice_for(
@@ -68,13 +68,13 @@ def choice_for(
     return choice
 
 
-def as_chosen(jobs: list[Job], settings: Settings, folder: Path, root: Path) -> list[Job]:
+def as_chosen(jobs: list[Job], settings: Settings, folder: Path) -> list[Job]:
     """The jobs with every T that the run has chosen so far."""
     for position, job in enumerate(jobs):
         if job.stage.undecided:
             T = recorded_temperature(folder, position, job, jobs[job.stage.teachers[0]])
             if T is not None:
-                jobs = decided(jobs, position, job.stage.at(T), settings, root)
+                jobs = decided(jobs, position, job.stage.at(T), settings)
     return jobs
 
 
@@ -111,11 +111,9 @@ def record(path: Path, choice: dict[str, Any]) -> None:
     write_sealed(path, {"format": 1, "choices": [*others, choice]})
 
 
-def decided(
-    jobs: list[Job], position: int, stage: Stage, settings: Settings, root: Path
-) -> list[Job]:
+def decided(jobs: list[Job], position: int, stage: Stage, settings: Settings) -> list[Job]:
     """The jobs with the stage in its place; what learns from it has another hash now."""
     kept = jobs[:position]
     for one in [stage, *(job.stage for job in jobs[position + 1 :])]:
-        kept.append(make_job(one, kept, settings[one.seed], root))
+        kept.append(make_job(one, kept, settings[one.seed]))
     return kept

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from kdrun.born_again import (
     arithmetic_ensemble,
@@ -16,6 +13,7 @@ from kdrun.born_again import (
 )
 from kdrun.gains import paired_gain
 from kdrun.job import Job, Settings
+from kdrun.measurement.run_answers import RunAnswers, probabilities
 from kdrun.plan import controls
 from kdrun.planned_stage import CONTROL, DIRECT, GENERATION, INDEPENDENT
 from kdrun.prepare import make_job
@@ -24,7 +22,7 @@ ENSEMBLES = {"arithmetic": arithmetic_ensemble, "geometric": geometric_ensemble}
 
 
 def without_useless(
-    jobs: list[Job], done: Sequence[Mapping[str, Any]], settings: Settings, output_root: Path
+    jobs: list[Job], done: Sequence[Mapping[str, Any]], settings: Settings
 ) -> list[Job]:
     """The jobs without the generations after one that gained no more than noise.
 
@@ -42,11 +40,11 @@ def without_useless(
     images = len(next(iter(settings.values())).data.validation or ())
     if images == 0 or not stop_early(accuracies, images):
         return jobs
-    return shortened(jobs, len(done), settings, output_root)
+    return shortened(jobs, len(done), settings)
 
 
 def as_stopped(
-    jobs: list[Job], stages: Sequence[Mapping[str, Any]], settings: Settings, output_root: Path
+    jobs: list[Job], stages: Sequence[Mapping[str, Any]], settings: Settings
 ) -> list[Job]:
     """The jobs of a finished run that was to stop early: what `without_useless` left of them.
 
@@ -54,11 +52,11 @@ def as_stopped(
         stages: of the run's summary.
     """
     for done in range(1, len(stages)):
-        jobs = without_useless(jobs, stages[:done], settings, output_root)
+        jobs = without_useless(jobs, stages[:done], settings)
     return jobs
 
 
-def shortened(jobs: list[Job], done: int, settings: Settings, output_root: Path) -> list[Job]:
+def shortened(jobs: list[Job], done: int, settings: Settings) -> list[Job]:
     """The jobs without the generations that are not done, and with controls of what is."""
     kept = list(jobs[:done])
     last = kept[-1].stage.step
@@ -68,7 +66,7 @@ def shortened(jobs: list[Job], done: int, settings: Settings, output_root: Path)
             left = [one for one in controls(pupils[1:]) if one.role == stage.role]
         else:
             left = [stage] if (stage.step or 0) <= (last or 0) else []
-        kept += [make_job(one, kept, settings[one.seed], output_root) for one in left]
+        kept += [make_job(one, kept, settings[one.seed]) for one in left]
     return kept
 
 
@@ -87,52 +85,44 @@ def by_generation(stages: Sequence[Mapping[str, Any]], accuracy: str) -> list[li
 
 
 def generations_report(
-    jobs: Sequence[Job],
-    stages: Sequence[Mapping[str, Any]],
-    settings: Settings,
-    probs: Mapping[int, Tensor],
-    planned: int,
+    run: RunAnswers, stages: Sequence[Mapping[str, Any]], planned: int
 ) -> dict[str, Any]:
     """Gains of the generations, whether they rise, and the accuracy of their ensembles on test.
 
     Args:
-        probs: position -> test probabilities of the generations and of the independent models.
+        stages: of the run's summary.
         planned: generations that were asked for.
     """
     tests = by_generation(stages, "test_at_best_validation")
-    images = len(next(iter(settings.values())).data.test)
+    answers = run.of(0)["test"]
     report: dict[str, Any] = {
         "generations": len(tests),
         "planned": planned,
         "test": tests,
-        "gains": [asdict(gain) for gain in generation_gains(tests, images)],
+        "gains": [asdict(gain) for gain in generation_gains(tests, answers.images)],
         "monotone": [is_monotone(list(seed)) for seed in zip(*tests, strict=True)],
-        "ensembles": ensemble_accuracies(jobs, settings, probs, (GENERATION,)),
+        "ensembles": ensemble_accuracies(run, (GENERATION,)),
     }
-    if any(job.stage.role == INDEPENDENT for job in jobs):
-        report["independent"] = ensemble_accuracies(jobs, settings, probs, (INDEPENDENT,))
+    if any(job.stage.role == INDEPENDENT for job in run.jobs):
+        report["independent"] = ensemble_accuracies(run, (INDEPENDENT,))
         report["ensemble_gains"] = {
-            kind: asdict(
-                paired_gain(report["ensembles"][kind], report["independent"][kind], images)
-            )
-            for kind in ENSEMBLES
+            kind: asdict(paired_gain(ours, report["independent"][kind], len(answers.labels)))
+            for kind, ours in report["ensembles"].items()
         }
     return report
 
 
-def ensemble_accuracies(
-    jobs: Sequence[Job], settings: Settings, probs: Mapping[int, Tensor], roles: Sequence[str]
-) -> dict[str, list[float]]:
+def ensemble_accuracies(run: RunAnswers, roles: Sequence[str]) -> dict[str, list[float]]:
     """Test accuracy of each kind of ensemble, one a seed; generation 0 is a member of every one."""
     found: dict[str, list[float]] = {kind: [] for kind in ENSEMBLES}
-    for seed, setting in settings.items():
+    for seed in run.settings:
         members = [
-            probs[position]
-            for position, job in enumerate(jobs)
+            run.of(place)["test"]
+            for place, job in enumerate(run.jobs)
             if job.stage.seed == seed
             and (job.stage.role in roles or (job.stage.role == GENERATION and job.stage.step == 0))
         ]
         for kind, ensemble in ENSEMBLES.items():
-            decided = ensemble(members).argmax(dim=1)
-            found[kind].append((decided == setting.data.test.labels).double().mean().item())
+            decided = ensemble([probabilities(one) for one in members]).argmax(dim=1)
+            found[kind].append((decided == members[0].labels).double().mean().item())
     return found

@@ -203,7 +203,7 @@ class Lockstep:
             return None
         try:
             stages = plan_for(config, setting.data.shape)
-            jobs = make_jobs(stages, self.settings, setting.output_root)
+            jobs = make_jobs(stages, self.settings)
         except KdrunError:
             return None  # which the other job is going to say itself
         found = (one for one in jobs if side_by_side(job, one) and to_be_done(one))

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,7 +50,7 @@ def data_line(data: ImageData) -> str:
     return f"{data.name}: {counts}, {len(data.test)} test images of {classes} classes, {size}"
 
 
-def make_jobs(stages: Sequence[Stage], settings: Settings, output_root: Path) -> list[Job]:
+def make_jobs(stages: Sequence[Stage], settings: Settings) -> list[Job]:
     """Every stage of the plan with its hash, its sizes and its weights checked.
 
     Raises:
@@ -60,11 +59,11 @@ def make_jobs(stages: Sequence[Stage], settings: Settings, output_root: Path) ->
     """
     jobs: list[Job] = []
     for stage in stages:
-        jobs.append(make_job(stage, jobs, settings[stage.seed], output_root))
+        jobs.append(make_job(stage, jobs, settings[stage.seed]))
     return jobs
 
 
-def make_job(stage: Stage, earlier: Sequence[Job], setting: Setting, output_root: Path) -> Job:
+def make_job(stage: Stage, earlier: Sequence[Job], setting: Setting) -> Job:
     """One stage; `earlier` are the jobs to which the numbers of its teachers refer."""
     source = checked_weights(stage, setting.data)
     parameters, macs = sizes(stage, setting.data.shape)
@@ -79,7 +78,7 @@ def make_job(stage: Stage, earlier: Sequence[Job], setting: Setting, output_root
     digest = stage_hash(content)
     if looks_inside(stage.loss):
         check_layers(stage, earlier[stage.teachers[0]].stage, setting)
-    folder = stage_folder(output_root, digest)
+    folder = stage_folder(setting.output_root, digest)
     return Job(stage, digest, folder, source, parameters, macs, content)
 
 

@@ -76,9 +76,9 @@ def go_on(
     """Rebuild what the run was doing and do the rest, of `epochs` epochs if they are raised."""
     check_logger(config.logger)
     jobs, settings = rebuilt(config, saved, stop)
-    setting, root = next(iter(settings.values())), Path(config.output_root)
+    setting = next(iter(settings.values()))
     if epochs is not None:
-        jobs = extended(as_chosen(jobs, settings, folder, root), settings, root, epochs)
+        jobs = extended(as_chosen(jobs, settings, folder), settings, epochs)
         write_plan(folder, jobs)
         write_yaml(folder / CONFIG, OmegaConf.structured(config))
         for stale in (SUMMARY, ANALYSIS):
@@ -100,7 +100,7 @@ def rebuilt(config: Config, saved: SavedRun, stop: StopRequest) -> tuple[list[Jo
     torch.set_num_threads(saved.threads)
     shape = next(iter(settings.values())).data.shape
     stages = as_recorded(plan_for(precise, shape), saved.stages)
-    jobs = make_jobs(stages, settings, Path(config.output_root))
+    jobs = make_jobs(stages, settings)
     check_same(jobs, saved.stages)
     return jobs, settings
 
@@ -179,7 +179,7 @@ def raise_allowed(epochs: int, saved: SavedRun, chain: ChainConfig) -> bool:
     return epochs > before
 
 
-def extended(jobs: list[Job], settings: Settings, root: Path, epochs: int) -> list[Job]:
+def extended(jobs: list[Job], settings: Settings, epochs: int) -> list[Job]:
     """The stages with more epochs, each going on from where it is; finished teachers stay.
 
     The rates and temperatures are those of the new length. The result is not that of a run which
@@ -195,7 +195,7 @@ def extended(jobs: list[Job], settings: Settings, root: Path, epochs: int) -> li
         train = replace(job.stage.train, epochs=epochs)
         origin = job.stage.origin if state is None else (job.digest, state["update"])
         stage: Stage = replace(job.stage, train=train, origin=origin)
-        new = make_job(stage, longer, settings[stage.seed], root)
+        new = make_job(stage, longer, settings[stage.seed])
         if state is not None and finished(new.folder) is None:
             carry_over(job, new, state)
         longer.append(new)

@@ -64,7 +64,7 @@ def run(
         settings = make_settings(config, stop)
         setting = next(iter(settings.values()))
         root = Path(config.output_root)
-        jobs = make_jobs(plan_for(config, setting.data.shape), settings, root)
+        jobs = make_jobs(plan_for(config, setting.data.shape), settings)
         pair = f"{jobs[0].stage.model.arch}-{config.student.arch}"
         folder = folder or new_run_folder(root, setting.data.name, pair)
         with occupied(folder):
@@ -133,7 +133,7 @@ def walk(
         if job.stage.step == 0:
             check_teacher(config, job, summary, setting)
         if config.chain.stop_early and len(stages) < len(jobs):
-            jobs = without_useless(jobs, stages, settings, Path(config.output_root))
+            jobs = without_useless(jobs, stages, settings)
     return close(config, jobs, stages, settings, folder)
 
 

@@ -31,11 +31,10 @@ def finished_jobs(folder: Path) -> Iterator[tuple[list[Job], Settings]]:
     config = changed_config(folder, saved, {})
     with stop_requests() as stop, occupied(folder):
         planned, settings = rebuilt(config, saved, stop)
-        root = Path(config.output_root)
-        jobs = as_chosen(planned, settings, folder, root)
+        jobs = as_chosen(planned, settings, folder)
         if config.chain.stop_early:
             stages = read_sealed(folder / SUMMARY)["stages"]
-            jobs = as_stopped(jobs, stages, settings, root)
+            jobs = as_stopped(jobs, stages, settings)
         for job in jobs:
             if finished(job.folder) is None:
                 raise ConfigError(f"{job.folder}: {job.title} is no longer in the store")

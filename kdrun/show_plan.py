@@ -54,7 +54,8 @@ def stages_table(
 ) -> Table:
     """A row a stage: size, memory to train it, epochs, and what it minimises."""
     seeds = f", each for seeds {', '.join(map(str, config.seeds))}" if config.seeds else ""
-    table = plain_table(plan_title(config, shape) + seeds)
+    recipe = "" if config.recipe == "none" else f", recipe {config.recipe}"
+    table = plain_table(plan_title(config, shape) + recipe + seeds)
     table.add_column("stage", no_wrap=True)
     timed = ["time"] if seconds else []
     add_columns(table, "params", "MACs", "smaller", "epochs", "memory", *timed)

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from statistics import mean
 
 from kdrun.gains import PairedGain, paired_gain, told
-from kdrun.stage_groups import Entry, group_of, result_of, tests
+from kdrun.stage_groups import Entry, group_of, groups, result_of, tests
 
 
 def verdict(summary: Entry) -> list[str]:
     """What the chain and distillation gave, and how much of the teacher's accuracy was kept."""
-    result, teacher = result_of(summary), group_of(summary, "teacher")
+    result = result_of(summary)
+    teachers = [group for group in groups(summary) if group[0]["role"] == "teacher"]
     lines = []
     if direct := group_of(summary, "direct"):
         lines.append(chain_line(compared(result, direct, summary)))
     if (control := group_of(summary, "control")) and result:
         lines.append(control_line(compared(result, control, summary), bool(direct)))
-    if result and teacher:
-        lines.append(kept_line(result, teacher))
+    if result and teachers:
+        lines.append(kept_line(result, teachers))
     return lines
 
 
@@ -59,9 +60,17 @@ def evidence(gain: PairedGain) -> str:
     return f"mean and standard error of the paired differences of {gain.seeds} seeds"
 
 
-def kept_line(result: Sequence[Entry], teacher: Sequence[Entry]) -> str:
-    """How much smaller the student is, and the share of the teacher's accuracy that it keeps."""
-    kept = mean(tests(list(result))) / max(mean(tests(list(teacher))), 1e-9)
-    ratio = teacher[0]["parameters"] / result[0]["parameters"]
-    small = "; below 2x there is little to compress" if ratio < 2 else ""
-    return f"the student is {ratio:.3g}x smaller and keeps {kept:.1%} of the accuracy{small}"
+def kept_line(result: Sequence[Entry], teachers: Sequence[Sequence[Entry]]) -> str:
+    """How much smaller the student is, and the share of the teacher's accuracy that it keeps.
+
+    Several teachers are as large as all together, and as good as the best of them.
+    """
+    best = max(mean(tests(list(teacher))) for teacher in teachers)
+    kept = mean(tests(list(result))) / max(best, 1e-9)
+    ratio = sum(teacher[0]["parameters"] for teacher in teachers) / result[0]["parameters"]
+    sized = f"{ratio:.3g}x smaller" if ratio >= 1 else f"{1 / ratio:.3g}x larger"
+    small = "; below 2x smaller there is little to compress" if ratio < 2 else ""
+    several = len(teachers) > 1
+    than = f" than its {len(teachers)} teachers together" if several else ""
+    whose = "the best one's" if several else "the"
+    return f"the student is {sized}{than} and keeps {kept:.1%} of {whose} accuracy{small}"

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from kdrun.files import read_json_lines, read_sealed
+from kdrun.measurement import run_answers
 from kdrun.runner import run
 from kdrun.verdict import verdict
 
@@ -73,6 +74,27 @@ def test_the_steps_of_a_chain_add_up_to_the_whole_way_and_to_the_accuracies(do):
             assert step["pinsker"] == pytest.approx(math.sqrt(step["kl"] / 2))
             assert 0 <= step["agreement"] <= 1
     assert [step["parameters"] for step in chain["steps"]] == [m["parameters"] for m in models[1:]]
+
+
+def test_each_model_is_asked_once_for_both_the_chain_and_the_analysis(do, monkeypatch):
+    asked = []
+    ask = run_answers.ask
+
+    def counted(job, setting, splits):
+        asked.append((job.stage.role, tuple(splits)))
+        return ask(job, setting, splits)
+
+    monkeypatch.setattr(run_answers, "ask", counted)
+    measured, folder = do(*CHAIN, "analysis=basic", "teacher.ensemble=[mlp]")
+    assert sorted(role for role, _ in asked) == sorted(roles(measured))
+    chain = read_sealed(folder / "analysis.json")["chains"][0]
+    steps = [step["test"] for step in measured["chain"][0]["steps"]]
+    assert chain["steps"] == steps
+    asked.clear()
+    assert do(*CHAIN, "teacher.ensemble=[mlp]")[0]["chain"] == measured["chain"]
+    assert asked == [
+        (role, ("validation", "test")) for role in ("teacher", "teacher", "assistant", "student")
+    ]
 
 
 def test_an_ensemble_is_the_first_step_of_the_chain_as_one(do):

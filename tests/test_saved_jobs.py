@@ -1,5 +1,7 @@
 """Finished runs opened again: every seed and every kind of chain, in the order of the summary."""
 
+from statistics import mean, stdev
+
 import pytest
 
 from kdrun.export.student import export_student
@@ -49,7 +51,28 @@ def test_every_stage_is_measured_at_its_place_and_has_a_page(folder):
         for model, stage in zip(models, stages, strict=True):
             test = stage["accuracy"]["test_at_best_validation"]
             assert model["splits"]["test"]["accuracy"] == pytest.approx(test)
-    write_report(folder)
+
+
+def test_the_page_names_who_taught_whom_and_begins_with_the_means(folder):
+    summary = read_sealed(folder / "summary.json")
+    page = write_report(folder).read_text()
+    archs = dict.fromkeys(
+        stage["arch"]
+        for stage in summary["stages"]
+        if stage["role"] in ("teacher", "assistant", "student")
+    )
+    title = " → ".join(archs) or "2 generations of mlp"
+    assert f"<h1>{title} on digits</h1>" in page
+    seeds = summary["seeds"]
+    assert ("Every seed" in page) == bool(seeds)
+    if seeds:
+        tests = [
+            stage["accuracy"]["test_at_best_validation"]
+            for stage in summary["stages"]
+            if stage["role"] == "student"
+        ]
+        told = f"{mean(tests):.2%} ± {stdev(tests):.2%}".rstrip("%")
+        assert page.index(told) < page.index("Every seed")
 
 
 def test_it_can_be_compared_and_exported(folder):

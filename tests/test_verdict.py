@@ -79,3 +79,11 @@ def test_the_last_generation_is_judged_against_the_control():
 def test_a_student_is_told_by_size_and_share_of_the_accuracy():
     (line,) = verdict(summary(stage("teacher", 0.8, parameters=150), stage("student", 0.6)))
     assert "1.5x smaller and keeps 75.0% of the accuracy; below 2x" in line
+    (line,) = verdict(summary(stage("teacher", 0.8, parameters=50), stage("student", 0.6)))
+    assert "2x larger and keeps" in line
+
+
+def test_several_teachers_count_together_and_the_best_of_them_is_kept():
+    teachers = [stage("teacher", 0.8, parameters=150), stage("teacher", 0.6, parameters=90)]
+    (line,) = verdict(summary(*teachers, stage("student", 0.6)))
+    assert "2.4x smaller than its 2 teachers together and keeps 75.0% of the best one's" in line

@@ -38,7 +38,7 @@ from kdrun.analysis.dark_knowledge import (
 from kdrun.analysis.entropy import entropy
 from kdrun.analysis.fidelity import agreement, mean_kl
 from kdrun.analysis.intervals import Interval, hoeffding_half_width, wilson_interval
-from kdrun.analysis.probe import GradientProbe, gradient_probe
+from kdrun.analysis.probe import GradientProbe, ensemble_gradient_probe, gradient_probe
 from kdrun.analysis.representation import linear_cka, relation_similarity, unexplained_share
 from kdrun.analysis.scores import brier_score, negative_log_likelihood
 
@@ -65,6 +65,7 @@ __all__ = [
     "compare_attention",
     "dark_knowledge",
     "dark_knowledge_curve",
+    "ensemble_gradient_probe",
     "entropy",
     "expected_calibration_error",
     "generalization_bound",

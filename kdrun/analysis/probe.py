@@ -1,7 +1,7 @@
 """The pull of the soft targets on the student's logits beside that of the labels."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from kdrun.analysis.inputs import (
     class_indices,
     finite_table,
 )
+from kdrun.losses import ensemble_probabilities
 from kdrun.temperature import softmax_with_temperature
 
 SMALLEST_NORM = 1e-150
@@ -50,15 +51,35 @@ def gradient_probe(
 
     (N,) class indices; each T in (0, 1000] or inf. A gradient of 0 has cosine 0.
     """
-    check_same_shape(student_logits, teacher_logits)
+    return ensemble_gradient_probe(student_logits, [teacher_logits], labels, temperatures)
+
+
+def ensemble_gradient_probe(
+    student_logits: Tensor,
+    teacher_logits: Sequence[Tensor],
+    labels: Tensor,
+    temperatures: Iterable[float],
+    weights: Sequence[float] | None = None,
+) -> GradientProbe:
+    """`gradient_probe` against the mean of the teachers' probabilities at each T.
+
+    Args:
+        student_logits: (N, K).
+        teacher_logits: (N, K) of each teacher.
+        labels: (N,) class indices.
+        temperatures: each in (0, 1000] or inf.
+        weights: of the teachers, as of `ensemble_probabilities`.
+    """
+    for logits in teacher_logits:
+        check_same_shape(student_logits, logits)
     student = finite_table("student_logits", student_logits)
-    teacher = finite_table("teacher_logits", teacher_logits)
+    teachers = [finite_table("teacher_logits", logits) for logits in teacher_logits]
     hard = _hard_gradient(student, class_indices(labels, student))
     hard_norm = hard.norm(dim=1).mean()
     grid = checked_temperatures(temperatures)
     rows = []
     for T in grid:
-        soft = _soft_gradient(student, teacher, T)
+        soft = _soft_gradient(student, teachers, T, weights)
         norm, cosines = soft.norm(dim=1).mean(), _cosines(soft, hard)
         rows.append((norm, norm / hard_norm, cosines.mean(), (cosines < 0).double().mean()))
     norms, ratios, cosine, negative = (
@@ -67,12 +88,16 @@ def gradient_probe(
     return GradientProbe(grid, norms, hard_norm.item(), ratios, cosine, negative)
 
 
-def _soft_gradient(student: Tensor, teacher: Tensor, T: float) -> Tensor:
+def _soft_gradient(
+    student: Tensor, teachers: Sequence[Tensor], T: float, weights: Sequence[float] | None
+) -> Tensor:
     """T (q - p) of each sample, and its limit at T = inf."""
     if math.isinf(T):
-        difference = student - teacher
+        shares = torch.tensor(weights or [1.0] * len(teachers), dtype=student.dtype)
+        mean = torch.tensordot(shares / shares.sum(), torch.stack(list(teachers)), dims=1)
+        difference = student - mean
         return (difference - difference.mean(dim=1, keepdim=True)) / student.shape[1]
-    return T * (softmax_with_temperature(student, T) - softmax_with_temperature(teacher, T))
+    return T * (softmax_with_temperature(student, T) - ensemble_probabilities(teachers, T, weights))
 
 
 def _hard_gradient(student: Tensor, labels: Tensor) -> Tensor:

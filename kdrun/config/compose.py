@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from kdrun.config import options
-from kdrun.config.folder import config_folder
+from kdrun.config.folder import config_folder, shipped_options
 from kdrun.config.parse import explain, parse, unknown_key
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError, near_miss
@@ -131,5 +131,10 @@ def _missing_option(error: MissingConfigException) -> str:
     options = error.options or []
     if not group:
         return " ".join(str(error).split())
-    hint = near_miss(option, options) or f"; one of {', '.join(options[:8])}"
+    above, _, inner = group.partition("/")
+    if nested := [name for name in shipped_options(above) if "/" in name]:
+        group, option, options = above, "/".join(filter(None, (inner, option))), nested
+    same = [name for name in options if name.endswith(f"/{option}")]
+    close = f"; did you mean '{same[0]}'?" if same else near_miss(option, options)
+    hint = close or f"; one of {', '.join(options[:8])}"
     return f"unknown {group} '{option}'{hint} ({len(options)} options: kdrun --help lists them)"

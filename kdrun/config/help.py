@@ -3,7 +3,7 @@
 from pathlib import Path
 from textwrap import fill
 
-from kdrun.config.folder import config_folder
+from kdrun.config.folder import config_folder, shipped_options
 from kdrun.models.names import ARCHITECTURES
 
 COMMANDS = """\
@@ -40,6 +40,7 @@ def help_text() -> str:
 
 
 def _group(path: Path) -> str:
-    options = ", ".join(sorted(file.stem for file in path.glob("*.yaml")))
+    options = ", ".join(shipped_options(path.name))
     models = "a model below, or " if path.name in ("teacher", "student") else ""
-    return f"  {path.name + '=':<13}{models}{options}"
+    head = f"  {path.name + '=':<13}"
+    return fill(models + options, 98, initial_indent=head, subsequent_indent=" " * len(head))

@@ -215,6 +215,7 @@ class Config:
     chain: ChainConfig = field(default_factory=ChainConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    recipe: str = "none"
     analysis: str = choice("off", "basic", "full")
     logger: str = choice("none", "tensorboard", "mlflow", "wandb")
     seeds: list[int] = field(default_factory=list)

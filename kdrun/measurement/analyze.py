@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kdrun.measurement.content import write_analysis
+from kdrun.measurement.run_answers import RunAnswers
 from kdrun.run_folder import ANALYSIS
 from kdrun.saved_jobs import finished_jobs
 
@@ -13,5 +14,5 @@ def analyze_run(folder: Path, level: str) -> Path:
         next(iter(settings.values())).reporter.say(
             f"measuring {', '.join(job.title for job in jobs)}"
         )
-        write_analysis(folder, jobs, settings, level)
+        write_analysis(folder, RunAnswers(jobs, settings), level)
     return folder / ANALYSIS

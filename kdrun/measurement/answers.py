@@ -10,7 +10,10 @@ from torch import Tensor
 from kdrun.data.batch import Batch
 from kdrun.data.image_data import ImageData
 
-SPLITS = ("train", "validation", "test")
+REPORTED = ("validation", "test")
+"""The splits that results are reported on."""
+
+SPLITS = ("train", *REPORTED)
 
 MOST_LOGITS = 10_000_000
 """Kept of a model and split: 40 MB, all of 1 000 000 images of 10 classes, 10 000 of 1000."""

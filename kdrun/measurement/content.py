@@ -2,66 +2,54 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 
-from kdrun.analysis import chain_differences, mean_kl, negative_log_likelihood
 from kdrun.data.image_data import ImageData
-from kdrun.errors import Stopped
-from kdrun.files import json_number, write_sealed
+from kdrun.files import json_number, read_json_lines, write_sealed
 from kdrun.finished_model import load_finished
-from kdrun.job import Job, Setting, Settings, predictor
+from kdrun.job import Job, Setting
 from kdrun.latency import cpu_latency
-from kdrun.measurement.answers import (
-    SPLITS,
-    Answers,
-    collect,
-    split_batches,
-    split_size,
-    stride_for,
-)
+from kdrun.measurement.chains import chain_costs, chain_to
 from kdrun.measurement.examples import examples
 from kdrun.measurement.inside import Opened, inside_measures
 from kdrun.measurement.models import knowledge_measures, model_measures, similarity_measures
-from kdrun.measurement.pairs import TEACHER, Comparison, comparisons, pair_measures
-from kdrun.run_folder import ANALYSIS
-from kdrun.run_record import placed_label
+from kdrun.measurement.pairs import TAUGHT, TEACHER, Comparison, comparisons, pair_measures
+from kdrun.measurement.run_answers import RunAnswers
+from kdrun.run_folder import ANALYSIS, METRICS
 from kdrun.stage import bare, build
-from kdrun.temperature import softmax_with_temperature
+from kdrun.terms import term_weights, uses_temperature
 
 FULL = "full"
 
 
-def write_analysis(folder: Path, jobs: Sequence[Job], settings: Settings, level: str) -> None:
+def write_analysis(folder: Path, run: RunAnswers, level: str) -> None:
     """Measure the finished stages of a run, `level` being `basic` or `full`.
 
     Raises:
         DamagedError: a stage is not as it was written.
+        Stopped: a signal asked for it.
     """
-    write_sealed(folder / ANALYSIS, Analysis(jobs, settings, level).content())
+    write_sealed(folder / ANALYSIS, Analysis(run, level).content())
 
 
-@dataclass
+@dataclass(frozen=True)
 class Analysis:
-    """The models of a run with their answers, each asked once.
+    """The measures of a run's models.
 
     Attributes:
         level: `basic` or `full`.
     """
 
-    jobs: Sequence[Job]
-    settings: Settings
+    run: RunAnswers
     level: str
-    answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
 
-    def of(self, place: int) -> Mapping[str, Answers]:
-        """The answers of a stage's model to each split."""
-        job = self.jobs[place]
-        if job.digest not in self.answers:
-            self.answers[job.digest] = ask(job, self.settings[job.stage.seed])
-        return self.answers[job.digest]
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """The stages."""
+        return self.run.jobs
 
     def content(self) -> dict[str, Any]:
         """Everything, as strict JSON data."""
@@ -71,7 +59,7 @@ class Analysis:
             measured = {
                 "models": [self.model(place) for place in range(len(self.jobs))],
                 "teachers": [
-                    self.teacher(place, T) for place, T in teaching(self.jobs, compared).items()
+                    self.teacher(place, student) for place, student in teaching(compared).items()
                 ],
                 "pairs": [self.pair(one) for one in compared],
                 "chains": [self.chain(one.student) for one in last_taught(compared)],
@@ -92,11 +80,11 @@ class Analysis:
     @property
     def data(self) -> ImageData:
         """The images; all seeds have the same test images."""
-        return next(iter(self.settings.values())).data
+        return next(iter(self.run.settings.values())).data
 
     def label(self, place: int) -> dict[str, Any]:
         """Which stage it is."""
-        return placed_label(place, self.jobs[place].stage)
+        return self.run.label((place,))
 
     def model(self, place: int) -> dict[str, Any]:
         """A model by itself."""
@@ -105,80 +93,68 @@ class Analysis:
             "parameters": job.parameters,
             "macs": job.macs,
         }
-        network, normalizer = load_finished(job, self.settings[job.stage.seed])
+        network, normalizer = load_finished(job, self.run.settings[job.stage.seed])
         image = normalizer(next(iter(self.data.test.batches(2))).images[:1])
         sizes |= {"latency": cpu_latency(network, image)}
-        return self.label(place) | sizes | model_measures(self.of(place))
+        return self.label(place) | sizes | model_measures(self.run.of(place))
 
-    def teacher(self, place: int, T: float) -> dict[str, Any]:
-        """What a model has to teach."""
-        names = self.data.class_names
-        similarity = similarity_measures(self.of(place)["test"], T, names)
-        knowledge = knowledge_measures(self.of(place), T, self.level == FULL)
-        return self.label(place) | {"knowledge": knowledge, "similarity": similarity}
+    def teacher(self, place: int, student: int) -> dict[str, Any]:
+        """What a model has to teach, at the T at which one of its students learned."""
+        T, used = temperature_of(self.jobs[student])
+        similarity = similarity_measures(self.run.of(place)["test"], T, self.data.class_names)
+        knowledge = knowledge_measures(self.run.of(place), T, self.level == FULL)
+        return self.label(place) | {
+            "knowledge": knowledge | {"T_range": used},
+            "similarity": similarity,
+        }
 
     def pair(self, one: Comparison) -> dict[str, Any]:
         """A student beside another model."""
-        T, full = self.jobs[one.student].stage.loss.T, self.level == FULL
-        splits = pair_measures(self.of(one.student), self.of(one.other), T, full)
+        (T, used), full = temperature_of(self.jobs[one.student]), self.level == FULL
+        splits = pair_measures(self.run, one, [T, *(used or ())], full)
         inside = self.inside(one) if full and one.kind == TEACHER else None
-        ends = {"student": self.label(one.student), "other": self.label(one.other)}
-        return {"kind": one.kind, "T": T, **ends, "splits": splits, "inside": inside}
+        ends = {"student": self.label(one.student), "other": self.run.label(one.others)}
+        temperature = {"T": T, "T_range": used}
+        return {"kind": one.kind, **temperature, **ends, "splits": splits, "inside": inside}
 
     def inside(self, one: Comparison) -> Any:
         """The layers of a student beside its teacher's."""
         job = self.jobs[one.student]
-        setting = self.settings[job.stage.seed]
-        student, teacher = (opened(self.jobs[n], setting) for n in (one.student, one.other))
+        setting = self.run.settings[job.stage.seed]
+        student, teacher = (opened(self.jobs[n], setting) for n in (one.student, *one.others))
         untrained = build(bare(job.stage), setting.data.shape, None).to(setting.device)
         start = replace(student, network=untrained)
         return inside_measures(student, teacher, start, setting)
 
     def chain(self, place: int) -> dict[str, Any]:
-        """Loss and error from the head of a student's chain, model by model, on the test images."""
-        stages = [place]
-        while self.jobs[stages[0]].stage.teachers:
-            stages.insert(0, self.jobs[stages[0]].stage.teachers[0])
-        tests = [self.of(number)["test"] for number in stages]
-        probs = [softmax_with_temperature(one.logits.double(), 1.0) for one in tests]
-        differences = chain_differences(
-            [negative_log_likelihood(p, one.labels) for p, one in zip(probs, tests, strict=True)],
-            [1 - one.correct / one.images for one in tests],
-            [mean_kl(student, teacher) for teacher, student in pairwise(probs)],
-        )
+        """What each step cost from the head of a student's chain to it, on the test images."""
+        chain = chain_to(self.jobs, place)
+        costs = chain_costs(self.run, chain)["test"]
         return {
-            "stages": [self.label(number) for number in stages],
-            "steps": [asdict(step) for step in differences.steps],
-            "loss_difference": differences.loss_difference,
-            "error_difference": differences.error_difference,
+            "stages": [self.chain_model(step) for step in chain],
+            "steps": costs["steps"],
+            **costs["total"],
+        }
+
+    def chain_model(self, places: Sequence[int]) -> dict[str, Any]:
+        """A model of a chain, or the ensemble at its head."""
+        test = self.run.of_all(places)["test"]
+        return self.run.label(places) | {
+            "parameters": sum(self.jobs[place].parameters for place in places),
+            "accuracy": test.correct / test.images,
         }
 
     def examples(self, one: Comparison) -> dict[str, Any]:
         """Test images that a student and its teacher take for different classes."""
         data = self.data
         shown = examples(
-            self.of(one.student)["test"], self.of(one.other)["test"], data.test, data.class_names
+            self.run.of(one.student)["test"],
+            self.run.of_all(one.others)["test"],
+            data.test,
+            data.class_names,
         )
-        ends = {"student": self.label(one.student), "teacher": self.label(one.other)}
+        ends = {"student": self.label(one.student), "teacher": self.run.label(one.others)}
         return ends | {"images": shown}
-
-
-def ask(job: Job, setting: Setting) -> dict[str, Answers]:
-    """One pass over each split; of the training images a sample.
-
-    Raises:
-        Stopped: a signal asked for it.
-    """
-    predict, data = predictor(*load_finished(job, setting), setting), setting.data
-    found = {}
-    for split in SPLITS:
-        if setting.stop:
-            raise Stopped(f"stopped while measuring {job.title}")
-        size = split_size(data, split)
-        if size:
-            batches = split_batches(data, split, job.stage.train.eval_batch_size)
-            found[split] = collect(predict, batches, stride_for(size, len(data.class_names)))
-    return found
 
 
 def opened(job: Job, setting: Setting) -> Opened:
@@ -186,23 +162,31 @@ def opened(job: Job, setting: Setting) -> Opened:
     return Opened(job.stage.model.arch, *load_finished(job, setting))
 
 
-def teaching(jobs: Sequence[Job], compared: Sequence[Comparison]) -> dict[int, float]:
-    """The stages that teach, with the T at which the first of their students learns."""
-    found: dict[int, float] = {}
+def temperature_of(job: Job) -> tuple[float, list[float] | None]:
+    """The middle one of the T of a taught stage's epochs, and the least and the largest.
+
+    None where no term of its loss reads T.
+    """
+    loss = job.stage.loss
+    used = [float(line["T"]) for line in read_json_lines(job.folder / METRICS)]
+    reads = "soft" in term_weights(loss) and uses_temperature(loss)
+    return median_high(used), [min(used), max(used)] if reads else None
+
+
+def teaching(compared: Sequence[Comparison]) -> dict[int, int]:
+    """The stages that teach, with the first of their students."""
+    found: dict[int, int] = {}
     for one in compared:
         if one.kind == TEACHER:
-            found.setdefault(one.other, jobs[one.student].stage.loss.T)
+            found.setdefault(one.others[0], one.student)
     return found
 
 
 def last_taught(compared: Sequence[Comparison]) -> list[Comparison]:
-    """Of every taught stage that teaches no other, the comparison with its first teacher."""
-    teach = {one.other for one in compared if one.kind == TEACHER}
-    first: dict[int, Comparison] = {}
-    for one in compared:
-        if one.kind == TEACHER and one.student not in teach:
-            first.setdefault(one.student, one)
-    return list(first.values())
+    """Of every taught stage that teaches no other, the comparison with all that taught it."""
+    taught = [one for one in compared if one.kind in TAUGHT]
+    teach = {place for one in taught for place in one.others}
+    return list({one.student: one for one in taught if one.student not in teach}.values())
 
 
 def strict(value: Any) -> Any:

@@ -1,18 +1,19 @@
 """Which models of a run are compared, and what is measured of two of them, as JSON data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kdrun.analysis import agreement, generalization_bound, gradient_probe, mean_kl
-from kdrun.measurement.answers import Answers
+from kdrun.analysis import agreement, ensemble_gradient_probe, generalization_bound, mean_kl
+from kdrun.measurement.answers import REPORTED, Answers
+from kdrun.measurement.run_answers import ENSEMBLE, RunAnswers, probabilities
 from kdrun.plan import Stage
-from kdrun.temperature import softmax_with_temperature
 
 TEACHER, ORIGIN = "teacher", "origin"
+TAUGHT = (TEACHER, ENSEMBLE)
 UNTAUGHT = ("control", "direct")
 """Roles of what a student is held against: no teacher at all, or no assistants."""
 
@@ -23,39 +24,44 @@ MOST_CONFUSIONS = 10
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two stages by their places in the plan, and what the other is to the student.
+    """Two models by their stages' places in the plan, and what the other is to the student.
 
-    `kind`: `teacher` (it was taught by it), `origin` (the head of its chain), or the role of the
-    stage it competes with: `control`, `direct`.
+    Attributes:
+        others: the other's place; several are averaged, as teachers are.
+        kind: `teacher` (it was taught by it), `ensemble` (by these together), `origin` (the head
+            of its chain), or the role of the stage it competes with: `control`, `direct`.
     """
 
     student: int
-    other: int
+    others: tuple[int, ...]
     kind: str
 
 
 def comparisons(stages: Sequence[Stage]) -> list[Comparison]:
-    """Every taught stage with its teachers, the head of its chain, and what it competes with."""
+    """Every taught stage with its teachers, one by one and together, and its origin and rivals."""
     found = []
     for place, stage in enumerate(stages):
         if not stage.teachers:
             continue
-        found += [Comparison(place, teacher, TEACHER) for teacher in stage.teachers]
+        found += [Comparison(place, (teacher,), TEACHER) for teacher in stage.teachers]
+        if len(stage.teachers) > 1:
+            found.append(Comparison(place, stage.teachers, ENSEMBLE))
         head = head_of(stages, place)
-        if head not in stage.teachers:
+        if head != stage.teachers:
             found.append(Comparison(place, head, ORIGIN))
         if stage.role not in UNTAUGHT:
             found += [
-                Comparison(place, rival, stages[rival].role) for rival in rivals(stages, place)
+                Comparison(place, (rival,), stages[rival].role) for rival in rivals(stages, place)
             ]
     return found
 
 
-def head_of(stages: Sequence[Stage], place: int) -> int:
-    """The stage without teachers at which the chain of first teachers begins."""
-    while stages[place].teachers:
-        place = stages[place].teachers[0]
-    return place
+def head_of(stages: Sequence[Stage], place: int) -> tuple[int, ...]:
+    """The teachers with which a taught stage's chain begins."""
+    teachers = stages[place].teachers
+    while above := stages[teachers[0]].teachers:
+        teachers = above
+    return teachers
 
 
 def rivals(stages: Sequence[Stage], place: int) -> list[int]:
@@ -70,28 +76,37 @@ def rivals(stages: Sequence[Stage], place: int) -> list[int]:
 
 
 def pair_measures(
-    student: Mapping[str, Answers], other: Mapping[str, Answers], T: float, full: bool
+    run: RunAnswers, one: Comparison, used: Sequence[float], full: bool
 ) -> dict[str, Any]:
-    """Fidelity, bounds, gradients and differing decisions on validation and test images."""
-    temperatures = sorted({*(FINE if full else COARSE), T})
-    return {
-        name: split_pair(student[name], other[name], temperatures)
-        for name in ("validation", "test")
-        if name in student
-    }
+    """Fidelity, bounds, gradients and differing decisions on validation and test images.
+
+    Args:
+        used: temperatures of the training, which the gradients are looked at beside the others.
+    """
+    temperatures = sorted({*(FINE if full else COARSE), *used})
+    student, other = run.of(one.student), run.of_all(one.others)
+    weights = run.weights(one.others) if len(one.others) > 1 else None
+    measured = {}
+    for name in REPORTED:
+        if name in student:
+            members = [run.of(place)[name].logits for place in one.others]
+            probe = ensemble_gradient_probe(
+                student[name].logits, members, student[name].labels, temperatures, weights
+            )
+            measured[name] = split_pair(student[name], other[name]) | {
+                "gradient_probe": asdict(probe)
+            }
+    return measured
 
 
-def split_pair(student: Answers, other: Answers, temperatures: Sequence[float]) -> dict[str, Any]:
-    """The measures of two models' answers to the same images."""
-    ours, theirs = (softmax_with_temperature(a.logits.double(), 1.0) for a in (student, other))
+def split_pair(student: Answers, other: Answers) -> dict[str, Any]:
+    """The measures at T = 1 of two models' answers to the same images."""
+    ours, theirs = probabilities(student), probabilities(other)
     return {
         "images": len(student.labels),
         "agreement": agreement(ours, theirs),
         "mean_kl": mean_kl(ours, theirs),
         "bound": asdict(generalization_bound(ours, theirs, student.labels)),
-        "gradient_probe": asdict(
-            gradient_probe(student.logits, other.logits, student.labels, temperatures)
-        ),
         "confusions": confusion_differences(student, other),
     }
 

@@ -8,12 +8,12 @@ from kdrun.files import write_atomic
 from kdrun.report import comparison_plots as plots
 from kdrun.report.comparison import compare
 from kdrun.report.figure import Plot, house_style
-from kdrun.report.formats import TEXTS, cells, columns, notes, table
+from kdrun.report.formats import TEXTS, cells, columns, notes, points, table
 from kdrun.report.run_page import render
 from kdrun.run_folder import REPORT
 from kdrun.saved_run import refuse_links
 from kdrun.sweep_jobs import SWEEP
-from kdrun.tables import console
+from kdrun.tables import console, percent
 
 FORMATS = ("table", *TEXTS, "html")
 
@@ -45,7 +45,8 @@ def write_page(folders: Sequence[Path], content: dict[str, Any]) -> Path:
     with house_style():
         figures = list(comparison_figures(content))
     page = {
-        "title": f"{len(content['runs'])} runs compared",
+        "title": title(content),
+        "lead": lead(content),
         "columns": columns(content),
         "rows": cells(content),
         "notes": notes(content),
@@ -56,6 +57,25 @@ def write_page(folders: Sequence[Path], content: dict[str, Any]) -> Path:
     }
     write_atomic(path, render("comparison.html.jinja", page).encode())
     return path
+
+
+def title(content: dict[str, Any]) -> str:
+    """`18 runs of resnet8 on fashion_mnist`, where that is what they have in common."""
+    rows = content["settings"]
+    archs, datasets = ({str(row[key]) for row in rows} for key in ("arch", "dataset"))
+    of = f" of {archs.pop()}" if len(archs) == 1 else ""
+    return f"{len(content['runs'])} runs{of} on {', '.join(sorted(datasets))}"
+
+
+def lead(content: dict[str, Any]) -> str:
+    """Which setting was best on validation, and what it came to on test."""
+    best = content["settings"][0]
+    told = ", ".join(f"{name}={value}" for name, value in best["settings"].items())
+    gain = points(best["gain"], best["gain_half_width"])
+    over = "" if best["gain"] is None else f", {gain} points over the control"
+    return (
+        f"Best on validation: {told or best['arch']}, with {percent(best['test'])} on test{over}."
+    )
 
 
 def comparison_figures(content: dict[str, Any]) -> Iterator[Plot]:

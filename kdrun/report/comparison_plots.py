@@ -5,7 +5,7 @@ from math import isnan
 from statistics import mean
 from typing import Any
 
-from kdrun.report.figure import SERIES, Plot, finish_plot, panels, plain
+from kdrun.report.figure import MARK, SERIES, Plot, finish_plot, logarithmic, panels, plain
 from kdrun.report.heat_map import heat_map, ticks
 from kdrun.seeds import SEED
 
@@ -24,7 +24,7 @@ def heat_plot(rows: Rows, down: str, across: str) -> Plot:
     }
     table = [[_mean(rows, {down: r, across: c}) for c in values[across]] for r in values[down]]
     known = [value for line in table for value in line if not isnan(value)]
-    figure, (axes,) = panels(1, 5.6, 1.6 + 0.45 * len(table))
+    figure, (axes,) = panels(1, 1.4 + 0.4 * len(table))
     heat_map(axes, table, min(known) - 1e-9, max(known) + 1e-9)
     ticks(axes, values[across], values[down])
     axes.set(xlabel=plain(across), ylabel=plain(down))
@@ -63,7 +63,7 @@ def name_of(row: Mapping[str, Any]) -> str:
 def gain_plot(rows: Rows) -> Plot:
     """What each setting gained over its control, with the interval."""
     shown = [row for row in rows if row["gain"] is not None][:MOST_ROWS]
-    figure, (axes,) = panels(1, 6.2, 0.9 + 0.3 * len(shown))
+    figure, (axes,) = panels(1, 0.9 + 0.28 * len(shown))
     for place, row in enumerate(shown):
         width = 100 * (row["gain_half_width"] or 0.0)
         axes.errorbar(
@@ -74,10 +74,13 @@ def gain_plot(rows: Rows) -> Plot:
             capsize=3,
             markersize=4,
         )
-    axes.axvline(0, color="#7d8590", linewidth=0.8)
+    axes.axvline(0, color=MARK, linewidth=0.8)
     axes.set_yticks(range(len(shown)), [plain(name_of(row), 34) for row in shown])
     axes.invert_yaxis()
-    axes.set(xlabel="points of test accuracy over the control")
+    axes.set(
+        xlabel="points of test accuracy over the control",
+        ylabel=plain(", ".join(shown[0]["settings"]), 40),
+    )
     told = "; ".join(f"{name_of(row)}: {100 * row['gain']:+.2f}" for row in shown[:8])
     return finish_plot(
         figure,
@@ -89,7 +92,9 @@ def gain_plot(rows: Rows) -> Plot:
 
 
 def costs_of(rows: Rows) -> list[tuple[str, str]]:
-    """The costs that are known of every row and differ between them."""
+    """The costs that are known of every row and differ between them; of one network none do."""
+    if len({(row["parameters"], row["macs"]) for row in rows}) == 1:
+        return []  # its latency is measured anew for each run
     known = [cost for cost in COSTS if all(row[cost[0]] is not None for row in rows)]
     values = {cost: [row[cost[0]] for row in rows] for cost in known}
     return [cost for cost in known if max(values[cost]) > ALIKE * min(values[cost])]
@@ -98,7 +103,7 @@ def costs_of(rows: Rows) -> list[tuple[str, str]]:
 def pareto_plot(rows: Rows) -> Plot:
     """Test accuracy against parameters, MACs and latency, with those that nothing beats."""
     costs = costs_of(rows)
-    figure, axes = panels(len(costs), 3.6 * len(costs), 3.3)
+    figure, axes = panels(len(costs), 2.6 * len(costs))
     told = []
     for one, (key, words) in zip(axes, costs, strict=True):
         front = pareto(rows, key)
@@ -112,7 +117,8 @@ def pareto_plot(rows: Rows) -> Plot:
             color=SERIES[1],
             markersize=5,
         )
-        one.set(xlabel=words, xscale="log", ylabel="test accuracy (%)")
+        one.set(xlabel=words, ylabel="test accuracy (%)")
+        logarithmic(one)
         told.append(f"{words}: {', '.join(name_of(row) for row in front[:6])}")
     return finish_plot(
         figure,

@@ -1,14 +1,14 @@
 """What a run's page says in words and tables."""
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
-from kdrun.analysis.intervals import wilson_interval
-from kdrun.progress import clock
 from kdrun.report.figure import label
-from kdrun.report.run_files import RunFiles, student_place
-from kdrun.tables import count, percent
+from kdrun.stage_groups import groups
+from kdrun.tables import count, percent, spread, stage_title
 
 # Each link of the chain of bounds: what is claimed, its two sides, whether it bounds an error.
 LADDER = (
@@ -23,48 +23,39 @@ LADDER = (
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
-def stage_rows(files: RunFiles) -> list[dict[str, Any]]:
-    """A row a stage: sizes, and test accuracy with its 95 % Wilson interval."""
-    stages, images = files.summary["stages"], int(files.summary["test_images"])
-    largest = max(stage["parameters"] for stage in stages)
-    models = files.analysis["models"] if files.analysis else [None] * len(stages)
-    rows = []
-    for place, (stage, model) in enumerate(zip(stages, models, strict=True)):
-        accuracy = stage["accuracy"]["test_at_best_validation"]
-        low, high = wilson_interval(round(accuracy * images), images)
-        test = model["splits"]["test"] if model else None
-        rows.append(
-            {
-                "name": label(stage),
-                "main": place == student_place(files.summary),
-                "parameters": count(stage["parameters"]),
-                "ratio": f"{largest / stage['parameters']:.3g}×",
-                "macs": count(stage["macs"]),
-                "validation": percent(stage["accuracy"]["best_validation"]),
-                "test": percent(accuracy),
-                "interval": f"{low:.2%} – {high:.2%}",
-                "nll": f"{float(test['nll']):.3f}" if test else "–",
-                "calibration": f"{test['calibration_error']:.3f}" if test else "–",
-                "gap": f"{100 * model['gap']['gap']:+.2f}" if model else "–",
-                "time": "reused" if stage["reused"] else clock(stage["seconds"]),
-            }
-        )
-    return rows
+def title(summary: Mapping[str, Any]) -> str:
+    """`resnet110 → resnet20 → resnet8 on cifar100`: who taught whom, one seed standing for all."""
+    stages = [group[0] for group in groups(summary)]
+    archs = {
+        role: [str(stage["arch"]) for stage in stages if stage["role"] == role]
+        for role in ("teacher", "assistant", "student", "generation")
+    }
+    if archs["generation"]:
+        told = f"{len(archs['generation'])} generations of {archs['generation'][0]}"
+    else:
+        steps = [" + ".join(archs["teacher"]), *archs["assistant"], *archs["student"]]
+        told = " → ".join(filter(None, steps))
+    return f"{told} on {summary['dataset']}"
 
 
 def pair_rows(analysis: dict[str, Any]) -> list[dict[str, str]]:
-    """A row a comparison and split: how far two models agree."""
+    """How far two models agree: a row for each two, over the seeds that there are."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for pair in analysis["pairs"]:
+        key = (pair["kind"], stage_title(pair["student"]), stage_title(pair["other"]))
+        found[key].append(pair["splits"])
     return [
         {
-            "student": label(pair["student"]),
-            "other": label(pair["other"]),
-            "split": split,
-            "agreement": percent(found["agreement"]),
-            "kl": f"{float(found['mean_kl']):.4f}",
-            "tv": f"{found['bound']['tv']:.4f}",
+            "student": student,
+            "other": other,
+            "test": spread([splits["test"]["agreement"] for splits in group], percent),
+            "kl": told([float(splits["test"]["mean_kl"]) for splits in group], "{:.4f}"),
+            "tv": told([splits["test"]["bound"]["tv"] for splits in group], "{:.4f}"),
+            "validation": spread(
+                [one["validation"]["agreement"] for one in group if "validation" in one], percent
+            ),
         }
-        for pair in analysis["pairs"]
-        for split, found in pair["splits"].items()
+        for (_, student, other), group in found.items()
     ]
 
 
@@ -98,37 +89,54 @@ def ladder(pair: dict[str, Any], classes: int) -> list[dict[str, Any]]:
 
 
 def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """The models of each chain with what each step cost."""
-    models = {model["stage"]: model for model in analysis["models"]}
-    found = []
+    """The models of each chain with what each step cost, over the seeds that there are."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for chain in analysis["chains"]:
-        steps: Iterable[Any] = [None, *chain["steps"]]
-        found.append(
-            [
-                {
-                    "name": label(stage),
-                    "role": stage["role"],
-                    "parameters": count(models[stage["stage"]]["parameters"]),
-                    "accuracy": percent(models[stage["stage"]]["splits"]["test"]["accuracy"]),
-                    "step": step
-                    and f"error {100 * step['error_difference']:+.2f} points, "
-                    f"√(KL/2) {float(step['pinsker']):.3f}",
-                }
-                for stage, step in zip(chain["stages"], steps, strict=True)
-            ]
-        )
-    return found
+        found[tuple(stage_title(stage) for stage in chain["stages"])].append(chain)
+    return [
+        [
+            {
+                "name": name,
+                "parameters": count(group[0]["stages"][number]["parameters"]),
+                "accuracy": spread([c["stages"][number]["accuracy"] for c in group], percent),
+                "step": step_words([chain["steps"][number - 1] for chain in group])
+                if number
+                else None,
+            }
+            for number, name in enumerate(names)
+        ]
+        for names, group in found.items()
+    ]
 
 
-def example_groups(analysis: dict[str, Any]) -> list[dict[str, Any]]:
-    """Images that student and teacher take for different classes; what is no PNG is left out."""
+def step_words(steps: Sequence[dict[str, Any]]) -> list[str]:
+    """What a step cost, in two lines."""
+    errors = told([100 * step["error_difference"] for step in steps], "{:+.2f}")
+    return [
+        f"error {errors} points",
+        f"√(KL/2) {told([float(step['pinsker']) for step in steps], '{:.3f}')}",
+    ]
+
+
+def told(values: Sequence[float], form: str) -> str:
+    """The mean, with the deviation of several."""
+    deviation = f" ± {form.replace('+', '').format(stdev(values))}" if len(values) > 1 else ""
+    return form.format(mean(values)) + deviation
+
+
+def example_groups(analysis: dict[str, Any], shown: int) -> list[dict[str, Any]]:
+    """Images that student and teacher take for different classes; what is no PNG is left out.
+
+    Args:
+        shown: place of the student that comes first.
+    """
     return [
         {
             "student": label(group["student"]),
             "teacher": label(group["teacher"]),
             "images": [one for one in group["images"] if _BASE64.fullmatch(str(one["png"]))],
         }
-        for group in analysis["examples"]
+        for group in sorted(analysis["examples"], key=lambda g: g["student"]["stage"] != shown)
     ]
 
 

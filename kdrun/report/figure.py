@@ -2,12 +2,14 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
+
+from kdrun.tables import count, stage_title
 
 # Stand-ins that the page replaces by its own colours.
 INK, LINE = "#1b1f24", "#d0d7de"
@@ -19,10 +21,14 @@ COLOURS = {
     "control": "#7d8590",
     "assistant": "#9b6ad6",
     "direct": "#2a9d6f",
-    "generation": "#d64550",
 }
-DASHES = {"teacher": "--", "control": ":", "direct": "-."}
-SERIES = tuple(COLOURS.values())
+DASHES = {"teacher": "--", "control": ":", "direct": "-.", "independent": "--"}
+SERIES = (*COLOURS.values(), "#d64550")
+WIDTH = 4.8
+"""Of every figure, in inches."""
+
+MARK = COLOURS["control"]
+"""Of lines that help to read, in every plot."""
 
 RC: Any = {
     "svg.fonttype": "none",
@@ -59,7 +65,6 @@ class Plot:
         alt: what it shows, for who cannot see it.
         caption: how to read it.
         inline: its SVG for the page.
-        wide: whether it has panels side by side, which a phone scrolls.
     """
 
     name: str
@@ -69,7 +74,6 @@ class Plot:
     inline: Markup
     svg: bytes
     png: bytes
-    wide: bool
 
 
 @contextmanager
@@ -81,12 +85,22 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def panels(columns: int = 1, width: float = 6.2, height: float = 3.3) -> tuple[Any, list[Any]]:
-    """A figure with axes side by side; not pyplot's, which would keep it."""
+def panels(rows: int = 1, height: float = 3.0) -> tuple[Any, list[Any]]:
+    """A figure with axes below each other; not pyplot's, which would keep it.
+
+    Narrow, so that it can be read on a phone without scrolling.
+    """
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, list(figure.subplots(rows, 1, squeeze=False)[:, 0])
+
+
+def legend_below(figure: Any, axes: Sequence[Any], columns: int = 2) -> None:
+    """One legend for the axes, where it hides nothing."""
+    handles = [handle for one in axes for handle in one.get_legend_handles_labels()[0]]
+    names = [name for one in axes for name in one.get_legend_handles_labels()[1]]
+    figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
 def plain(text: object, most: int = 24) -> str:
@@ -94,6 +108,43 @@ def plain(text: object, most: int = 24) -> str:
     words = " ".join(str(text).split())
     words = words if len(words) <= most else words[: most - 1] + "…"
     return words.replace("$", r"\$")
+
+
+def whole_numbers(*axes: Any) -> None:
+    """No ticks between two epochs, or two images, from left to right."""
+    for one in axes:
+        one.xaxis.get_major_locator().set_params(integer=True)
+
+
+def logarithmic(*axes: Any) -> None:
+    """A log scale from left to right with plain numbers: 1, 2, 5, 10, 20."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415
+
+    for one in axes:
+        one.set_xscale("log")
+        one.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        one.xaxis.set_minor_locator(NullLocator())
+        one.xaxis.set_major_formatter(FuncFormatter(lambda value, place: count(value)))
+
+
+def mark_temperature(axes: Any, used: Sequence[float | str] | None) -> None:
+    """The T that a training used, as an upright line or a band; nothing where it used none."""
+    if used is not None:
+        low, high = map(float, used)
+        axes.axvline(low, color=MARK, linewidth=0.8)
+        if high > low:
+            axes.axvline(high, color=MARK, linewidth=0.8)
+            axes.axvspan(low, high, color=MARK, alpha=0.15, linewidth=0)
+
+
+def temperature_words(used: Sequence[float | str] | None) -> str:
+    """How to read what `mark_temperature` drew."""
+    if used is None:
+        return "The training used no T."
+    low, high = map(float, used)
+    if high > low:
+        return f"The band is T in the training, {low:.3g} to {high:.3g}."
+    return f"The upright line is T in the training, {low:.3g}."
 
 
 def finish_plot(figure: Any, name: str, title: str, alt: str, caption: str) -> Plot:
@@ -105,8 +156,8 @@ def finish_plot(figure: Any, name: str, title: str, alt: str, caption: str) -> P
     white = svg.getvalue().replace(
         b"<defs>", b'<rect width="100%" height="100%" fill="white"/><defs>', 1
     )
-    inline, wide = inlined(svg.getvalue().decode(), name), figure.get_figwidth() > 6.5
-    return Plot(name, title, alt, caption, inline, white, png.getvalue(), wide)
+    inline = inlined(svg.getvalue().decode(), name)
+    return Plot(name, title, alt, caption, inline, white, png.getvalue())
 
 
 def inlined(svg: str, name: str) -> Markup:
@@ -128,9 +179,14 @@ def inlined(svg: str, name: str) -> Markup:
 def label(stage: dict[str, Any]) -> str:
     """`student mlp`, with its seed where there are several, as figures and tables name a stage."""
     seed = f" seed {stage['seed']}" if "seed" in stage else ""
-    return f"{stage['role']} {stage['arch']}{seed}"
+    return f"{stage_title(stage)}{seed}"
 
 
-def colour(role: str, place: int = 0) -> str:
-    """The role's colour; of an unknown role one by its place."""
-    return COLOURS.get(role, SERIES[place % len(SERIES)])
+def colours(stages: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """title -> its role's colour; further titles of a role get colours that are free."""
+    roles = {stage_title(stage): stage["role"] for stage in stages}
+    first = {role: title for title, role in reversed(roles.items()) if role in COLOURS}
+    found = {title: COLOURS[role] for role, title in first.items()}
+    free = [one for one in SERIES if one not in (*found.values(), MARK)] or list(SERIES)
+    rest = [title for title in roles if title not in found]
+    return found | {title: free[n % len(free)] for n, title in enumerate(rest)}

@@ -8,21 +8,30 @@ from kdrun.report.figure import plain
 
 def heat_map(axes: Any, values: Sequence[Sequence[float]], low: float, high: float) -> None:
     """Cells with their numbers, first row on top."""
+    from matplotlib import colormaps  # noqa: PLC0415 - slow to import
+
     axes.pcolormesh(values, cmap="Blues", vmin=low, vmax=high, edgecolors="none")
     axes.invert_yaxis()
     axes.grid(visible=False)
     if len(values) > 12:
         return
+    shades = colormaps["Blues"]
     for row, line in enumerate(values):
         for column, value in enumerate(line):
-            dark = value > low + 0.55 * (high - low)
             axes.text(
                 *(column + 0.5, row + 0.5, f"{value:.2f}".lstrip("0") or "0"),
                 ha="center",
                 va="center",
-                color="#ffffff" if dark else "#0b2545",
+                color=legible_on(shades((value - low) / (high - low))),
                 fontsize=7.5,
             )
+
+
+def legible_on(colour: Sequence[float]) -> str:
+    """Black or white, whichever has the greater contrast (WCAG 2): 4.5 or more on any colour."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if luminance > 0.179 else "#ffffff"
 
 
 def ticks(axes: Any, columns: Sequence[object], rows: Sequence[object]) -> None:

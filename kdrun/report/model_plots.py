@@ -3,8 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kdrun.report.figure import SERIES, Plot, colour, finish_plot, label, panels, plain
+from kdrun.report.figure import (
+    MARK,
+    SERIES,
+    Plot,
+    colours,
+    finish_plot,
+    label,
+    legend_below,
+    logarithmic,
+    mark_temperature,
+    panels,
+    plain,
+    temperature_words,
+)
 from kdrun.report.heat_map import heat_map, ticks
+from kdrun.tables import stage_title
 
 FEW = 10
 """Images below which the accuracy of a bin says little."""
@@ -12,18 +26,19 @@ FEW = 10
 
 def reliability_plot(models: Sequence[dict[str, Any]]) -> Plot:
     """Accuracy by confidence, before and after the calibration temperature."""
-    figure, axes = panels(2, 7.2, 3.6)
+    figure, axes = panels(2, 5.4)
+    shades = colours(models)
     told = []
     for one, key, title in (
         (axes[0], "reliability", "as they are"),
         (axes[1], "calibrated_reliability", "at the calibration temperature"),
     ):
-        one.plot([0, 1], [0, 1], color="#7d8590", linewidth=0.8)
-        for place, model in enumerate(models):
+        one.plot([0, 1], [0, 1], color=MARK, linewidth=0.8)
+        for model in models:
             bins = model["splits"]["test"][key]
-            shade = colour(model["role"], place)
+            shade = shades[stage_title(model)]
             many = [filled for filled in bins if filled["count"] >= FEW]
-            one.plot(*_confidence(many), "o-", ms=3, color=shade, label=plain(label(model)))
+            one.plot(*_confidence(many), "o-", ms=3, color=shade, label=plain(stage_title(model)))
             one.plot(
                 *_confidence([filled for filled in bins if filled["count"] < FEW]),
                 *("o",),
@@ -31,8 +46,9 @@ def reliability_plot(models: Sequence[dict[str, Any]]) -> Plot:
                 color=shade,
                 alpha=0.3,
             )
-        one.set(xlabel="confidence", ylabel="accuracy", title=title, xlim=(0, 1.02), ylim=(0, 1.02))
-    axes[0].legend()
+        one.set(ylabel="accuracy", title=title, xlim=(0, 1.02), ylim=(0, 1.02))
+    axes[1].set_xlabel("confidence")
+    legend_below(figure, axes[:1])
     for model in models:
         test = model["splits"]["test"]
         after = test["calibrated_error"]
@@ -59,7 +75,7 @@ def knowledge_plot(teacher: dict[str, Any]) -> Plot:
     curve = splits["train"]["curve"]
     figure, (axes,) = panels()
     if curve is None:
-        told = _knowledge_brackets(axes, teacher["knowledge"])
+        told, marked = _knowledge_brackets(axes, teacher["knowledge"]), ""
     else:
         axes.fill_between(
             curve["temperatures"],
@@ -71,16 +87,18 @@ def knowledge_plot(teacher: dict[str, Any]) -> Plot:
         axes.plot(
             curve["temperatures"], curve["max"], "--", color=SERIES[3], label="most: H(Ŷ | Y)"
         )
-        axes.axvline(float(teacher["knowledge"]["T"]), color="#7d8590", linewidth=0.8)
-        axes.set(xlabel="T", ylabel="nats", xscale="log", yscale="log")
+        mark_temperature(axes, teacher["knowledge"]["T_range"])
+        axes.set(xlabel="T", ylabel="nats", yscale="log")
+        logarithmic(axes)
         axes.legend()
+        marked = temperature_words(teacher["knowledge"]["T_range"])
         told = f"At T = {curve['temperatures'][-1]:g} it is at least {curve['lower'][-1]:.3g} nats."
     return finish_plot(
         figure,
         "dark-knowledge",
         f"Dark knowledge of {label(teacher)}",
         f"Between which estimates the information on the image beyond its label lies. {told}",
-        "The lower estimate is biased low, the upper high: the truth lies between them.",
+        f"The lower estimate is biased low, the upper high: the truth lies between them. {marked}",
     )
 
 
@@ -109,7 +127,7 @@ def similarity_plot(teacher: dict[str, Any]) -> Plot:
     """What probability a teacher gives to each class on the images of each class."""
     found = teacher["similarity"]
     classes, table = found["classes"], found["probability"]
-    figure, (axes,) = panels(1, 5.6, 5.0)
+    figure, (axes,) = panels(1, 4.6)
     others = [v for r, row in enumerate(table) for c, v in enumerate(row) if r != c]
     heat_map(axes, table, 0.0, max([*others, 1e-9]) * 1.6)
     ticks(axes, classes, classes)

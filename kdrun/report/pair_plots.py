@@ -3,28 +3,43 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kdrun.report.figure import SERIES, Plot, colour, finish_plot, label, panels, plain
+from kdrun.report.figure import (
+    SERIES,
+    Plot,
+    colours,
+    finish_plot,
+    label,
+    legend_below,
+    logarithmic,
+    mark_temperature,
+    panels,
+    plain,
+    temperature_words,
+    whole_numbers,
+)
 from kdrun.report.heat_map import heat_map, ticks
+from kdrun.tables import stage_title
 
 
 def probe_plot(pair: dict[str, Any]) -> Plot:
     """Gradient norms of the soft and the hard loss over T, and their cosine."""
     probe = pair["splits"]["test"]["gradient_probe"]
     grid, soft = [float(T) for T in probe["temperatures"]], probe["soft_norm"]
-    figure, (left, right) = panels(2, 7.2)
-    left.plot(grid, soft, ".-", color=SERIES[1], label="soft, times T²")
+    figure, (upper, lower) = panels(2, 5.0)
+    upper.plot(grid, soft, ".-", color=SERIES[1], label="soft, times T²")
     unscaled = [norm / T**2 for norm, T in zip(soft, grid, strict=True)]
-    left.plot(grid, unscaled, ".--", color=SERIES[3], label="soft, without T²")
-    left.axhline(probe["hard_norm"], color=SERIES[2], linestyle=":", label="labels")
-    left.set(xlabel="T", xscale="log", yscale="log", title="gradient norm on the logits")
-    left.legend()
-    right.plot(grid, probe["cosine"], ".-", color=SERIES[0], label="mean cosine")
-    right.plot(grid, probe["negative_share"], ".--", color=SERIES[5], label="share that disagrees")
+    upper.plot(grid, unscaled, ".--", color=SERIES[3], label="soft, without T²")
+    upper.axhline(probe["hard_norm"], color=SERIES[2], linestyle=":", label="labels")
+    upper.set(yscale="log", title="gradient norm on the logits")
+    upper.legend()
+    lower.plot(grid, probe["cosine"], ".-", color=SERIES[0], label="mean cosine")
+    lower.plot(grid, probe["negative_share"], ".--", color=SERIES[5], label="share that disagrees")
     lowest = min(0.0, *probe["cosine"]) - 0.05
-    right.set(xlabel="T", xscale="log", title="direction against the labels'", ylim=(lowest, 1.05))
-    right.legend()
-    for axes in (left, right):
-        axes.axvline(float(pair["T"]), color="#7d8590", linewidth=0.8)
+    lower.set(xlabel="T", title="direction against the labels'", ylim=(lowest, 1.05))
+    lower.legend()
+    logarithmic(upper, lower)
+    for axes in (upper, lower):
+        mark_temperature(axes, pair["T_range"])
     return finish_plot(
         figure,
         "gradients",
@@ -33,8 +48,8 @@ def probe_plot(pair: dict[str, Any]) -> Plot:
         f"{soft[0]:.3g} at T = {grid[0]:g} to {soft[-1]:.3g} at T = {grid[-1]:g}, that of the "
         f"labels is {probe['hard_norm']:.3g}; the mean cosine from {probe['cosine'][0]:.2f} to "
         f"{probe['cosine'][-1]:.2f}.",
-        "T² undoes the decay by 1/T²; it does not make the two gradients point the same way. The "
-        "upright line is the T of the training.",
+        "T² undoes the decay by 1/T²; it does not make the two gradients point the same way. "
+        + temperature_words(pair["T_range"]),
     )
 
 
@@ -42,17 +57,19 @@ def confusion_plot(pair: dict[str, Any], class_names: Sequence[str]) -> Plot:
     """The mistakes whose numbers differ most between two models."""
     rows = pair["splits"]["test"]["confusions"][:8]
     names = [f"{class_names[row['label']]} → {class_names[row['decision']]}" for row in rows]
-    figure, (axes,) = panels(1, 6.2, 0.6 + 0.38 * max(3, len(rows)))
+    figure, (axes,) = panels(1, 0.8 + 0.34 * max(3, len(rows)))
+    shades = colours([pair["student"], pair["other"]])
     for shift, key in ((-0.2, "student"), (0.2, "other")):
         axes.barh(
             *([place + shift for place in range(len(rows))], [row[key] for row in rows], 0.38),
-            color=colour(pair[key]["role"]),
-            label=plain(label(pair[key])),
+            color=shades[stage_title(pair[key])],
+            label=plain(label(pair[key]), 34),
         )
     axes.set_yticks(range(len(rows)), [plain(name, 30) for name in names])
     axes.invert_yaxis()
     axes.set(xlabel="test images")
-    figure.legend(loc="outside upper right", ncols=2)
+    whole_numbers(axes)
+    legend_below(figure, [axes])
     told = "; ".join(
         f"{name}: {row['student']} against {row['other']}"
         for name, row in zip(names, rows, strict=True)
@@ -70,10 +87,10 @@ def cka_plot(pair: dict[str, Any]) -> Plot:
     """Similarity of every layer of the student with every layer of the teacher."""
     inside = pair["inside"]
     rows, columns = inside["student_layers"], inside["teacher_layers"]
-    figure, (axes,) = panels(1, 5.6, 1.6 + 0.34 * len(rows))
+    figure, (axes,) = panels(1, 1.6 + 0.3 * len(rows))
     heat_map(axes, inside["cka"], 0.0, 1.0)
     ticks(axes, columns, rows)
-    axes.set(xlabel=plain(label(pair["other"])), ylabel=plain(label(pair["student"])))
+    axes.set(xlabel=plain(label(pair["other"]), 40), ylabel=plain(label(pair["student"])))
     last = inside["cka"][-1][-1]
     return finish_plot(
         figure,
@@ -89,12 +106,15 @@ def cka_plot(pair: dict[str, Any]) -> Plot:
 def attention_plot(pair: dict[str, Any]) -> Plot:
     """Mean attention maps of the last matched layer of both."""
     layer = pair["inside"]["attention"][-1]
-    figure, axes = panels(2, 6.6, 3.4)
+    figure, axes = panels(2, 6.4)
     for one, key, side in ((axes[0], "student_map", "student"), (axes[1], "teacher_map", "other")):
         table = layer[key]
         one.pcolormesh(table, cmap="Blues")
         one.invert_yaxis()
         one.grid(visible=False)
+        tokens = range(0, len(table), max(1, len(table) // 6))
+        one.set_xticks([token + 0.5 for token in tokens], tokens)
+        one.set_yticks([token + 0.5 for token in tokens], tokens)
         one.set(title=plain(label(pair[side])), xlabel="looked at", ylabel="token")
     found = layer["information"]
     told = (
@@ -107,6 +127,6 @@ def attention_plot(pair: dict[str, Any]) -> Plot:
         figure,
         "attention",
         "Where the last layers look",
-        f"Mean attention maps over {layer['images']} test images side by side. {told}",
+        f"Mean attention maps over {layer['images']} test images, one below the other. {told}",
         told,
     )

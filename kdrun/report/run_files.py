@@ -60,10 +60,15 @@ def read_run_files(folder: Path) -> RunFiles:
 
 
 def student_place(summary: dict[str, Any]) -> int:
-    """The stage that a run is about: its last student, or else its last stage but controls."""
-    roles = [stage["role"] for stage in summary["stages"]]
+    """The stage that a run is about: the first seed's student, or last stage but controls."""
+    stages = summary["stages"]
+    seed = stages[0].get("seed")
     for wanted in (("student",), ("generation", "assistant", "teacher")):
-        places = [place for place, role in enumerate(roles) if role in wanted]
+        places = [
+            place
+            for place, stage in enumerate(stages)
+            if stage["role"] in wanted and stage.get("seed") == seed
+        ]
         if places:
             return places[-1]
-    return len(roles) - 1
+    return len(stages) - 1

@@ -11,6 +11,7 @@ from kdrun.errors import DamagedError, OutputError
 from kdrun.files import cannot_write, write_atomic
 from kdrun.report import facts, model_plots, pair_plots, training_plots
 from kdrun.report.figure import Plot, house_style, label
+from kdrun.report.model_rows import mean_rows, stage_rows
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files, student_place
 from kdrun.run_folder import PLOTS, REPORT
 from kdrun.stage_groups import seeds
@@ -83,8 +84,9 @@ def _training(files: RunFiles) -> Iterator[Plot]:
 def _teacher_model(files: RunFiles, place: int) -> dict[str, Any] | None:
     if files.analysis is None:
         return None
-    of = {p["other"]["stage"] for p in files.analysis["pairs"] if p["student"]["stage"] == place}
-    return next((m for m in files.analysis["models"] if m["stage"] in of), None)
+    of = main_pairs(files).get("teacher")
+    models = files.analysis["models"]
+    return of and next(model for model in models if model["stage"] == of["other"]["stage"])
 
 
 def _analysis(files: RunFiles) -> Iterator[Plot]:
@@ -92,23 +94,30 @@ def _analysis(files: RunFiles) -> Iterator[Plot]:
     if analysis is None:
         return
     pairs = main_pairs(files)
-    yield model_plots.reliability_plot(analysis["models"][:6])
+    seed = analysis["models"][0].get("seed")
+    models = [model for model in analysis["models"] if model.get("seed") == seed]
+    yield model_plots.reliability_plot(models[:6])
     for teacher in analysis["teachers"][:1]:
         yield model_plots.knowledge_plot(teacher)
         yield model_plots.similarity_plot(teacher)
-    if "teacher" in pairs:
-        yield from _teacher_pair(pairs["teacher"])
+    if taught := taught_by(pairs):
+        yield pair_plots.probe_plot(taught)
+        yield from _inside(pairs["teacher"])
     for pair in pairs.values():
         if pair["splits"]["test"]["confusions"]:
             yield pair_plots.confusion_plot(pair, analysis["class_names"])
 
 
-def _teacher_pair(pair: dict[str, Any]) -> Iterator[Plot]:
-    yield pair_plots.probe_plot(pair)
+def _inside(pair: dict[str, Any]) -> Iterator[Plot]:
     if pair["inside"]:
         yield pair_plots.cka_plot(pair)
         if pair["inside"]["attention"]:
             yield pair_plots.attention_plot(pair)
+
+
+def taught_by(pairs: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The comparison with what taught the student: all its teachers together, or the only one."""
+    return pairs.get("ensemble") or pairs.get("teacher")
 
 
 def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:
@@ -122,32 +131,35 @@ def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:
     return found
 
 
-KINDS = ("teacher", "origin", "control", "direct")
+KINDS = ("teacher", "ensemble", "origin", "control", "direct")
 
 
 def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
     """What the template shows."""
     summary, analysis = files.summary, files.analysis
-    student = summary["stages"][student_place(summary)]
-    teacher = main_pairs(files).get("teacher") if analysis else None
+    place = student_place(summary)
+    pairs = main_pairs(files) if analysis else {}
+    teacher, taught = pairs.get("teacher"), taught_by(pairs)
     return {
-        "title": f"{label(student)} on {summary['dataset']}",
+        "title": facts.title(summary),
+        "recipe": files.config.get("recipe", "none"),
         "folder": files.folder.name,
         "seeds": ", ".join(map(str, seeds(summary))),
         "dataset": summary["dataset"],
         "images": summary["test_images"],
         "verdict": verdict(summary),
-        "stages": facts.stage_rows(files),
+        "stages": stage_rows(files),
+        "means": mean_rows(files) if len(seeds(summary)) > 1 else [],
+        "shown": label(summary["stages"][place]),
         "plots": plots,
         "measured": analysis is not None,
         "pairs": facts.pair_rows(analysis) if analysis else [],
-        "ladder": facts.ladder(teacher, len(analysis["class_names"]))
-        if teacher and analysis
-        else [],
+        "ladder": facts.ladder(taught, len(analysis["class_names"])) if taught and analysis else [],
         "chains": facts.chains(analysis) if analysis else [],
         "matched": teacher["inside"]["matched"] if teacher and teacher["inside"] else [],
         "relations": teacher["inside"] if teacher else None,
-        "examples": facts.example_groups(analysis) if analysis else [],
+        "taught": [label(taught["student"]), label(taught["other"])] if taught else [],
+        "examples": facts.example_groups(analysis, place) if analysis else [],
         "warnings": analysis["warnings"] if analysis else [],
         "config": files.config_text,
         "environment": facts.environment_rows(files.environment),

@@ -4,7 +4,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from kdrun.report.figure import DASHES, SERIES, Plot, colour, finish_plot, label, panels, plain
+from kdrun.report.figure import (
+    DASHES,
+    MARK,
+    SERIES,
+    Plot,
+    colours,
+    finish_plot,
+    label,
+    legend_below,
+    logarithmic,
+    panels,
+    plain,
+    whole_numbers,
+)
+from kdrun.tables import stage_title
 
 Lines = Sequence[dict[str, Any]]
 
@@ -19,48 +33,54 @@ def by_stage(lines: Lines) -> dict[int, list[dict[str, Any]]]:
 
 def accuracy_plot(lines: Lines) -> Plot:
     """Validation accuracy of every stage, or its training accuracy where nothing is held out."""
-    figure, (axes,) = panels()
+    stages = by_stage(lines)
+    shades = colours([epochs[0] for epochs in stages.values()])
+    figure, (axes,) = panels(1, 2.8 + 0.1 * len(shades))
     held_out = all(line["validation_accuracy"] is not None for line in lines)
     key = "validation_accuracy" if held_out else "train_accuracy"
-    ends = []
-    for place, epochs in by_stage(lines).items():
-        values, role = [100 * line[key] for line in epochs], epochs[0]["role"]
+    ends, named = [], set()
+    for epochs in stages.values():
+        values, name = [100 * line[key] for line in epochs], stage_title(epochs[0])
         axes.plot(
             [line["epoch"] for line in epochs],
             values,
-            DASHES.get(role, "-"),
-            color=colour(role, place),
-            label=plain(label(epochs[0])),
+            DASHES.get(epochs[0]["role"], "-"),
+            color=shades[name],
+            label=None if name in named else plain(name),
             marker="o" if len(values) == 1 else None,
         )
+        named.add(name)
         ends.append(f"{label(epochs[0])} ends at {values[-1]:.1f} %")
     which = "validation" if held_out else "training"
     axes.set(xlabel="epoch", ylabel=f"{which} accuracy (%)")
-    axes.legend()
+    whole_numbers(axes)
+    legend_below(figure, [axes])
     return finish_plot(
         figure,
         "accuracy",
         "Accuracy over epochs",
         f"Line chart of {which} accuracy over epochs: {'; '.join(ends)}.",
-        "The student should lie between its control and its teacher.",
+        "The student should lie between its control and its teacher."
+        + (" A line for each seed." if len(ends) > len(named) else ""),
     )
 
 
 def loss_plot(lines: Lines, stage: int) -> Plot:
     """The weighted terms of a student's loss, and what share of the gradient each has."""
     epochs = by_stage(lines)[stage]
-    figure, (left, right) = panels(2, 7.2)
+    figure, (upper, lower) = panels(2, 4.4)
     ticks = [line["epoch"] for line in epochs]
     marker = "o" if len(ticks) == 1 else None
     for number, term in enumerate(epochs[0]["terms"]):
         terms = [line["terms"][term] for line in epochs]
         look = {"color": SERIES[number % len(SERIES)], "label": plain(term), "marker": marker}
-        left.plot(ticks, [one["weighted"] for one in terms], **look)
-        right.plot(ticks, [100 * one["gradient_share"] for one in terms], **look)
-    left.plot(ticks, [line["loss"] for line in epochs], ":", color="#7d8590", label="sum")
-    left.set(xlabel="epoch", ylabel="weighted loss", title="loss terms")
-    right.set(xlabel="epoch", ylabel="share (%)", title="share of the gradient", ylim=(0, 103))
-    left.legend()
+        upper.plot(ticks, [one["weighted"] for one in terms], **look)
+        lower.plot(ticks, [100 * one["gradient_share"] for one in terms], **look)
+    upper.plot(ticks, [line["loss"] for line in epochs], ":", color=MARK, label="sum")
+    upper.set(ylabel="weighted loss", title="loss terms")
+    lower.set(xlabel="epoch", ylabel="share (%)", title="share of the gradient", ylim=(0, 103))
+    whole_numbers(upper, lower)
+    legend_below(figure, [upper], 4)
     names = ", ".join(epochs[0]["terms"])
     return finish_plot(
         figure,
@@ -75,11 +95,12 @@ def loss_plot(lines: Lines, stage: int) -> Plot:
 def temperature_plot(lines: Lines, stage: int, teacher: dict[str, Any] | None) -> Plot:
     """T over the epochs, and what T does to the entropy of the teacher's probabilities."""
     epochs = by_stage(lines)[stage]
-    figure, axes = panels(1 if teacher is None else 2, 7.2)
+    figure, axes = panels(*((1, 2.4) if teacher is None else (2, 4.6)))
     values = [float(line["T"]) for line in epochs]
     axes[0].plot([line["epoch"] for line in epochs], values, color=SERIES[1], marker=".")
     axes[0].set(xlabel="epoch", ylabel="T", title="temperature of training")
     axes[0].set_ylim(bottom=0)
+    whole_numbers(axes[0])
     told = f"T goes from {values[0]:.3g} to {values[-1]:.3g} over the epochs."
     if teacher is not None:
         curve = teacher["temperature_curve"]
@@ -94,12 +115,9 @@ def temperature_plot(lines: Lines, stage: int, teacher: dict[str, Any] | None) -
         )
         twin.set(ylim=(0, 1.02))
         twin.grid(visible=False)
-        entropies.set(
-            xlabel="T", ylabel="nats", xscale="log", title=plain(f"{label(teacher)} softened", 30)
-        )
-        handles = [*entropies.get_lines(), *twin.get_lines()]
-        names = [line.get_label() for line in handles]
-        figure.legend(handles, names, loc="outside lower right", ncols=2)
+        entropies.set(xlabel="T", ylabel="nats", title=plain(f"{label(teacher)} softened", 40))
+        logarithmic(entropies)
+        legend_below(figure, [entropies, twin])
         told += (
             f" The teacher's mean entropy rises from {curve['entropy'][0]:.2f} nats at "
             f"T = {curve['temperatures'][0]:g} to {curve['entropy'][-1]:.2f} at "

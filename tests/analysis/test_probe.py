@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdrun.analysis import gradient_probe
-from kdrun.losses import soft_target_loss
+from kdrun.analysis import ensemble_gradient_probe, gradient_probe
+from kdrun.losses import ensemble_probabilities, soft_probability_loss, soft_target_loss
 from tests.analysis.draws import labels, logits
 
 
@@ -30,6 +30,24 @@ def test_probe_measures_what_autograd_gives(seed, T):
     assert probe.ratio == pytest.approx([probe.soft_norm[0] / probe.hard_norm])
     assert probe.cosine == pytest.approx([cosines.mean().item()], abs=1e-6)
     assert probe.negative_share == pytest.approx([(cosines < 0).double().mean().item()])
+
+
+@given(seed=st.integers(0, 1000), T=st.floats(0.5, 100))
+@settings(max_examples=20, deadline=None)
+def test_the_probe_of_an_ensemble_is_that_of_its_averaged_probabilities(seed, T):
+    student, teachers, targets = logits(seed), [logits(seed + 1), logits(seed + 2)], labels(seed)
+    probs = ensemble_probabilities(teachers, T, [1, 3])
+    soft = gradient(lambda z: 30 * soft_probability_loss(z, probs, T), student)
+    probe = ensemble_gradient_probe(student, teachers, targets, [T], [1, 3])
+    assert probe.soft_norm == pytest.approx([soft.norm(dim=1).mean().item()], rel=1e-6)
+
+
+def test_the_probe_of_an_ensemble_tends_to_its_limit():
+    probe = ensemble_gradient_probe(
+        logits(1), [logits(2), logits(3)], labels(1), [1000, math.inf], [1, 3]
+    )
+    assert probe.soft_norm[0] == pytest.approx(probe.soft_norm[1], rel=0.02)
+    assert probe.cosine[0] == pytest.approx(probe.cosine[1], abs=0.02)
 
 
 def test_the_soft_norm_settles_while_the_unscaled_one_decays():

@@ -136,7 +136,7 @@ def prepared(
         # A terminal, so that the bar is drawn as for a person who looks on.
         console = Console(file=nowhere, force_terminal=True, width=100)
         setting = Setting(**vars(setting) | {"reporter": Reporter(console)})
-        teacher, student = make_jobs(build_plan(config), {None: setting}, Path(folder))[:2]
+        teacher, student = make_jobs(build_plan(config), {None: setting})[:2]
         student.folder.mkdir(parents=True)
         normalizer = Normalizer(**normalization(setting.data, None)).to(device)
         yield Parts(setting, student, teacher, normalizer)

@@ -122,7 +122,7 @@ def carried_out(config, work):
 
 @settings(QUIET, max_examples=100)
 @given(st.sampled_from(KEYS), VALUES)
-def test_what_is_taken_can_be_planned_or_is_refused(tiny, tmp_path, key, value):
+def test_what_is_taken_can_be_planned_or_is_refused(tiny, key, value):
     composed = changed(tiny, key, value)
     config = composed and accepted(composed)
     if config is None or (key in LARGE and isinstance(value, int) and value > 100):
@@ -130,7 +130,7 @@ def test_what_is_taken_can_be_planned_or_is_refused(tiny, tmp_path, key, value):
     with contextlib.suppress(KdrunError):
         per_seed = make_settings(config, StopRequest())
         shape = next(iter(per_seed.values())).data.shape
-        make_jobs(plan_for(config, shape), per_seed, tmp_path)
+        make_jobs(plan_for(config, shape), per_seed)
 
 
 @pytest.mark.slow

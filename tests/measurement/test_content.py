@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +36,7 @@ def done(make_config, tmp_path_factory):
 
 def logits_of(config, place):
     setting = make_setting(config, None)
-    jobs = make_jobs(build_plan(config), {None: setting}, Path(config.output_root))
+    jobs = make_jobs(build_plan(config), {None: setting})
     network, normalizer = load_finished(jobs[place], setting)
     (batch,) = setting.data.test.batches(10_000)
     with torch.no_grad():
@@ -149,7 +148,7 @@ def test_measures_that_fail_cost_a_line_and_not_the_run(make_config, tmp_path, m
 
 
 def test_a_run_stopped_while_it_measures_goes_on_from_there(make_config, tmp_path, monkeypatch):
-    from kdrun.measurement import content
+    from kdrun.measurement import run_answers
     from kdrun.resume import resume_run
 
     def stop(*given):
@@ -157,12 +156,41 @@ def test_a_run_stopped_while_it_measures_goes_on_from_there(make_config, tmp_pat
 
     config = make_config(*SMALL, "student=mlp", f"output_root={tmp_path}", "train.epochs=1")
     with monkeypatch.context() as patched:
-        patched.setattr(content, "collect", stop)
+        patched.setattr(run_answers, "collect", stop)
         with pytest.raises(Stopped, match="kdrun resume"):
             run(config, tmp_path / "run", [])
     assert not (tmp_path / "run" / "summary.json").exists()
     assert resume_run(tmp_path / "run", [])["status"] == "done"
     assert (tmp_path / "run" / "analysis.json").exists()
+
+
+def test_an_ensemble_is_compared_as_the_mean_that_taught(make_config, tmp_path):
+    given = ("teacher.ensemble=[mlp]", "teacher.ensemble_weights=[1,3]", "chain.control=false")
+    config = make_config(*SMALL, *given, f"output_root={tmp_path}", "temperature=linear")
+    run(config, tmp_path / "run", [])
+    analysis = read_sealed(tmp_path / "run" / "analysis.json")
+    assert [pair["kind"] for pair in analysis["pairs"]] == ["teacher", "teacher", "ensemble"]
+    pair, (chain,) = analysis["pairs"][2], analysis["chains"]
+    ensemble = {"stages": [0, 1], "arch": "convnet + mlp", "role": "ensemble", "step": 0}
+    assert pair["other"] == ensemble
+    (first, labels), (second, _), (student, _) = (logits_of(config, place) for place in range(3))
+
+    def mean(T):
+        shares = zip((0.25, 0.75), (first.double(), second.double()), strict=True)
+        return sum(share * torch.softmax(logits / T, 1) for share, logits in shares)
+
+    test = pair["splits"]["test"]
+    wrong = (mean(1).argmax(1) != labels).double().mean().item()
+    assert test["bound"]["eps_T"] == pytest.approx(wrong)
+    same = (mean(1).argmax(1) == student.argmax(1)).double().mean().item()
+    assert test["agreement"] == pytest.approx(same)
+    assert chain["stages"][0]["accuracy"] == pytest.approx(1 - wrong)
+    probe = test["gradient_probe"]
+    soft = 4 * (torch.softmax(student.double() / 4, 1) - mean(4))
+    place = probe["temperatures"].index(4.0)
+    assert probe["soft_norm"][place] == pytest.approx(soft.norm(dim=1).mean().item(), rel=1e-5)
+    # T falls from loss.T = 4 to temperature.end = 1 in two epochs.
+    assert (pair["T"], pair["T_range"]) == (4.0, [1.0, 4.0])
 
 
 @pytest.mark.slow

@@ -10,16 +10,27 @@ from kdrun.plan import build_plan
 
 
 def kinds(stages):
-    return [(one.student, one.other, one.kind) for one in comparisons(stages)]
+    return [(one.student, *one.others, one.kind) for one in comparisons(stages)]
 
 
 def test_a_student_is_held_against_its_teacher_and_its_control(make_config):
     assert kinds(build_plan(make_config())) == [(1, 0, "teacher"), (1, 2, "control")]
 
 
-def test_every_teacher_of_an_ensemble_counts(make_config):
+def test_every_teacher_of_an_ensemble_counts_and_so_do_all_together(make_config):
     found = kinds(build_plan(make_config("teacher.ensemble=[resnet8]")))
-    assert found == [(2, 0, "teacher"), (2, 1, "teacher"), (2, 3, "control")]
+    assert found == [
+        (2, 0, "teacher"),
+        (2, 1, "teacher"),
+        (2, 0, 1, "ensemble"),
+        (2, 3, "control"),
+    ]
+
+
+def test_a_chain_begins_with_its_ensemble(make_config):
+    chain = ("chain=assistants", "chain.assistants=[resnet8]", "chain.control=false")
+    found = kinds(build_plan(make_config("teacher.ensemble=[resnet8]", *chain)))
+    assert found[-2:] == [(3, 2, "teacher"), (3, 0, 1, "origin")]
 
 
 def test_a_chain_is_followed_to_its_head_and_seeds_are_kept_apart(make_config):

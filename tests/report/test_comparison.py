@@ -13,7 +13,7 @@ from kdrun.cli import main
 from kdrun.errors import ConfigError
 from kdrun.files import read_sealed, write_sealed, write_yaml
 from kdrun.report.comparison import compare
-from kdrun.report.comparison_plots import pareto
+from kdrun.report.comparison_plots import COSTS, costs_of, pareto
 from kdrun.report.formats import csv_text, latex, markdown
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
 
@@ -145,8 +145,17 @@ def test_the_page_shows_the_figures_and_is_inert_for_hostile_settings(
     page = Page((tmp_path / "comparison.html").read_text())
     assert_alone_and_inert(page)
     assert len(page.all("figure")) == 2
+    words = " ".join(page.text)
+    assert "4 runs of convnet on digits" in words
+    assert "Best on validation: loss.alpha=" in words
     assert call("report", *folders) == 0
     assert "\x1b[31m" not in capsys.readouterr().out
+
+
+def test_the_latency_of_one_network_is_noise_and_no_cost():
+    rows = [{"parameters": 9, "macs": 9, "latency_ms": ms} for ms in (1.0, 2.0)]
+    assert costs_of(rows) == []
+    assert costs_of([rows[0], rows[1] | {"macs": 18}]) == [COSTS[1], COSTS[2]]
 
 
 def test_the_pareto_front_is_what_nothing_beats():

@@ -1,13 +1,18 @@
 """The page of a run: complete, alone, and safe against what is written in a stranger's run."""
 
 from html.parser import HTMLParser
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.files import read_sealed
 from kdrun.report import run_page
+from kdrun.report.figure import COLOURS, WIDTH, colours
+from kdrun.report.heat_map import legible_on
 from kdrun.report.run_page import write_report
 from kdrun.runner import run
 
@@ -77,6 +82,13 @@ def test_the_page_stands_alone_and_is_marked_up_for_everyone(altered):
     assert len(page.all("h1")) == len(page.all("main")) == len(page.all("header")) == 1
     assert page.all("html") == [{"lang": "en"}]
     assert all("scope" in cell for cell in page.all("th"))
+    levels = [int(tag[1]) for tag, _ in page.elements if tag in ("h1", "h2", "h3", "h4")]
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
+    regions = [a for _, a in page.elements if a.get("role") == "region"]
+    assert all(region["aria-label"] and region["tabindex"] == "0" for region in regions)
+    assert len({region["aria-label"] for region in regions}) == len(regions)
+    # Each table and each figure lies in a region that scrolls by itself, the page never does.
+    assert len(regions) == len(page.all("table")) + len(page.all("figure"))
     pictures = [a for _, a in page.elements if a.get("role") == "img"]
     assert len(pictures) == len(page.all("figure"))
     assert all(len(picture["aria-label"]) > 40 for picture in pictures)
@@ -85,6 +97,32 @@ def test_the_page_stands_alone_and_is_marked_up_for_everyone(altered):
     assert len(identifiers) == len(set(identifiers))
     targets = [a["href"][1:] for _, a in page.elements if a.get("href", "").startswith("#")]
     assert set(targets) <= set(identifiers)
+
+
+def test_every_figure_is_narrow_enough_for_a_phone(finished_run):
+    for path in (finished_run / "plots").glob("*.svg"):
+        width = ElementTree.parse(path).getroot().get("viewBox").split()[2]
+        assert float(width) == pytest.approx(WIDTH * 72)
+
+
+@given(st.tuples(*[st.floats(0, 1)] * 3))
+def test_numbers_in_heat_maps_stand_out_on_every_colour(colour):
+    def luminance(rgb):
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    ink = {"#000000": 0.0, "#ffffff": 1.0}[legible_on(colour)]
+    low, high = sorted((ink, luminance(colour)))
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_lines_of_one_figure_have_colours_of_their_own():
+    stages = [{"role": "generation", "arch": "mlp", "step": step} for step in range(3)]
+    stages += [{"role": "control", "arch": "mlp"}, {"role": "teacher", "arch": "mlp"}]
+    found = colours([*stages, *stages])
+    assert len(set(found.values())) == len(found) == 5
+    two = colours([{"role": "teacher", "arch": arch} for arch in ("mlp", "vgg8")])
+    assert two["teacher mlp"] == COLOURS["teacher"] != two["teacher vgg8"]
 
 
 def test_the_page_says_what_the_summary_says(altered):
@@ -173,7 +211,14 @@ def test_a_page_that_fails_costs_a_line_and_not_the_run(make_config, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "override", ["loss.T=inf", "loss=none", "dataset.val_fraction=0", "teacher.ensemble=[mlp]"]
+    "override",
+    [
+        "loss.T=inf",
+        "loss=none",
+        "loss=logit_mse",
+        "dataset.val_fraction=0",
+        "teacher.ensemble=[mlp]",
+    ],
 )
 def test_every_kind_of_run_is_measured_and_has_its_page(make_config, tmp_path, capsys, override):
     config = make_config(

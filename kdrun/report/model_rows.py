@@ -1,0 +1,63 @@
+"""The table of a run's models: a row a stage, and over several seeds a row for all of them."""
+
+from collections.abc import Sequence
+from statistics import mean
+from typing import Any
+
+from kdrun.analysis.intervals import wilson_interval
+from kdrun.progress import clock
+from kdrun.report.figure import label
+from kdrun.report.run_files import RunFiles, student_place
+from kdrun.stage_groups import group_of, groups
+from kdrun.tables import count, over_control, percent, spread, stage_title
+
+Row = dict[str, Any]
+
+
+def stage_rows(files: RunFiles) -> list[Row]:
+    """Every stage with its test accuracy's 95 % Wilson interval."""
+    images, shown = int(files.summary["test_images"]), student_place(files.summary)
+    rows = []
+    for place, stage in enumerate(files.summary["stages"]):
+        accuracy = stage["accuracy"]["test_at_best_validation"]
+        low, high = wilson_interval(round(accuracy * images), images)
+        row = _row(files, [place]) | {"name": label(stage), "main": place == shown}
+        rows.append(row | {"beside": f"{low:.2%} – {high:.2%}"})
+    return rows
+
+
+def mean_rows(files: RunFiles) -> list[Row]:
+    """The same stage of every seed in a row: means, and the paired difference to the control."""
+    stages, shown = files.summary["stages"], student_place(files.summary)
+    control = group_of(files.summary, "control")
+    rows = []
+    for group in groups(files.summary):
+        places = [place for place, stage in enumerate(stages) if any(stage is s for s in group)]
+        row = _row(files, places) | {"name": stage_title(group[0]), "main": shown in places}
+        rows.append(row | {"beside": over_control(group, control)})
+    return rows
+
+
+def _row(files: RunFiles, places: Sequence[int]) -> Row:
+    """Sizes, accuracies and scores of stages that differ in the seed alone."""
+    stages = [files.summary["stages"][place] for place in places]
+    models = [files.analysis["models"][place] for place in places] if files.analysis else []
+    tests = [model["splits"]["test"] for model in models]
+    largest = max(stage["parameters"] for stage in files.summary["stages"])
+    new = [stage["seconds"] for stage in stages if not stage["reused"]]
+    return {
+        "parameters": count(stages[0]["parameters"]),
+        "ratio": f"{largest / stages[0]['parameters']:.3g}×",
+        "macs": count(stages[0]["macs"]),
+        "validation": spread([stage["accuracy"]["best_validation"] for stage in stages], percent),
+        "test": spread([s["accuracy"]["test_at_best_validation"] for s in stages], percent),
+        "nll": average([float(test["nll"]) for test in tests], "{:.3f}"),
+        "calibration": average([test["calibration_error"] for test in tests], "{:.3f}"),
+        "gap": average([100 * model["gap"]["gap"] for model in models], "{:+.2f}"),
+        "time": clock(sum(new)) if new else "reused",
+    }
+
+
+def average(values: Sequence[float], form: str) -> str:
+    """The mean; a dash for none."""
+    return form.format(mean(values)) if values else "–"
