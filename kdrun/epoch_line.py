@@ -8,6 +8,7 @@ from kdrun.engine import Recipe, Training
 from kdrun.files import json_number
 from kdrun.objective.logit_terms import LearnedTemperatureTerm
 from kdrun.plan import Stage
+from kdrun.terms import uses_temperature
 from kdrun.totals import CORRECT, GRADIENT, TOTAL
 
 
@@ -19,7 +20,7 @@ def epoch_line(
     return {
         "epoch": training.epoch + 1,
         "update": training.update,
-        "T": temperature_of(training, recipe),
+        "T": temperature_of(stage, training, recipe),
         "lr": recipe.learning_rate(training.update - 1),
         "loss": means[TOTAL],
         "terms": {
@@ -38,8 +39,10 @@ def epoch_line(
     }
 
 
-def temperature_of(training: Training, recipe: Recipe) -> float | str:
-    """T of the epoch; of a trained T its value at the end."""
+def temperature_of(stage: Stage, training: Training, recipe: Recipe) -> float | str | None:
+    """T of the epoch, of a trained T its value at the end; None where no term reads it."""
+    if "soft" not in training.objective.terms or not uses_temperature(stage.loss):
+        return None
     for term in training.objective.terms.values():
         if isinstance(term, LearnedTemperatureTerm):
             return float(term.temperature())

@@ -170,6 +170,7 @@ def test_the_temperature_schedule_is_logged(do):
     _, folder = do("temperature=linear", "loss.T=5", "train.epochs=3", "chain.control=false")
     lines = read_json_lines(folder / "metrics.jsonl")
     assert [line["T"] for line in lines if line["role"] == "student"] == [5, 3, 1]
+    assert {line["T"] for line in lines if line["role"] == "teacher"} == {None}
 
 
 def test_a_teacher_from_a_finished_run_is_evaluated_not_trained(do, tmp_path):

@@ -20,7 +20,6 @@ from kdrun.measurement.pairs import TAUGHT, TEACHER, Comparison, comparisons, pa
 from kdrun.measurement.run_answers import RunAnswers
 from kdrun.run_folder import ANALYSIS, METRICS
 from kdrun.stage import bare, build
-from kdrun.terms import term_weights, uses_temperature
 
 FULL = "full"
 
@@ -167,10 +166,9 @@ def temperature_of(job: Job) -> tuple[float, list[float] | None]:
 
     None where no term of its loss reads T.
     """
-    loss = job.stage.loss
-    used = [float(line["T"]) for line in read_json_lines(job.folder / METRICS)]
-    reads = "soft" in term_weights(loss) and uses_temperature(loss)
-    return median_high(used), [min(used), max(used)] if reads else None
+    told = [line["T"] for line in read_json_lines(job.folder / METRICS)]
+    used = [float(T) for T in told if T is not None]
+    return (median_high(used), [min(used), max(used)]) if used else (job.stage.loss.T, None)
 
 
 def teaching(compared: Sequence[Comparison]) -> dict[int, int]:

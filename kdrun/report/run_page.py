@@ -77,7 +77,7 @@ def _training(files: RunFiles) -> Iterator[Plot]:
     epochs = training_plots.by_stage(lines).get(place)
     if epochs:
         yield training_plots.loss_plot(lines, place)
-        if "soft" in epochs[0]["terms"]:
+        if epochs[0]["T"] is not None:
             yield training_plots.temperature_plot(lines, place, _teacher_model(files, place))
 
 
