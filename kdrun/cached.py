@@ -161,6 +161,7 @@ def cache_key(stage: Stage, setting: Setting, teacher: Teacher) -> dict[str, Any
         "device": setting.device.type,
         # The last bits of a matrix product depend on these.
         "batch_size": options.batch_size,
+        "channels_last": options.channels_last,
         "threads": torch.get_num_threads() if setting.device.type == "cpu" else None,
         "torch": torch.__version__,
         "format": FORMAT,

@@ -122,6 +122,7 @@ def train_epoch(
     while remaining > 0:
         yield training.position
         group = list(islice(batches, min(recipe.accumulate, remaining)))
+        assert group, "the pass is shorter than it says"
         # Reseeded at every update, so that dropout is the same after a resume.
         seed_generators((recipe.seed * 1_000_003 + training.update) % 2**63, recipe.device)
         before = None if recipe.max_skipped is None else Before(training)

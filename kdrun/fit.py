@@ -93,7 +93,7 @@ def fit_epoch(
         line |= validate(job, setting, training, recipe.normalizer, saver)
     except (Stopped, DataError) as error:
         # A signal to the whole process group also ends the processes that decode images.
-        if isinstance(error, DataError) and not setting.stop:
+        if isinstance(error, DataError) and not setting.stop.asked:
             raise
         saver.save(training)
         raise Stopped(f"stopped in epoch {training.epoch + 1} of {job.title}") from error

@@ -59,6 +59,11 @@ class Latch:
     def __bool__(self) -> bool:
         return bool(self.request) if self.held is None else self.held
 
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked for by now."""
+        return bool(self.request)
+
 
 class Stream:
     """One pass over an epoch's batches, read by several; the last few are kept.
@@ -75,6 +80,7 @@ class Stream:
         self.next = start
         self.source = source
         self.kept: deque[Batch] = deque(maxlen=most)
+        self.error: Exception | None = None
 
     def has(self, position: Position) -> bool:
         """Whether it can be read from the position on."""
@@ -82,10 +88,16 @@ class Stream:
         return epoch == self.epoch and self.next - len(self.kept) <= batch <= self.next
 
     def read(self, start: int) -> Iterator[Batch]:
-        """The batches from number `start` on."""
+        """The batches from number `start` on; what the source fails with, every reader gets."""
         while True:
             if start == self.next:
-                batch = next(self.source, None)
+                if self.error is not None:
+                    raise self.error
+                try:
+                    batch = next(self.source, None)
+                except Exception as error:
+                    self.error = error
+                    raise
                 if batch is None:
                     return
                 self.kept.append(batch)
@@ -168,12 +180,14 @@ class Lockstep:
 
     def advance(self, members: Sequence[Member]) -> None:
         """Do turns until all are done; who is behind goes first."""
-        while waiting := [member.position for member in members if member.position is not None]:
-            self.latch.held = bool(self.latch.request)
-            for member in members:
-                if member.position == min(waiting):
-                    member.step()
-        self.latch.held = None
+        try:
+            while waiting := [one.position for one in members if one.position is not None]:
+                self.latch.held = self.latch.asked
+                for member in members:
+                    if member.position == min(waiting):
+                        member.step()
+        finally:
+            self.latch.held = None
 
     def others(
         self, job: Job, setting: Setting, teachers: list[Teacher], locks: ExitStack
@@ -191,6 +205,8 @@ class Lockstep:
             if lock is None:
                 continue
             locks.callback(lock.release)
+            if not to_be_done(other):
+                continue  # another process has just done it
             remove_leftovers(other.folder)
             write_json(other.folder / IDENTITY, other.identity)
             turns = run_stage(other, quiet, teachers, ignore)
@@ -266,7 +282,8 @@ def shared_options(stage: Stage) -> tuple[Any, ...]:
     """The options by which the batches of a stage are made."""
     train = stage.train
     drawn = (train.seed, train.batch_size, train.accumulate, train.mixup, train.cutmix)
-    return stage.role, stage.seed, stage.pretrained, stage.cache.views, drawn
+    # The layout of given weights is no part of their identity, and changes last bits.
+    return stage.role, stage.seed, stage.cache.views, train.channels_last, drawn
 
 
 def to_be_done(job: Job) -> bool:

@@ -20,6 +20,11 @@ class Stop(Protocol):
 
     def __bool__(self) -> bool: ...
 
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked for by now, also in the middle of a round of turns."""
+        ...
+
 
 class StopRequest:
     """Set by the first signal; the training loop looks at it after every update."""
@@ -29,6 +34,11 @@ class StopRequest:
 
     def __bool__(self) -> bool:
         return self.signal is not None
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked for."""
+        return bool(self)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal: note the first, leave with 128+n on the second."""

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from kdrun import engine
 from kdrun.data.batch import Batch
 from kdrun.data.views import Normalizer
-from kdrun.errors import ConfigError, NumericError, Stopped
+from kdrun.errors import ConfigError, DataError, NumericError, Stopped
 from kdrun.files import read_json_lines
 from kdrun.lockstep import Latch, Member, Stream, outcome
 from kdrun.models.build import build_model
@@ -283,12 +283,25 @@ def test_a_stream_gives_every_reader_the_same_batches_and_keeps_few():
     assert not stream.has((4, 24))
 
 
+def test_what_a_stream_fails_with_every_reader_gets():
+    def source():
+        yield Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([0]))
+        raise DataError("cannot be decoded")
+
+    stream = Stream(0, 0, source(), most=4)
+    for reader in (stream.read(0), stream.read(0), stream.read(0)):
+        next(reader)
+        with pytest.raises(DataError, match="cannot be decoded"):
+            next(reader)
+
+
 def test_a_latch_changes_between_rounds_only():
     request = StopRequest()
     latch = Latch(request)
     latch.held = bool(request)
     request.signal = 2
     assert not latch
+    assert latch.asked
     latch.held = bool(request)
     assert latch
     latch.held = None

@@ -51,6 +51,7 @@ class FolderSplit:
         self._device = device
         self._workers = workers
         self._requests = Requests()
+        self._passing = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -94,8 +95,17 @@ class FolderSplit:
         return self._load(Request(part.tolist(), "none", [0] * len(part)) for part in parts)
 
     def _load(self, requests: Iterable[Request]) -> Iterator[Batch]:
-        self._requests.present = requests
-        for answer in _named_failures(self._loader):
+        if self._passing:  # the workers are at another pass: this one is decoded here
+            yield from self._decoded(iter(self._load_with(requests, 0)))
+            return
+        self._passing, self._requests.present = True, requests
+        try:
+            yield from self._decoded(_named_failures(self._loader))
+        finally:
+            self._passing = False
+
+    def _decoded(self, answers: Iterator[Any]) -> Iterator[Batch]:
+        for answer in answers:
             if isinstance(answer, str):
                 raise DataError(answer)
             images, indices = answer
@@ -108,15 +118,18 @@ class FolderSplit:
     @cached_property
     def _loader(self) -> DataLoader:
         """The workers, started once and kept for all passes."""
+        return self._load_with(self._requests, self._workers)
+
+    def _load_with(self, requests: Iterable[Request], workers: int) -> DataLoader:
         return DataLoader(
             self._images,
             batch_size=None,  # a request is a batch already
-            sampler=self._requests,
-            num_workers=self._workers,
+            sampler=requests,
+            num_workers=workers,
             pin_memory=self._device.type == "cuda",
             # Its own, so that starting a pass draws nothing from the model's generator.
             generator=torch.Generator(),
-            **_process_options() if self._workers else {},
+            **_process_options() if workers else {},
         )
 
 

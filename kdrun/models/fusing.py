@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from kdrun.models.heads import PENULTIMATE, head_input, head_path
 
-TOLERANCE = 1e-4
+TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.1}
 """Largest change that rounding may make, as a share of the largest value."""
 
 ADDITIONS = (operator.add, operator.iadd, torch.add)
@@ -99,13 +99,16 @@ def fuse(
             expected = traced(example)
             fused = fuse_all(traced)
             same = agree([model(example), *traced(example)], [expected[0], *expected])
+            for module in traced.modules():
+                if isinstance(module, Convolution):
+                    module.pack(dtype)
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                packed = traced(example)
+            same = same and agree(packed, expected, TOLERANCES[dtype])
     except Exception:  # of whatever kind: the model as it is serves as well, only slower
         return None
     if not same or not any(" + " in text for text in fused):
         return None
-    for module in traced.modules():
-        if isinstance(module, Convolution):
-            module.pack(dtype)
     return traced, fused
 
 
@@ -207,9 +210,11 @@ def is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     return node.target in (RELUS if node.op == "call_function" else RELU_METHODS)
 
 
-def agree(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+def agree(
+    ours: Sequence[Tensor], theirs: Sequence[Tensor], tolerance: float = TOLERANCES[torch.float32]
+) -> bool:
     """Whether all tensors are the same up to rounding; written so that a NaN is not."""
     return all(
-        bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
+        bool((a - b).abs().max() <= tolerance * b.abs().max())
         for a, b in zip(ours, theirs, strict=True)
     )

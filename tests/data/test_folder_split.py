@@ -113,6 +113,17 @@ def test_workers_live_on_from_pass_to_pass(served):
     assert worker_ids(served) == before
 
 
+def test_a_pass_within_a_pass_disturbs_neither(served):
+    whole, other = views(served, batch_size=5), views(served, batch_size=4, view=3)
+    outer = served.train_batches(5, seed=1, view=2, augment="crop_flip")
+    seen = []
+    for number, batch in enumerate(outer):
+        seen += zip(batch.indices.tolist(), batch.images, strict=True)
+        if number == 2:
+            assert equal(views(served, batch_size=4, view=3), other)
+    assert equal(dict(seen), whole)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loading_draws_nothing_from_torchs_generator(pictures, served, workers):
     split = served if workers else make_split(pictures)

@@ -156,6 +156,14 @@ def test_without_torchs_operations_the_model_stays_as_it_is(monkeypatch):
     assert fuse(folded("resnet8"), images(2), (), torch.float32) is None
 
 
+def test_a_type_that_the_processor_cannot_pack_costs_the_fusion_only(monkeypatch):
+    def refused(self, dtype):
+        raise RuntimeError("bf16 path needs the cpu support avx512bw")
+
+    monkeypatch.setattr("kdrun.models.fusing.Convolution.pack", refused)
+    assert fuse(folded("resnet8"), images(2), (), torch.bfloat16) is None
+
+
 def test_the_model_is_not_changed():
     model = folded("resnet8")
     before = {key: value.clone() for key, value in model.state_dict().items()}
