@@ -4,10 +4,9 @@ Each does what it would do by itself, update by update in turns, so that its res
 the last bit. What they share are the batches, the normalised images and the teacher's answers.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ from kdrun.job import Job, Setting, Settings
 from kdrun.planned_stage import CONTROL, STUDENT, Stage
 from kdrun.prepare import make_jobs
 from kdrun.progress import Reporter
+from kdrun.rounds import Latch, Member, Stream
 from kdrun.stage import run_stage
-from kdrun.stop import Stop
 from kdrun.store import IDENTITY, finished, lock_if_free
 from kdrun.teacher import Teacher
 from kdrun.turns import Position, Turns
@@ -47,89 +46,6 @@ TOGETHER = (STUDENT, CONTROL)
 
 KEPT = 4
 """Updates whose batches are kept for those who come to them later."""
-
-
-class Latch:
-    """A stop request that does not change within a round, so that all stop at one update."""
-
-    def __init__(self, request: Stop) -> None:
-        self.request = request
-        self.held: bool | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.request) if self.held is None else self.held
-
-    @property
-    def asked(self) -> bool:
-        """Whether it was asked for by now."""
-        return bool(self.request)
-
-
-class Stream:
-    """One pass over an epoch's batches, read by several; the last few are kept.
-
-    Args:
-        epoch: whose.
-        start: number of the first batch.
-        source: the batches.
-        most: how many are kept.
-    """
-
-    def __init__(self, epoch: int, start: int, source: Iterator[Batch], most: int) -> None:
-        self.epoch = epoch
-        self.next = start
-        self.source = source
-        self.kept: deque[Batch] = deque(maxlen=most)
-        self.error: Exception | None = None
-
-    def has(self, position: Position) -> bool:
-        """Whether it can be read from the position on."""
-        epoch, batch = position
-        return epoch == self.epoch and self.next - len(self.kept) <= batch <= self.next
-
-    def read(self, start: int) -> Iterator[Batch]:
-        """The batches from number `start` on; what the source fails with, every reader gets."""
-        while True:
-            if start == self.next:
-                if self.error is not None:
-                    raise self.error
-                try:
-                    batch = next(self.source, None)
-                except Exception as error:
-                    self.error = error
-                    raise
-                if batch is None:
-                    return
-                self.kept.append(batch)
-                self.next += 1
-            yield self.kept[start - self.next]
-            start += 1
-
-
-@dataclass
-class Member:
-    """A stage that is trained beside others.
-
-    Attributes:
-        title: for messages.
-        turns: what it does.
-        position: where it waits; before its first turn, before everything.
-    """
-
-    title: str
-    turns: Turns[Summary]
-    position: Position | None = (-1, -1)
-    summary: Summary | None = None
-    error: Exception | None = None
-
-    def step(self) -> None:
-        """Do one turn; what it came to, or failed with, is kept."""
-        try:
-            self.position = next(self.turns)
-        except StopIteration as end:
-            self.summary, self.position = end.value, None
-        except Exception as error:
-            self.error, self.position = error, None
 
 
 class Lockstep:
@@ -162,6 +78,8 @@ class Lockstep:
                 self.share(job.stage.train.accumulate, teachers)
                 names = ", ".join(member.title for member in others)
                 setting.reporter.say(f"{job.title}: in lockstep with {names}")
+            elif together:
+                setting.reporter.say(f"{job.title}: no later job has one to go along in lockstep")
             self.advance([leader, *others])
         self.share(0, teachers)
         for member in others:
@@ -194,7 +112,6 @@ class Lockstep:
     ) -> list[Member]:
         """The stages of later jobs that can be trained with this one; they are locked."""
         found: dict[str, Member] = {}
-        quiet = replace(setting, reporter=Reporter(Console(file=StringIO())), track=ignore)
         for name, config in self.siblings():
             if len(found) + 1 >= self.config.train.lockstep:
                 break
@@ -209,8 +126,10 @@ class Lockstep:
                 continue  # another process has just done it
             remove_leftovers(other.folder)
             write_json(other.folder / IDENTITY, other.identity)
-            turns = run_stage(other, quiet, teachers, ignore)
-            found[other.digest] = Member(f"{name}'s {other.title}", turns)
+            title = f"{name}'s {other.title}"
+            logged = Reporter(Console(file=StringIO()), setting.reporter.log, f"{name}: ")
+            quiet = replace(setting, reporter=logged, track=ignore)
+            found[other.digest] = Member(title, run_stage(other, quiet, teachers, ignore))
         return list(found.values())
 
     def match(self, job: Job, setting: Setting, config: Config) -> Job | None:

@@ -14,11 +14,16 @@ from kdrun.files import append_text
 
 
 class Reporter:
-    """Prints to the console and, without markup, to the run's log."""
+    """Prints to the console and, without markup, to the run's log.
 
-    def __init__(self, console: Console, log: Path | None = None) -> None:
+    Args:
+        prefix: of the lines of the log.
+    """
+
+    def __init__(self, console: Console, log: Path | None = None, prefix: str = "") -> None:
         self.console = console
         self.log = log
+        self.prefix = prefix
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line and log it with the time."""
@@ -28,7 +33,7 @@ class Reporter:
     def record(self, text: str) -> None:
         """Log without printing."""
         if self.log is not None:
-            append_text(self.log, f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+            append_text(self.log, f"{datetime.now():%Y-%m-%d %H:%M:%S} {self.prefix}{text}\n")
 
     def show(self, renderable: RenderableType) -> None:
         """Print a table and log it as text."""

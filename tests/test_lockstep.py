@@ -12,9 +12,10 @@ from kdrun.data.batch import Batch
 from kdrun.data.views import Normalizer
 from kdrun.errors import ConfigError, DataError, NumericError, Stopped
 from kdrun.files import read_json_lines
-from kdrun.lockstep import Latch, Member, Stream, outcome
+from kdrun.lockstep import outcome
 from kdrun.models.build import build_model
 from kdrun.resume import resume_run
+from kdrun.rounds import Latch, Member, Stream
 from kdrun.runner import run
 from kdrun.stop import StopRequest
 from kdrun.store import lock_if_free
@@ -169,6 +170,7 @@ def test_a_student_that_breaks_leaves_the_others_alone(do, alone, tmp_path, make
     assert_same(together, alone(["loss.T=2"], ["loss.T=8"]), stages(together))
     log = (tmp_path / "together" / "run" / "run.log").read_text()
     assert "job 1's student convnet: not done in lockstep" in log
+    assert "job 2: student convnet  epoch 2/2" in log
     config = make_config(*QUICK, f"output_root={tmp_path / 'together'}", *BREAKS)
     with pytest.raises(NumericError, match="student convnet"):
         run(config, tmp_path / "together" / "run1", BREAKS)
