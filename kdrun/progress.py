@@ -1,5 +1,6 @@
 """What a person sees while a run works: a live bar on a terminal, one line an epoch elsewhere."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,11 +45,35 @@ class Reporter:
         self.record("\n" + capture.get())
 
     @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """Say what the package's modules log meanwhile, such as a download that begins."""
+        logger, handler = logging.getLogger("kdrun"), _Said(self)
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+    @contextmanager
     def stage(self, title: str, epochs: int, images: int, done: int) -> Iterator["StageProgress"]:
         """Follow a stage of `epochs` epochs of `images` images, `done` images of which are past."""
         progress = StageProgress(self, title, epochs, images, done)
         with progress.bar:
             yield progress
+
+
+class _Said(logging.Handler):
+    """Hands log messages to a reporter."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(logging.INFO)
+        self.reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.reporter.say(record.getMessage())
 
 
 class StageProgress:

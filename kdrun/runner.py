@@ -106,11 +106,11 @@ def conduct(
     config: Config, jobs: list[Job], settings: Settings, folder: Path, status: Status
 ) -> dict[str, Any]:
     """Do what is left of the stages in order, keeping the status; returns the run's summary."""
-    with status.kept():
+    reporter = next(iter(settings.values())).reporter
+    with status.kept(), reporter.hearing():
         write_json_lines(folder / METRICS, [])  # every stage says again what it has done
         try:
-            say = next(iter(settings.values())).reporter.say
-            with tracking(config.logger, folder, flat(config), say) as track:
+            with tracking(config.logger, folder, flat(config), reporter.say) as track:
                 tracked = {seed: replace(one, track=track) for seed, one in settings.items()}
                 return walk(config, jobs, tracked, folder, status)
         except Stopped as error:

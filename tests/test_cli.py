@@ -1,6 +1,7 @@
 """The command line as a user meets it: verbs, help, and one line for every mistake."""
 
 import gzip
+import logging
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import torch
 
 from kdrun import __version__
 from kdrun.cli import VERBS, main
+from kdrun.models.build import build_model
 
 
 def call(*words: str) -> int:
@@ -88,6 +90,15 @@ def test_layers_marks_what_cannot_be_hooked(capsys, here):
 def test_a_run_through_the_command_line(here):
     assert call("teacher=mlp", "train.epochs=1", "teacher.min_accuracy=0") == 0
     assert len(list(here.glob("outputs/digits/mlp-mlp/*/summary.json"))) == 1
+
+
+def test_what_happens_to_given_weights_is_told_and_logging_stays_on(here, capsys):
+    net = build_model("mlp", num_classes=10, in_channels=1, image_size=8)
+    torch.save({f"module.{k}": v for k, v in net.state_dict().items()}, "given.pt")
+    words = ("teacher=mlp", "teacher.weights=given.pt", "teacher.min_accuracy=0")
+    assert call(*words, "train.epochs=1", "analysis=off") == 0
+    assert "given.pt: stripped 'module.' from all names" in capsys.readouterr().out
+    assert not logging.getLogger("kdrun.models.weights").disabled
 
 
 def test_hydra_run_dir_names_the_folder(here):
