@@ -19,7 +19,13 @@ Summary = dict[str, Any]
 
 
 class Company(Protocol):
-    """How the stages of a run are trained, and where they get what others may have too."""
+    """How the stages of a run are trained, and where they get what others may have too.
+
+    Attributes:
+        size: how many stages are trained side by side now.
+    """
+
+    size: int
 
     def train(
         self, turns: Turns[Summary], job: "Job", setting: "Setting", teachers: list["Teacher"]
@@ -38,6 +44,8 @@ class Company(Protocol):
 
 class Alone:
     """Nobody beside."""
+
+    size = 1
 
     def train(
         self, turns: Turns[Summary], job: "Job", setting: "Setting", teachers: list["Teacher"]

@@ -49,10 +49,15 @@ def temperature_of(stage: Stage, training: Training, recipe: Recipe) -> float | 
     return json_number(recipe.temperature(training.epoch))
 
 
-def speed(images: int, seconds: float) -> dict[str, float]:
-    """What an epoch took, pauses left out."""
+def speed(images: int, seconds: float, side_by_side: int) -> dict[str, float]:
+    """What an epoch took, pauses left out.
+
+    Where stages are trained side by side their number is told: what they share, the images and the
+    teacher's answers, counts for the stage that came to it first.
+    """
     rate = images / max(seconds, 1e-9)
-    return {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
+    told = {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
+    return told | ({"lockstep": side_by_side} if side_by_side > 1 else {})
 
 
 def peak_memory(device: torch.device) -> float | None:

@@ -89,7 +89,7 @@ def fit_epoch(
     try:
         means = yield from watch.timed(train_rest(job, setting, training, recipe, report))
         line = epoch_line(job.stage, training, recipe, means)
-        line |= speed(len(setting.data.train), watch.seconds)
+        line |= speed(len(setting.data.train), watch.seconds, setting.company.size)
         line |= validate(job, setting, training, recipe.normalizer, saver)
     except (Stopped, DataError) as error:
         # A signal to the whole process group also ends the processes that decode images.

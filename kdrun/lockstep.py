@@ -29,17 +29,9 @@ from kdrun.progress import Reporter
 from kdrun.rounds import Latch, Member, Stream
 from kdrun.stage import run_stage
 from kdrun.store import IDENTITY, finished, lock_if_free
+from kdrun.sweep_jobs import Siblings
 from kdrun.teacher import Teacher
 from kdrun.turns import Position, Turns
-
-Siblings = Callable[[], Iterator[tuple[str, Config]]]
-"""The later jobs of the sweep, by a name for messages."""
-
-
-def no_siblings() -> Iterator[tuple[str, Config]]:
-    """Of a run that is no part of a sweep."""
-    return iter(())
-
 
 TOGETHER = (STUDENT, CONTROL)
 """The roles that are trained side by side."""
@@ -62,6 +54,8 @@ class Lockstep:
         self.siblings = siblings
         self.latch = latch
         self.settings: Settings = {}
+        self.planned: dict[str, list[Job]] = {}
+        self.size = 1
         self.stream: Stream | None = None
         self.seen: Recent[Views] = Recent(0)
         self.most = 0
@@ -80,8 +74,12 @@ class Lockstep:
                 setting.reporter.say(f"{job.title}: in lockstep with {names}")
             elif together:
                 setting.reporter.say(f"{job.title}: no later job has one to go along in lockstep")
-            self.advance([leader, *others])
-        self.share(0, teachers)
+            try:
+                self.size = 1 + len(others)
+                self.advance([leader, *others])
+            finally:
+                self.size = 1
+                self.share(0, teachers)
         for member in others:
             setting.reporter.say(outcome(member))
         if leader.error is not None:
@@ -115,34 +113,30 @@ class Lockstep:
         for name, config in self.siblings():
             if len(found) + 1 >= self.config.train.lockstep:
                 break
-            other = self.match(job, setting, config)
-            if other is None or other.digest in found:
+            other = self.match(job, setting, name, config)
+            if other is None or other.digest in found or not taken(other, locks):
                 continue
-            lock = lock_if_free(other.folder)
-            if lock is None:
-                continue
-            locks.callback(lock.release)
-            if not to_be_done(other):
-                continue  # another process has just done it
-            remove_leftovers(other.folder)
-            write_json(other.folder / IDENTITY, other.identity)
             title = f"{name}'s {other.title}"
             logged = Reporter(Console(file=StringIO()), setting.reporter.log, f"{name}: ")
             quiet = replace(setting, reporter=logged, track=ignore)
             found[other.digest] = Member(title, run_stage(other, quiet, teachers, ignore))
         return list(found.values())
 
-    def match(self, job: Job, setting: Setting, config: Config) -> Job | None:
+    def match(self, job: Job, setting: Setting, name: str, config: Config) -> Job | None:
         """The stage of another job that can be trained with this one, if there is one."""
         if not same_setting(self.config, config, setting):
             return None
-        try:
-            stages = plan_for(config, setting.data.shape)
-            jobs = make_jobs(stages, self.settings)
-        except KdrunError:
-            return None  # which the other job is going to say itself
-        found = (one for one in jobs if side_by_side(job, one) and to_be_done(one))
+        if name not in self.planned:
+            self.planned[name] = self.jobs_of(config, setting)
+        found = (one for one in self.planned[name] if side_by_side(job, one) and to_be_done(one))
         return next(found, None)
+
+    def jobs_of(self, config: Config, setting: Setting) -> list[Job]:
+        """The stages of another job; none where it fails, which it is going to say itself."""
+        try:
+            return make_jobs(plan_for(config, setting.data.shape), self.settings)
+        except Exception:
+            return []
 
     def batches(self, position: Position, make: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
         """The batches of an epoch from a position on; the same to all who are there."""
@@ -203,6 +197,22 @@ def shared_options(stage: Stage) -> tuple[Any, ...]:
     drawn = (train.seed, train.batch_size, train.accumulate, train.mixup, train.cutmix)
     # The layout of given weights is no part of their identity, and changes last bits.
     return stage.role, stage.seed, stage.cache.views, train.channels_last, drawn
+
+
+def taken(job: Job, locks: ExitStack) -> bool:
+    """Lock a stage and begin it, unless another process has it or its folder cannot be written."""
+    try:
+        lock = lock_if_free(job.folder)
+        if lock is None:
+            return False
+        locks.callback(lock.release)
+        if not to_be_done(job):
+            return False  # another process has just done it
+        remove_leftovers(job.folder)
+        write_json(job.folder / IDENTITY, job.identity)
+    except KdrunError:
+        return False  # which the other job is going to say itself
+    return True
 
 
 def to_be_done(job: Job) -> bool:

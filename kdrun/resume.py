@@ -18,7 +18,7 @@ from kdrun.decide import as_chosen
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import check_files, read_sealed, write_atomic, write_yaml
 from kdrun.job import Job, Settings
-from kdrun.lockstep import Siblings, in_lockstep, no_siblings
+from kdrun.lockstep import in_lockstep
 from kdrun.plan import NO_IDENTITY, TEACHER, Stage
 from kdrun.prepare import make_job, make_jobs
 from kdrun.run_folder import ANALYSIS, CONFIG, LOG, SUMMARY, Status, occupied
@@ -27,6 +27,7 @@ from kdrun.runner import conduct, make_settings
 from kdrun.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
 from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import CHECKPOINTS, finished
+from kdrun.sweep_jobs import Siblings, no_siblings
 from kdrun.tables import console
 from kdrun.tracking import check_logger
 from kdrun.verdict import verdict
@@ -63,6 +64,18 @@ def resume_run(
         if (folder / SUMMARY).exists() and not raised:
             return told_again(folder)
         return go_on(folder, config, saved, changes[EPOCHS] if raised else None, stop, siblings)
+
+
+def raised_in(folder: Path, changes: dict[str, Any]) -> bool:
+    """Whether the changes would train the run in the folder for more epochs than it was to have.
+
+    Raises:
+        ConfigError: they are no changes for it.
+        DamagedError: a file of the run is not as it was written.
+    """
+    saved = read_run(folder)
+    chain = changed_config(folder, saved, changes).chain
+    return EPOCHS in changes and raise_allowed(changes[EPOCHS], saved, chain)
 
 
 def go_on(

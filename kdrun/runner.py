@@ -25,7 +25,7 @@ from kdrun.files import (
 from kdrun.finished_model import load_finished
 from kdrun.generations import without_useless
 from kdrun.job import Job, Setting, Settings
-from kdrun.lockstep import Siblings, in_lockstep, no_siblings
+from kdrun.lockstep import in_lockstep
 from kdrun.plan import with_seed
 from kdrun.prepare import data_line, load_data, make_jobs
 from kdrun.progress import Reporter
@@ -41,6 +41,7 @@ from kdrun.run_record import link_stage, placed_label, stage_label, write_run_fi
 from kdrun.stage import run_stage
 from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import IDENTITY, finished, locked, make_store, set_aside
+from kdrun.sweep_jobs import Siblings, no_siblings
 from kdrun.tables import console
 from kdrun.teacher import Teacher, check_accuracy, least_accuracy
 from kdrun.terms import mixture

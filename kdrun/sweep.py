@@ -3,7 +3,7 @@
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 
 from kdrun.child import Child, run_in_child
 from kdrun.config.parse import parse
-from kdrun.errors import ConfigError, KdrunError, Stopped
-from kdrun.files import write_sealed, write_yaml
+from kdrun.errors import ConfigError, DamagedError, KdrunError, Stopped
+from kdrun.files import read_yaml, write_sealed, write_yaml
 from kdrun.run_folder import (
     CONFIG,
     OVERRIDES,
@@ -23,7 +23,7 @@ from kdrun.run_folder import (
     in_use,
     trained_stages,
 )
-from kdrun.sweep_jobs import LaterJobs, begun_jobs, listed_jobs
+from kdrun.sweep_jobs import LaterJobs, Siblings, begun_jobs, listed_jobs, no_siblings
 from kdrun.sweep_table import job_state, show_sweep
 
 WORST = 0.0
@@ -59,7 +59,7 @@ def do_job(
     compose: Callable[[], DictConfig],
     folder: Path,
     overrides: Sequence[str],
-    later: LaterJobs,
+    later: Siblings,
 ) -> None:
     """Compose and check the config and run it in a process of its own; a failure is recorded.
 
@@ -78,13 +78,16 @@ def do_job(
 
 def in_own_process(folder: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Do a job's work in a child; see to it that its status says how it ended."""
+    status = folder / STATUS
+    before = status.read_bytes() if status.exists() else b""
     child = run_in_child(guarded_job, (folder, work, arguments))
     if child.signal is not None or child.code == Stopped.code:
         leave_if_twice(child)
         raise Stopped(f"stopped in job {folder.name}; 'kdrun resume {folder.parent}' goes on")
-    if child.code != 0 and job_state(folder)["status"] != "failed":
+    told = job_state(folder)["status"] == "failed" and status.read_bytes() != before
+    if child.code != 0 and not told:
         code = KdrunError.code if child.code > 0 else 128 - child.code
-        record_failure(folder, code, ending(child))
+        record_failure(folder, code, ending(child, folder))
 
 
 def leave_if_twice(child: Child) -> None:
@@ -93,13 +96,24 @@ def leave_if_twice(child: Child) -> None:
         sys.exit(child.code)
 
 
-def ending(child: Child) -> str:
+def ending(child: Child, folder: Path) -> str:
     """How a process ended that could not say it itself."""
     if child.code > 0:
         return f"its process left with code {child.code}"
     name = signal.Signals(-child.code).name
-    reason = ", perhaps because memory ran out" if name == "SIGKILL" else ""
-    return f"its process was killed by {name}{reason}"
+    told = f"its process was killed by {name}"
+    if name != "SIGKILL":
+        return told
+    return f"{told}, perhaps because memory ran out{fewer_at_once(folder)}"
+
+
+def fewer_at_once(folder: Path) -> str:
+    """What would take less memory, where students were trained in lockstep."""
+    try:
+        lockstep = read_yaml(folder / CONFIG)["train"]["lockstep"]
+    except (DamagedError, KeyError, TypeError):
+        return ""
+    return f" (train.lockstep={lockstep}: fewer at once need less)" if lockstep > 1 else ""
 
 
 def guarded_job(folder: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -117,14 +131,14 @@ def guarded_job(folder: Path, work: Callable[..., None], arguments: tuple[Any, .
         sys.exit(KdrunError.code)
 
 
-def new_run(config: Any, folder: Path, overrides: list[str], later: LaterJobs) -> None:
+def new_run(config: Any, folder: Path, overrides: list[str], later: Siblings) -> None:
     """Run the config in the folder."""
     from kdrun.runner import run  # noqa: PLC0415 - imports torch
 
     run(config, folder, overrides, later)
 
 
-def old_run(folder: Path, overrides: list[str], later: LaterJobs) -> None:
+def old_run(folder: Path, overrides: list[str], later: Siblings) -> None:
     """Go on with the run in the folder."""
     from kdrun.resume import resume_run  # noqa: PLC0415 - imports torch
 
@@ -171,13 +185,15 @@ def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None
     if jobs is None:
         print("the sweeper chose its jobs as it went: those it began are finished, none is added")
         jobs = begun_jobs(folder)
+    longer = jobs_to_extend(folder, jobs, overrides)
     for number, settings in jobs.items():
         job = folder / number
         state = job_state(job)["status"]
-        if state == "done":
+        if state == "done" and number not in longer:
             continue
         print(f"\njob {number} ({state}): {' '.join(settings)}", flush=True)
-        later = LaterJobs(job, tuple(overrides), config_dir)
+        # What goes on from a checkpoint is another stage than its settings alone tell.
+        later = no_siblings if longer else LaterJobs(job, tuple(overrides), config_dir)
         # A job whose sweep was killed is told to stop, and needs a moment to save.
         if (job / STATUS).exists() and in_use(job, PATIENCE):
             print("another process is working on it", flush=True)
@@ -187,3 +203,24 @@ def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None
             compose = partial(compose_job, [*settings, *overrides], config_dir)
             do_job(compose, job, settings, later)
     close_sweep(folder)
+
+
+def jobs_to_extend(folder: Path, jobs: Iterable[str], overrides: Sequence[str]) -> set[str]:
+    """The begun jobs that the overrides give more epochs; all are checked before one is touched.
+
+    Raises:
+        ConfigError: an override cannot be given to a run, or not to one of these.
+    """
+    if not overrides:
+        return set()
+    from kdrun.resume import checked_overrides, raised_in  # noqa: PLC0415 - imports torch
+
+    changes = checked_overrides(overrides)
+    longer = set()
+    for number in jobs:
+        try:
+            if (folder / number / CONFIG).exists() and raised_in(folder / number, changes):
+                longer.add(number)
+        except DamagedError:
+            continue  # which going on with it says
+    return longer

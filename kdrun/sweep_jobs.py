@@ -1,6 +1,6 @@
 """The jobs of a sweep, as its folder lists them. Imports no torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, islice
 from pathlib import Path
@@ -13,6 +13,14 @@ from kdrun.run_folder import OVERRIDES
 from kdrun.sweep_table import job_state
 
 SWEEP = "sweep.yaml"
+
+Siblings = Callable[[], Iterator[tuple[str, Config]]]
+"""The later jobs of a sweep, by a name for messages."""
+
+
+def no_siblings() -> Iterator[tuple[str, Config]]:
+    """Of a run that is no part of a sweep."""
+    return iter(())
 
 
 def begin_sweep(folder: Path, overrides: Sequence[str], jobs: list[list[str]] | None) -> None:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from kdrun import engine
 from kdrun.data.batch import Batch
 from kdrun.data.views import Normalizer
-from kdrun.errors import ConfigError, DataError, NumericError, Stopped
+from kdrun.errors import ConfigError, DataError, NumericError, OutputError, Stopped
 from kdrun.files import read_json_lines
 from kdrun.lockstep import outcome
 from kdrun.models.build import build_model
@@ -77,7 +77,7 @@ def results(store, digest):
     """Weights and metrics of a stage, but for the clock's."""
     lines = read_json_lines(store / digest / "metrics.jsonl")
     told = [
-        {k: v for k, v in line.items() if k not in ("seconds", "images_per_second")}
+        {k: v for k, v in line.items() if k not in ("seconds", "images_per_second", "lockstep")}
         for line in lines
     ]
     return load_file(store / digest / "best.safetensors"), told
@@ -123,6 +123,27 @@ def test_the_teacher_is_asked_once_for_every_batch(do, monkeypatch):
 def test_only_so_many_go_along(do):
     assert len(stages(do(*JOBS[:3], lockstep=2))) == 4
     assert len(stages(do(*JOBS[:3], lockstep=1, root="one"))) == 3
+
+
+def test_lines_of_stages_trained_side_by_side_tell_how_many(do):
+    store = do(*JOBS[:3])
+    told = {
+        path.parent.name: [line.get("lockstep") for line in read_json_lines(path)]
+        for path in store.glob("*/metrics.jsonl")
+    }
+    assert sorted(told.values(), key=str) == [[3, 3]] * 3 + [[None, None]] * 2
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [("plan_for", ValueError("a bug")), ("lock_if_free", OutputError("no room"))],
+)
+def test_what_another_jobs_stage_fails_with_stays_its_own(do, alone, monkeypatch, what, error):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(f"kdrun.lockstep.{what}", fail)
+    assert stages(do(["loss.T=2"], ["loss.T=8"])) == stages(alone(["loss.T=2"]))
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,23 @@ QUICK = (
 )
 
 
+def main_code(words):
+    """The exit code of `kdrun WORDS`."""
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    return left.value.code or 0
+
+
 @pytest.fixture
 def sweep(tmp_path, monkeypatch, capsys):
     """Run a sweep; returns exit code, `sweep.json`'s content and what was printed."""
     monkeypatch.chdir(tmp_path)
 
     def sweep(*words):
-        with pytest.raises(SystemExit) as left:
-            main(["-m", *QUICK, "teacher.min_accuracy=0", *words])
+        code = main_code(["-m", *QUICK, "teacher.min_accuracy=0", *words])
         (found,) = tmp_path.glob("outputs/sweeps/*/sweep.json")
         printed = capsys.readouterr()
-        return left.value.code or 0, read_json(found), printed.out + printed.err, found.parent
+        return code, read_json(found), printed.out + printed.err, found.parent
 
     return sweep
 
@@ -86,3 +92,37 @@ def test_the_same_sweep_again_reuses_every_stage(sweep, tmp_path):
     _, _, _, folder = sweep("loss.T=1,4")
     for path in folder.glob("*/summary.json"):
         assert all(stage["reused"] for stage in read_json(path)["stages"])
+
+
+def epochs_of(folder):
+    return {
+        path.parent.name: [stage["epochs"] for stage in read_json(path)["stages"]]
+        for path in folder.glob("*/summary.json")
+    }
+
+
+def test_more_epochs_on_resuming_are_for_the_done_jobs_too(sweep):
+    _, _, _, folder = sweep("loss.T=1,4", "train.lockstep=2")
+    assert set(map(tuple, epochs_of(folder).values())) == {(1, 1, 1)}
+    (folder / "1" / "summary.json").unlink()  # as of a job that was stopped
+    main_code(["resume", str(folder), "train.epochs=2"])
+    assert epochs_of(folder) == {"0": [1, 2, 2], "1": [1, 2, 2]}  # finished teachers stay
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("loss.T=8", "loss.T: would change the result"),
+        ("train.epochs=0", "train.epochs=0"),
+        ("train.epochs=5", "train.epochs: cannot be raised for a chain"),
+    ],
+)
+def test_an_override_that_a_job_cannot_take_is_refused_before_any_is_touched(
+    sweep, capsys, override, told
+):
+    _, _, _, folder = sweep("chain.stage.1.loss.T=2", "loss.alpha=0.1,0.5")
+    (folder / "1" / "summary.json").unlink()
+    before = {path: path.read_bytes() for path in folder.glob("*/*.json")}
+    assert main_code(["resume", str(folder), override]) == 2
+    assert capsys.readouterr().err.startswith(f"kdrun: {told}")
+    assert {path: path.read_bytes() for path in folder.glob("*/*.json")} == before

@@ -141,13 +141,16 @@ def _process_options() -> dict[str, Any]:
         "multiprocessing_context": context,
         "persistent_workers": True,
         "prefetch_factor": PREFETCH,
-        "worker_init_fn": _ignore_interrupt,
+        "worker_init_fn": _set_signals,
     }
 
 
-def _ignore_interrupt(worker: int) -> None:
-    """Ctrl-C reaches the whole process group; what it means is for the run to decide."""
+def _set_signals(worker: int) -> None:
+    """Leave Ctrl-C, which reaches the whole process group, to the run; take what ends workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        # The server that starts the jobs of a sweep blocks it, and workers come from it too.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def _named_failures(loader: DataLoader) -> Iterator[Any]:

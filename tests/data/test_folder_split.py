@@ -1,6 +1,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 from contextlib import closing
 
 import numpy as np
@@ -140,6 +142,29 @@ def test_workers_do_not_end_at_an_interrupt_from_the_keyboard(served):
     for worker in worker_ids(served):
         os.kill(worker, signal.SIGINT)
     assert equal(views(served), whole)
+
+
+AFTER_A_JOB = """
+import sys
+from kdrun.child import run_in_child
+from tests.data.test_folder_split import make_split
+
+if __name__ == "__main__":
+    run_in_child(print, ("job done",))
+    split = make_split(sys.argv[1], workers=1)
+    next(split.batches(2))
+    (worker,) = split._loader._iterator._workers
+    worker.terminate()
+    worker.join(20)
+    print(worker.exitcode)
+"""
+
+
+def test_workers_end_when_told_to_also_after_a_job_of_its_own_process(pictures, tmp_path):
+    (tmp_path / "script.py").write_text(AFTER_A_JOB)
+    command = [sys.executable, str(tmp_path / "script.py"), str(pictures)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.split("\n")[:2] == ["job done", str(-signal.SIGTERM)]
 
 
 def test_images_of_every_mode_become_rgb(tmp_path):

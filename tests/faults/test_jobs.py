@@ -42,6 +42,20 @@ def test_a_job_that_dies_is_told_in_its_status_the_table_and_the_code(
     assert f"failed: {reason[:20]}" in " ".join(capfd.readouterr().out.split())
 
 
+def test_a_job_killed_in_lockstep_names_the_setting_that_needs_less(tmp_path):
+    write_yaml(tmp_path / "config.yaml", {"train": {"lockstep": 4}})
+    in_own_process(tmp_path, works.kill, ())
+    reason = read_json(tmp_path / "status.json")["error"]["message"]
+    assert reason.endswith("memory ran out (train.lockstep=4: fewer at once need less)")
+
+
+def test_what_a_job_failed_with_before_is_not_told_again(tmp_path):
+    in_own_process(tmp_path, works.fail, ("no reason",))
+    in_own_process(tmp_path, works.leave, (3,))
+    reason = read_json(tmp_path / "status.json")["error"]["message"]
+    assert reason == "its process left with code 3"
+
+
 @pytest.fixture
 def send(tmp_path):
     """Send this process signals once the job works."""
