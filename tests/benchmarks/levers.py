@@ -24,9 +24,10 @@ from kdrun.config.parse import parse
 from kdrun.device import resolve_device, resolve_precision
 from kdrun.environment import environment
 from kdrun.files import write_json
-from kdrun.lockstep import Lockstep, no_siblings
+from kdrun.lockstep import Lockstep
 from kdrun.rounds import Latch
 from kdrun.stop import StopRequest
+from kdrun.sweep_jobs import no_siblings
 from tests.benchmarks.loops import KdrunLoop, kdrun_contender
 from tests.benchmarks.pairs import PAIRS, Pair, Parts, prepared
 from tests.benchmarks.peers import peer_contenders
