@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median_high
 from typing import Any
@@ -58,7 +59,7 @@ class Analysis:
             measured = {
                 "models": [self.model(place) for place in range(len(self.jobs))],
                 "teachers": [
-                    self.teacher(place, student) for place, student in teaching(compared).items()
+                    self.teacher(places, student) for places, student in teaching(compared).items()
                 ],
                 "pairs": [self.pair(one) for one in compared],
                 "chains": [self.chain(one.student) for one in last_taught(compared)],
@@ -97,14 +98,17 @@ class Analysis:
         sizes |= {"latency": cpu_latency(network, image)}
         return self.label(place) | sizes | model_measures(self.run.of(place))
 
-    def teacher(self, place: int, student: int) -> dict[str, Any]:
-        """What a model has to teach, at the T at which one of its students learned."""
+    def teacher(self, places: tuple[int, ...], student: int) -> dict[str, Any]:
+        """What a model, or an ensemble, has to teach, at the T at which a student of it learned."""
         T, used = temperature_of(self.jobs[student])
-        similarity = similarity_measures(self.run.of(place)["test"], T, self.data.class_names)
-        knowledge = knowledge_measures(self.run.of(place), T, self.level == FULL)
-        return self.label(place) | {
+        labels = {split: one.labels for split, one in self.run.of(places[0]).items()}
+        softened = partial(self.run.softened, places)
+        knowledge = knowledge_measures(softened, labels, T, self.level == FULL)
+        return self.run.label(places) | {
             "knowledge": knowledge | {"T_range": used},
-            "similarity": similarity,
+            "similarity": similarity_measures(
+                softened("test", T), labels["test"], T, self.data.class_names
+            ),
         }
 
     def pair(self, one: Comparison) -> dict[str, Any]:
@@ -171,12 +175,12 @@ def temperature_of(job: Job) -> tuple[float, list[float] | None]:
     return (median_high(used), [min(used), max(used)]) if used else (job.stage.loss.T, None)
 
 
-def teaching(compared: Sequence[Comparison]) -> dict[int, int]:
-    """The stages that teach, with the first of their students."""
-    found: dict[int, int] = {}
+def teaching(compared: Sequence[Comparison]) -> dict[tuple[int, ...], int]:
+    """The stages that teach, alone and together, with the first of their students."""
+    found: dict[tuple[int, ...], int] = {}
     for one in compared:
-        if one.kind == TEACHER:
-            found.setdefault(one.others[0], one.student)
+        if one.kind in TAUGHT:
+            found.setdefault(one.others, one.student)
     return found
 
 

@@ -1,19 +1,21 @@
 """What is measured of one model by itself, as JSON data."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from kdrun.analysis import (
+    DarkKnowledge,
+    DarkKnowledgeCurve,
     brier_score,
     calibration_temperature,
     class_similarity,
     class_similarity_information,
     dark_knowledge,
-    dark_knowledge_curve,
     entropy,
     expected_calibration_error,
     negative_log_likelihood,
@@ -82,23 +84,53 @@ def model_measures(answers: Mapping[str, Answers]) -> dict[str, Any]:
     }
 
 
-def knowledge_measures(answers: Mapping[str, Answers], T: float, full: bool) -> dict[str, Any]:
-    """A teacher's dark knowledge at T = 1 and at the training's T; `full`: as curves over T."""
-    splits = {}
-    for name, one in answers.items():
-        values = one.logits.double()
-        splits[name] = {
-            "images": len(one.labels),
-            "at_1": asdict(dark_knowledge(softmax_with_temperature(values, 1.0), one.labels)),
-            "at_T": asdict(dark_knowledge(softmax_with_temperature(values, T), one.labels)),
-            "curve": asdict(dark_knowledge_curve(values, one.labels, CURVE)) if full else None,
-        }
-    return {"T": T, "splits": splits}
+def knowledge_measures(
+    softened: Callable[[str, float], Tensor], labels: Mapping[str, Tensor], T: float, full: bool
+) -> dict[str, Any]:
+    """A teacher's dark knowledge at T = 1 and at the training's T; `full`: as curves over T.
+
+    Args:
+        softened: split and T -> (n, K) probabilities, as they are taught.
+        labels: (n,) of every split.
+        T: of the training.
+        full: whether the curves are wanted.
+    """
+
+    def at(split: str, T: float) -> DarkKnowledge:
+        return dark_knowledge(softened(split, T), labels[split])
+
+    return {
+        "T": T,
+        "splits": {
+            split: {
+                "images": len(labels[split]),
+                "at_1": asdict(at(split, 1.0)),
+                "at_T": asdict(at(split, T)),
+                "curve": curve_of([at(split, one) for one in CURVE]) if full else None,
+            }
+            for split in labels
+        },
+    }
 
 
-def similarity_measures(answers: Answers, T: float, class_names: Sequence[str]) -> dict[str, Any]:
-    """Which classes a model takes for which at T, of at most `MOST_CLASSES` classes."""
-    table = class_similarity(softmax_with_temperature(answers.logits.double(), T), answers.labels)
+def curve_of(brackets: Sequence[DarkKnowledge]) -> dict[str, Any]:
+    """The dark knowledge at every T of the curves."""
+    lower, upper, most = zip(*((one.lower, one.upper, one.max) for one in brackets), strict=True)
+    return asdict(DarkKnowledgeCurve(CURVE, lower, upper, most))
+
+
+def similarity_measures(
+    probs: Tensor, labels: Tensor, T: float, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Which classes a model takes for which, of at most `MOST_CLASSES` classes.
+
+    Args:
+        probs: (n, K) at T, as they are taught.
+        labels: (n,) class indices.
+        T: for the record.
+        class_names: K of them.
+    """
+    table = class_similarity(probs, labels)
     others = table.clone().fill_diagonal_(0.0)
     order = torch.argsort(others.sum(dim=1) + others.sum(dim=0), descending=True, stable=True)
     shown = sorted(order[:MOST_CLASSES].tolist())

@@ -62,6 +62,12 @@ class RunAnswers:
             split: averaged([member[split] for member in members], weights) for split in members[0]
         }
 
+    def softened(self, places: Sequence[int], split: str, T: float) -> Tensor:
+        """(n, K) float64 probabilities at T of one model, or the mean of a stage's teachers'."""
+        logits = [self.of(place)[split].logits.double() for place in places]
+        weights = self.weights(places) if len(places) > 1 else None
+        return ensemble_probabilities(logits, T, weights)
+
     def weights(self, places: Sequence[int]) -> Sequence[float] | None:
         """Of the teachers of the stage that has these; None for equal ones."""
         stages = (job.stage for job in self.jobs)

@@ -97,10 +97,10 @@ def _analysis(files: RunFiles) -> Iterator[Plot]:
     seed = analysis["models"][0].get("seed")
     models = [model for model in analysis["models"] if model.get("seed") == seed]
     yield model_plots.reliability_plot(models[:6])
-    for teacher in analysis["teachers"][:1]:
+    if taught := taught_by(pairs):
+        teacher = what_taught(analysis, taught)
         yield model_plots.knowledge_plot(teacher)
         yield model_plots.similarity_plot(teacher)
-    if taught := taught_by(pairs):
         yield pair_plots.probe_plot(taught)
         yield from _inside(pairs["teacher"])
     for pair in pairs.values():
@@ -118,6 +118,19 @@ def _inside(pair: dict[str, Any]) -> Iterator[Plot]:
 def taught_by(pairs: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     """The comparison with what taught the student: all its teachers together, or the only one."""
     return pairs.get("ensemble") or pairs.get("teacher")
+
+
+def what_taught(analysis: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
+    """The teacher, or ensemble, of the comparison; where it is unknown, the first there is."""
+    teachers: list[dict[str, Any]] = analysis["teachers"]
+    places = places_of(pair["other"])
+    return next((one for one in teachers if places_of(one) == places), teachers[0])
+
+
+def places_of(labelled: dict[str, Any]) -> list[int]:
+    """The stages that a label of the analysis names."""
+    stages = labelled.get("stages")
+    return [labelled["stage"]] if stages is None else list(stages)
 
 
 def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:

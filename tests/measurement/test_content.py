@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kdrun.analysis import class_similarity, dark_knowledge
 from kdrun.errors import ConfigError, DamagedError, Stopped
 from kdrun.files import read_json, read_sealed
 from kdrun.finished_model import load_finished
@@ -185,6 +186,16 @@ def test_an_ensemble_is_compared_as_the_mean_that_taught(make_config, tmp_path):
     same = (mean(1).argmax(1) == student.argmax(1)).double().mean().item()
     assert test["agreement"] == pytest.approx(same)
     assert chain["stages"][0]["accuracy"] == pytest.approx(1 - wrong)
+    together = analysis["teachers"][2]
+    assert {key: together[key] for key in ensemble} == ensemble
+    knowledge = together["knowledge"]
+    assert knowledge["T_range"] == pair["T_range"]
+    for key, T in (("at_1", 1), ("at_T", knowledge["T"])):
+        expected = dark_knowledge(mean(T), labels)
+        assert knowledge["splits"]["test"][key]["lower"] == pytest.approx(expected.lower)
+        assert knowledge["splits"]["test"][key]["upper"] == pytest.approx(expected.upper)
+    table = class_similarity(mean(knowledge["T"]), labels)
+    torch.testing.assert_close(torch.tensor(together["similarity"]["probability"]), table.float())
     probe = test["gradient_probe"]
     soft = 4 * (torch.softmax(student.double() / 4, 1) - mean(4))
     place = probe["temperatures"].index(4.0)

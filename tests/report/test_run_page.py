@@ -13,7 +13,7 @@ from kdrun.files import read_sealed
 from kdrun.report import run_page
 from kdrun.report.figure import COLOURS, WIDTH, colours
 from kdrun.report.heat_map import legible_on
-from kdrun.report.run_page import write_report
+from kdrun.report.run_page import what_taught, write_report
 from kdrun.runner import run
 
 HOSTILE = "</svg><script>alert(1)</script><img src=x onerror=alert(2)>\"'$\\frac$"
@@ -230,3 +230,11 @@ def test_every_kind_of_run_is_measured_and_has_its_page(make_config, tmp_path, c
     assert "no analysis" not in out
     assert "no report" not in out
     assert_alone_and_inert(Page((tmp_path / "run" / "report.html").read_text()))
+
+
+def test_the_page_shows_what_those_know_who_taught_the_student():
+    head, assistant, together = {"stage": 0}, {"stage": 2}, {"stages": [0, 1]}
+    analysis = {"teachers": [head, assistant, together]}
+    for other in (assistant, together):
+        assert what_taught(analysis, {"other": other | {"role": "any"}}) == other
+    assert what_taught(analysis, {"other": {"stage": 3}}) == head  # measured by an older version
