@@ -1,7 +1,9 @@
-"""Config -> data and jobs; what a user can get wrong is found here, before a folder is made."""
+"""From a config to what its stages need, all of it checked before a folder is made."""
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,16 +11,42 @@ import torch
 from kdrun.config.schema import Config
 from kdrun.data.image_data import ImageData
 from kdrun.data.load import load_dataset
+from kdrun.device import resolve_device, resolve_precision, set_determinism
 from kdrun.errors import ConfigError, WeightsError
 from kdrun.features import Observed
 from kdrun.job import Job, Setting, Settings
 from kdrun.objective import Moment, Outputs
 from kdrun.objective.build import build_objective, see
-from kdrun.plan import TEACHER, Stage, identity
+from kdrun.plan import TEACHER, Stage, identity, with_seed
+from kdrun.progress import Reporter
 from kdrun.stage import bare, build, normalization, sizes
+from kdrun.stop import StopRequest
 from kdrun.store import stage_folder, stage_hash
+from kdrun.tables import console
 from kdrun.terms import looks_inside
 from kdrun.weights_source import WeightsSource, check_card, resolve_weights
+
+
+def make_setting(config: Config, stop: StopRequest) -> Setting:
+    """Data, device and precision of the run."""
+    device = resolve_device(config.train.device)
+    precision = resolve_precision(config.train.precision, device)
+    set_determinism(config.train.deterministic)
+    data = load_data(config, device)
+    reporter = Reporter(console())
+    root = Path(config.output_root)
+    return Setting(data, config.dataset.augment, device, precision, reporter, stop, root)
+
+
+def make_settings(config: Config, stop: StopRequest) -> Settings:
+    """The setting of every seed: each has the splits that a run of it alone would have."""
+    if not config.seeds:
+        return {None: make_setting(config, stop)}
+    first = make_setting(with_seed(config, config.seeds[0]), stop)
+    settings: dict[int | None, Setting] = {config.seeds[0]: first}
+    for seed in config.seeds[1:]:
+        settings[seed] = replace(first, data=load_data(with_seed(config, seed), first.device))
+    return settings
 
 
 def load_data(config: Config, device: torch.device) -> ImageData:

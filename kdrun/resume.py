@@ -20,10 +20,10 @@ from kdrun.files import check_files, read_sealed, write_atomic, write_yaml
 from kdrun.job import Job, Settings
 from kdrun.lockstep import in_lockstep
 from kdrun.plan import NO_IDENTITY, TEACHER, Stage
-from kdrun.prepare import make_job, make_jobs
+from kdrun.prepare import make_job, make_jobs, make_settings
 from kdrun.run_folder import ANALYSIS, CONFIG, LOG, SUMMARY, Status, occupied
 from kdrun.run_record import write_plan
-from kdrun.runner import conduct, make_settings
+from kdrun.runner import conduct
 from kdrun.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
 from kdrun.stop import StopRequest, stop_requests
 from kdrun.store import CHECKPOINTS, finished

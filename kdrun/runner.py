@@ -13,7 +13,6 @@ from kdrun.closing import close
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
 from kdrun.decide import with_temperature
-from kdrun.device import resolve_device, resolve_precision, set_determinism
 from kdrun.errors import DamagedError, NumericError, Stopped
 from kdrun.files import (
     append_json_line,
@@ -26,9 +25,7 @@ from kdrun.finished_model import load_finished
 from kdrun.generations import without_useless
 from kdrun.job import Job, Setting, Settings
 from kdrun.lockstep import in_lockstep
-from kdrun.plan import with_seed
-from kdrun.prepare import data_line, load_data, make_jobs
-from kdrun.progress import Reporter
+from kdrun.prepare import data_line, make_jobs, make_settings
 from kdrun.run_folder import (
     LOG,
     METRICS,
@@ -39,10 +36,9 @@ from kdrun.run_folder import (
 )
 from kdrun.run_record import link_stage, placed_label, stage_label, write_run_files
 from kdrun.stage import run_stage
-from kdrun.stop import StopRequest, stop_requests
+from kdrun.stop import stop_requests
 from kdrun.store import IDENTITY, finished, locked, make_store, set_aside
 from kdrun.sweep_jobs import Siblings, no_siblings
-from kdrun.tables import console
 from kdrun.teacher import Teacher, check_accuracy, least_accuracy
 from kdrun.terms import mixture
 from kdrun.tracking import check_logger, tracking
@@ -79,28 +75,6 @@ def run(
                 setting.reporter.say(line, style="yellow")
             settings = in_lockstep(config, settings, siblings)
             return conduct(config, jobs, settings, folder, Status(folder))
-
-
-def make_setting(config: Config, stop: StopRequest) -> Setting:
-    """Data, device and precision of the run."""
-    device = resolve_device(config.train.device)
-    precision = resolve_precision(config.train.precision, device)
-    set_determinism(config.train.deterministic)
-    data = load_data(config, device)
-    reporter = Reporter(console())
-    root = Path(config.output_root)
-    return Setting(data, config.dataset.augment, device, precision, reporter, stop, root)
-
-
-def make_settings(config: Config, stop: StopRequest) -> Settings:
-    """The setting of every seed: each has the splits that a run of it alone would have."""
-    if not config.seeds:
-        return {None: make_setting(config, stop)}
-    first = make_setting(with_seed(config, config.seeds[0]), stop)
-    settings: dict[int | None, Setting] = {config.seeds[0]: first}
-    for seed in config.seeds[1:]:
-        settings[seed] = replace(first, data=load_data(with_seed(config, seed), first.device))
-    return settings
 
 
 def conduct(

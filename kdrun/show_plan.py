@@ -11,8 +11,8 @@ from kdrun.config.schema import ChainConfig, Config
 from kdrun.data.shapes import ImageShape
 from kdrun.estimates import Speed, disk_bytes, training_bytes, tried
 from kdrun.plan import Stage, build_plan, with_seed
+from kdrun.prepare import make_setting
 from kdrun.progress import clock
-from kdrun.runner import make_setting
 from kdrun.show import plan_title, shape_of
 from kdrun.stage import sizes
 from kdrun.stop import stop_requests

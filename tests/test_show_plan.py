@@ -5,7 +5,8 @@ import pytest
 from kdrun.data.shapes import ImageShape
 from kdrun.estimates import bytes_for_backward, disk_bytes, training_bytes, tried
 from kdrun.plan import build_plan
-from kdrun.runner import make_setting, run
+from kdrun.prepare import make_setting
+from kdrun.runner import run
 from kdrun.show_plan import show_plan
 from kdrun.stage import sizes
 from kdrun.stop import StopRequest

@@ -16,9 +16,8 @@ from kdrun.data.views import Normalizer
 from kdrun.device import place
 from kdrun.job import Job, Setting
 from kdrun.plan import build_plan
-from kdrun.prepare import make_jobs
+from kdrun.prepare import make_jobs, make_setting
 from kdrun.progress import Reporter
-from kdrun.runner import make_setting
 from kdrun.stage import build, normalization
 from kdrun.stop import stop_requests
 from kdrun.teacher import Teacher

@@ -15,8 +15,8 @@ from kdrun.chain_sizes import plan_for
 from kdrun.config.compose import compose_job
 from kdrun.config.parse import keys, parse
 from kdrun.errors import ConfigError, KdrunError
-from kdrun.prepare import make_jobs
-from kdrun.runner import make_settings, run
+from kdrun.prepare import make_jobs, make_settings
+from kdrun.runner import run
 from kdrun.stop import StopRequest
 
 TINY = (

@@ -16,8 +16,8 @@ from kdrun.files import read_json, read_sealed
 from kdrun.finished_model import load_finished
 from kdrun.measurement.analyze import analyze_run
 from kdrun.plan import build_plan
-from kdrun.prepare import make_jobs
-from kdrun.runner import make_setting, run
+from kdrun.prepare import make_jobs, make_setting
+from kdrun.runner import run
 
 SMALL = (
     *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),
