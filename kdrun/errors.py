@@ -1,7 +1,7 @@
 """The errors a user can cause or meet; each becomes one line on stderr and an exit code."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 
 class KdrunError(Exception):
@@ -52,5 +52,11 @@ class Stopped(KdrunError):
 
 def near_miss(name: str, choices: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest of the choices, or nothing where none is close."""
-    close = get_close_matches(name, list(choices), n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+
+    def likeness(one: str) -> tuple[float, int]:
+        # Of those equally close, the one that begins alike: of resnet21, resnet20.
+        begins = next((n for n, (a, b) in enumerate(zip(name, one, strict=False)) if a != b), 0)
+        return SequenceMatcher(None, name, one).ratio(), begins
+
+    close = get_close_matches(name, list(choices), n=5, cutoff=0.6)
+    return f"; did you mean '{max(close, key=likeness)}'?" if close else ""

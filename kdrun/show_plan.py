@@ -40,7 +40,7 @@ def show_plan(config: Config, probe: bool = False) -> None:
         out.print(ideal_line(chosen_from, config.chain.ratio), soft_wrap=True)
     for line in size_warnings(stages, [parameters for parameters, _ in found]):
         out.print(line, style="yellow", soft_wrap=True)
-    for line in temperature_lines(stages):
+    for line in aims(stages):
         out.print(line, soft_wrap=True)
     out.print(totals_line(config, stages, found, seconds), soft_wrap=True)
 
@@ -52,14 +52,13 @@ def stages_table(
     found: Sequence[tuple[int, int]],
     seconds: Sequence[float] | None,
 ) -> Table:
-    """A row a stage: size, memory to train it, epochs, and what it minimises."""
+    """A row a stage: size, epochs, memory and time to train it."""
     seeds = f", each for seeds {', '.join(map(str, config.seeds))}" if config.seeds else ""
     recipe = "" if config.recipe == "none" else f", recipe {config.recipe}"
     table = plain_table(plan_title(config, shape) + recipe + seeds)
     table.add_column("stage", no_wrap=True)
     timed = ["time"] if seconds else []
     add_columns(table, "params", "MACs", "smaller", "epochs", "memory", *timed)
-    table.add_column("minimises")
     for position, stage in enumerate(stages):
         parameters, macs = found[position]
         teachers = [found[i][0] for i in stage.teachers]
@@ -72,14 +71,8 @@ def stages_table(
             "given" if stage.pretrained else str(stage.train.epochs),
             "" if stage.pretrained else f"{count(memory)}B",
             *([clock(seconds[position])] if seconds else []),
-            stage.model.weights or "" if stage.pretrained else minimised(stage),
         )
     return table
-
-
-def minimised(stage: Stage) -> str:
-    """The mixture, with how T will come about."""
-    return mixture(stage.loss, "auto" if stage.undecided else None)
 
 
 def family_tree(stages: Sequence[Stage], parameters: Sequence[int]) -> Tree:
@@ -121,21 +114,34 @@ def ideal_line(chosen_from: ChainSizes, ratio: float) -> str:
     return f"{steps} ideal steps of at most {ratio:g}x would be {sizes}"
 
 
-def temperature_lines(stages: Sequence[Stage]) -> list[str]:
-    """How T of every taught stage comes about."""
-    taught = [stage for stage in stages if stage.teachers and uses_temperature(stage.loss)]
-    return [f"T of {stage.title}: {temperature_told(stage)}" for stage in taught]
+def aims(stages: Sequence[Stage]) -> list[str]:
+    """What is minimised, or given, with how T comes about, and by which stages."""
+    names: dict[str, list[str]] = {}
+    for stage in stages:
+        names.setdefault(aim(stage), []).append(stage.title)
+    return [f"{told} {', '.join(titles)}" for told, titles in names.items()]
+
+
+def aim(stage: Stage) -> str:
+    """`0.9 kl(T=4) + 0.1 cross-entropy (T constant) is minimised by`, or what is given."""
+    if stage.pretrained:
+        return f"weights {stage.model.weights} are given to"
+    told = mixture(stage.loss, "auto" if stage.undecided else None)
+    if stage.teachers and uses_temperature(stage.loss):
+        told += f" (T {temperature_told(stage)})"
+    return f"{told} is minimised by"
 
 
 def temperature_told(stage: Stage) -> str:
-    """`4, constant`, or what it will be chosen by."""
+    """`constant`, `from 4 to 1, linear`, or what it will be chosen by."""
     temperature = stage.temperature
     if stage.undecided:
         return f"chosen by method={temperature.method} once its teacher is there"
     if temperature.schedule == "learned":
         return "learned"
-    moving = "" if temperature.schedule == "constant" else f" to {temperature.end:g}"
-    return f"{stage.loss.T:g}{moving}, {temperature.schedule}"
+    if temperature.schedule == "constant":
+        return "constant"
+    return f"from {stage.loss.T:g} to {temperature.end:g}, {temperature.schedule}"
 
 
 def totals_line(

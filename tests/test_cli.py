@@ -12,6 +12,7 @@ import torch
 
 from kdrun import __version__
 from kdrun.cli import VERBS, main
+from kdrun.errors import near_miss
 from kdrun.models.build import build_model
 
 
@@ -180,3 +181,9 @@ def test_all_faults_of_a_command_are_told_together(here, capsys):
 def test_traceback_shows_where(here, capsys):
     assert call("loss.T=0", "--traceback") == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_nearest_name_is_the_one_that_begins_alike():
+    assert near_miss("resnet21", ["resnet32", "resnet20", "mlp"]) == "; did you mean 'resnet20'?"
+    assert near_miss("alhpa", ["beta", "alpha"]) == "; did you mean 'alpha'?"
+    assert near_miss("xyz", ["alpha"]) == ""

@@ -47,8 +47,17 @@ def test_an_assistant_larger_than_its_teacher_is_warned_of(shown):
 
 def test_the_moving_temperature_is_told(shown):
     out = shown("temperature=linear", "loss.T=8")
-    assert "T of student mlp: 8 to 1, linear" in out
-    assert "T of control" not in out
+    aim = "0.9 kl(T=8) + 0.1 cross-entropy (T from 8 to 1, linear) is minimised by student mlp\n"
+    assert aim in out
+    assert "\n1 cross-entropy is minimised by teacher resnet20, control mlp\n" in out
+
+
+def test_a_long_mixture_leaves_the_table_whole_on_a_narrow_terminal(shown, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    out = shown("loss=[kd,hint,attention,rkd]", "teacher=resnet20", "student=resnet8")
+    assert "…" not in out
+    assert "+ 25 distance + 50 angle (T constant) is minimised by student resnet8\n" in out
 
 
 def test_generations_are_a_path_in_the_tree(shown):
