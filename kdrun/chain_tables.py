@@ -12,8 +12,9 @@ from kdrun.tables import add_columns, count, percent, plain_table, spread
 
 def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
     """What each step cost on the test images, mean and deviation over the seeds; sums below."""
-    table = plain_table("the chain on test images, student less teacher")
-    table.add_column("step", no_wrap=True)
+    title = "the chain on test images, student less teacher"
+    table = plain_table(title, spare=("params", "smaller"))
+    table.add_column("step")
     add_columns(table, "params", "smaller", "loss", "error points", "√(KL/2)", "agreement")
     for number, step in enumerate(chains[0]["steps"]):
         costs = [chain["steps"][number]["test"] for chain in chains]

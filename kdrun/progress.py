@@ -39,7 +39,7 @@ class Reporter:
     def show(self, renderable: RenderableType) -> None:
         """Print a table and log it as text."""
         self.console.print(renderable)
-        plain = Console(width=120, no_color=True, markup=False)
+        plain = Console(width=160, no_color=True, markup=False)
         with plain.capture() as capture:
             plain.print(renderable)
         self.record("\n" + capture.get())

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from kdrun.gains import PairedGain, paired_gain, told
-from kdrun.tables import add_columns, percent, plain_table
+from kdrun.tables import add_columns, add_settings, percent, plain_table
 
 SEED = "train.seed"
 
@@ -50,10 +50,11 @@ def seeds_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Tab
     """A row a setting; the gain is the mean of paired differences, with its standard error."""
     table = plain_table("mean over seeds")
     names = [name for name in varied if name != SEED]
-    add_columns(table, *names, "seeds", "test", "deviation", "over control")
+    settings = add_settings(table, names)
+    add_columns(table, "seeds", "test", "deviation", "over control")
     for row in rows:
         table.add_row(
-            *(row["settings"].get(name, "") for name in names),
+            *settings(row["settings"]),
             str(row["seeds"]),
             percent(row["test"]),
             percent(row["deviation"]),

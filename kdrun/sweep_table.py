@@ -12,7 +12,7 @@ from kdrun.files import read_json, read_sealed, read_yaml
 from kdrun.run_folder import OVERRIDES, STATUS, SUMMARY, in_use
 from kdrun.seeds import SEED, over_seeds, seeds_table
 from kdrun.stage_groups import Entry, group_of, result_of
-from kdrun.tables import add_columns, console, percent, plain_table
+from kdrun.tables import add_columns, add_settings, console, percent, plain_table
 
 # Exit codes of jobs that did not come to an end of their own.
 _CODES = {"missing": 75, "interrupted": 75, "stopped": 75, "running": 75, "done": 0}
@@ -92,7 +92,9 @@ def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
     """A row a job, with a column for each setting that differs between jobs."""
     varied = varied_settings(jobs)
     table = plain_table(f"{len(jobs)} jobs by validation accuracy")
-    add_columns(table, "job", *varied, "val best", "test", "over control")
+    add_columns(table, "job")
+    settings = add_settings(table, varied)
+    add_columns(table, "val best", "test", "over control")
     table.add_column("status")
     for job in jobs:
         gain = (
@@ -101,6 +103,6 @@ def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
             else "-"
         )
         state = f"{job['status']}: {job['error']}" if job["error"] else job["status"]
-        cells = [job["job"], *(job["settings"].get(name, "") for name in varied)]
+        cells = [job["job"], *settings(job["settings"])]
         table.add_row(*cells, percent(job["validation"]), percent(job["test"]), gain, state)
     return table

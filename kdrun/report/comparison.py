@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import read_json, read_sealed, read_yaml
 from kdrun.gains import PairedGain, paired_gain
@@ -143,13 +145,22 @@ def fill_settings(rows: Sequence[Row]) -> list[str]:
     return varied
 
 
+GROUPS = {
+    **{"teacher": "arch", "student": "arch", "dataset": "name"},
+    **{"chain": "method", "temperature": "schedule"},
+}
+"""Groups by what names the one that was chosen."""
+
+
 def default(config: Any, name: str) -> str:
-    """What a setting is that a run was not told: its config's value; of a group the model's."""
+    """What a setting is that a run was not told: its config's value; of a group the name."""
     value = config
     for part in name.split("."):
-        value = value.get(part) if hasattr(value, "get") else None
-    if hasattr(value, "get"):
-        value = value.get("arch") or value.get("name")
+        value = value.get(part) if OmegaConf.is_dict(value) else None
+    if OmegaConf.is_dict(value):
+        value = value.get(GROUPS.get(name, ""))
+    if OmegaConf.is_list(value):
+        return f"[{','.join(map(str, value))}]"  # as it is written on the command line
     if isinstance(value, bool):
         return str(value).lower()
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

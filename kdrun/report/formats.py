@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kdrun.seeds import SEED
-from kdrun.tables import add_columns, count, percent, plain_table
+from kdrun.tables import add_columns, add_settings, count, percent, plain_table
 
 Content = Mapping[str, Any]
 
@@ -36,14 +36,17 @@ def points(value: float | None, half_width: float | None = None) -> str:
     return f"{100 * value:+.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
 
 
+MEASURED = (
+    *("student", "seeds", "val", "test", "deviation", "over control", "to the first"),
+    *("params", "MACs", "ms"),
+)
+"""Heads of the columns after those of the settings."""
+
+
 def columns(content: Content) -> list[str]:
     """Heads of the table of settings."""
     varied = [name for name in content["varied"] if name != SEED]
-    return [
-        *map(printable, varied),
-        *("student", "seeds", "val", "test", "deviation", "over control", "to the first"),
-        *("params", "MACs", "ms"),
-    ]
+    return [*map(printable, varied), *MEASURED]
 
 
 def cells(content: Content) -> list[list[str]]:
@@ -71,11 +74,17 @@ def table(content: Content) -> Table:
     """For the terminal: columns without a value in any row are left out."""
     names, rows = columns(content), cells(content)
     kept = [place for place in range(len(names)) if any(row[place] != "-" for row in rows)]
-    shown = plain_table(f"{len(content['runs'])} runs by validation accuracy")
-    add_columns(shown, *(escape(names[place]) for place in kept))
+    varied = len(names) - len(MEASURED)
+    spare = ("deviation", "MACs", "ms", "params", "val")
+    shown = plain_table(f"{len(content['runs'])} runs by validation accuracy", spare)
+    heads = {escape(names[place]): place for place in kept if place < varied}
+    settings = add_settings(shown, list(heads))
+    add_columns(shown, *(names[place] for place in kept if place >= varied))
     for number, row in enumerate(rows):
+        told = settings({head: row[place] for head, place in heads.items()})
+        measured = [row[place] for place in kept if place >= varied]
         style = "bold" if number == 0 else None
-        shown.add_row(*(Text(row[place]) for place in kept), style=style)
+        shown.add_row(*(Text(cell) for cell in (*told, *measured)), style=style)
     return shown
 
 

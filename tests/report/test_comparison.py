@@ -7,12 +7,13 @@ import re
 import shutil
 
 import pytest
+from omegaconf import OmegaConf
 from scipy import stats
 
 from kdrun.cli import main
 from kdrun.errors import ConfigError
 from kdrun.files import read_sealed, write_sealed, write_yaml
-from kdrun.report.comparison import compare
+from kdrun.report.comparison import compare, default
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
 from kdrun.report.formats import csv_text, latex, markdown
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
@@ -130,6 +131,25 @@ def test_nothing_finished_is_an_error(tmp_path):
     write_yaml(tmp_path / "sweep.yaml", {"format": 1})
     with pytest.raises(ConfigError, match="no finished run"):
         compare([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("loss.T", "4"),
+        ("chain", "assistants"),
+        ("chain.assistants", "[resnet14,resnet8]"),
+        ("student", "mlp"),
+        ("temperature", "constant"),
+        ("train", "-"),
+        ("train.nesterov", "true"),
+        ("chain.assistants.0", "-"),
+        ("no.such", "-"),
+    ],
+)
+def test_a_setting_that_a_run_was_not_told_is_written_as_it_would_be_told(make_config, name, told):
+    config = make_config("chain=assistants", "chain.assistants=[resnet14,resnet8]")
+    assert default(OmegaConf.structured(config), name) == told
 
 
 def test_the_page_shows_the_figures_and_is_inert_for_hostile_settings(
