@@ -63,6 +63,7 @@ def export(words: Sequence[str]) -> None:
             f"logits within {entry['max_logit_difference']:.2g}, "
             f"{entry['latency']['median_ms']:.3g} ms an image on the CPU"
         )
+    print(f"the model card is {folder / 'export' / 'README.md'}")
 
 
 def taken_format(words: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -1,5 +1,6 @@
 """The model card that lies beside an exported student."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,8 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         "",
         "## Training",
         "",
+        literal(_taught(card, summary)),
+        "",
         *_training(card["recipe"]),
         "",
         "## Limits",
@@ -66,14 +69,41 @@ def _file_line(name: str, entry: Mapping[str, Any], arch: str) -> str:
     )
 
 
+def _taught(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """By what, and on which images."""
+    hashes = card["recipe"].get("teachers") or []
+    teachers = [
+        f"{stage['arch']} ({percent(stage['accuracy']['test_at_best_validation'])} of the test "
+        "images)"
+        for stage in summary["stages"]
+        if stage["hash"] in hashes and stage["hash"] != card["stage"]
+    ]
+    taught = f", taught by {' and '.join(dict.fromkeys(teachers))}" if teachers else ""
+    return f"On {card['training_images']:,} images of {card['dataset']}{taught}."
+
+
 def _training(recipe: Mapping[str, Any]) -> list[str]:
     """Rows of what determined the weights."""
-    train = recipe.get("train", {})
-    rows = {f"train.{key}": value for key, value in train.items()}
-    rows |= {f"loss.{key}": value for key, value in recipe.get("loss", {}).items()}
-    rows |= {"augment": recipe.get("augment"), "data": recipe["data"]}
-    lines = [f"| {literal(key)} | {literal(value)} |" for key, value in rows.items()]
+    told = {name: recipe[name] for name in ("train", "loss") if name in recipe}
+    rows = _flat(told) | {"augment": recipe.get("augment"), "data (SHA-256)": recipe["data"]}
+    lines = [f"| {literal(key)} | {literal(_value(value))} |" for key, value in rows.items()]
     return ["| setting | value |", "| --- | --- |", *lines]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, Mapping)
+        found |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return found
+
+
+def _value(value: Any) -> str:
+    """As a configuration writes it, without the rounding of 1 - 0.9."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return f"{value:.10g}" if isinstance(value, float) else json.dumps(value).strip('"')
 
 
 def literal(text: object) -> str:

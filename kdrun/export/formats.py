@@ -28,6 +28,11 @@ class Format:
     read: Callable[[Path, Deployed], Call]
     packages: tuple[str, ...] = ()
 
+    @property
+    def file(self) -> str:
+        """Its name in the folder of the export."""
+        return f"student.{self.suffix}"
+
 
 def write_safetensors(model: Deployed, example: Tensor, path: Path) -> None:
     """The network's weights alone, tied ones once."""

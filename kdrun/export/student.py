@@ -8,11 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdrun.errors import OutputError, WeightsError
+from kdrun.errors import DamagedError, OutputError, WeightsError
 from kdrun.export.card import model_card
 from kdrun.export.deployed import Deployed
-from kdrun.export.formats import Call, Format, chosen_formats
-from kdrun.files import cannot_write, file_entry, read_sealed, write_atomic, write_json
+from kdrun.export.formats import FORMATS, Call, Format, chosen_formats
+from kdrun.files import (
+    cannot_write,
+    file_entry,
+    read_json,
+    read_sealed,
+    write_atomic,
+    write_json,
+)
 from kdrun.finished_model import load_finished
 from kdrun.job import Job, Setting
 from kdrun.latency import latency
@@ -22,7 +29,7 @@ from kdrun.saved_jobs import finished_jobs
 from kdrun.stage import bare, build, normalization
 from kdrun.weights_source import stage_weights
 
-EXPORT = "export"
+EXPORT, CARD = "export", "student.json"
 CHECK_BATCH = 256
 
 
@@ -43,13 +50,12 @@ def export_student(folder: Path, names: list[str]) -> dict[str, Any]:
         model = deployed(job, setting)
         images = [(batch.images.cpu(), batch.labels.cpu()) for batch in all_test_batches(setting)]
         eager = answers(model, images)
-        files = {
-            name: exported(one, job, setting, model, images, eager, target)
-            for name, one in formats.items()
-        }
+        files = kept(target, job.digest)
+        for name, one in formats.items():
+            files[name] = exported(one, job, setting, model, images, eager, target)
         card = card_of(job, setting, images, eager) | {"files": files}
         card["latency_eager"] = timed(model, images[0][0][:1])
-        write_json(target / "student.json", card)
+        write_json(target / CARD, card)
         write_atomic(target / "README.md", model_card(card, summary).encode())
     return card
 
@@ -64,6 +70,28 @@ def export_folder(folder: Path) -> Path:
     except OSError as error:
         raise cannot_write(target, error) from error
     return target
+
+
+def kept(target: Path, digest: str) -> dict[str, Any]:
+    """The files that an earlier export of the same student left; those of another are removed."""
+    try:
+        card = read_json(target / CARD)
+        listed = card["files"] if card["stage"] == digest else {}
+        return {
+            name: listed[name]
+            for name, one in FORMATS.items()
+            if left(target / one.file, listed.get(name))
+        }
+    except (DamagedError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def left(path: Path, entry: Any) -> bool:
+    """Whether a file is as it was exported; else it is removed."""
+    if path.is_file() and entry and file_entry(path).items() <= entry.items():
+        return True
+    path.unlink(missing_ok=True)
+    return False
 
 
 def deployed(job: Job, setting: Setting) -> Deployed:
@@ -102,8 +130,7 @@ def exported(
     Raises:
         WeightsError: its accuracy is another.
     """
-    path = target / f"student.{one.suffix}"
-    temporary = target / f".tmp-student.{one.suffix}"
+    path, temporary = target / one.file, target / f".tmp-{one.file}"
     try:
         # Two images: of one, export would take the number for a constant.
         fresh = build(bare(job.stage), setting.data.shape, None)
@@ -120,6 +147,7 @@ def exported(
                 f"{accuracies[1]}; the file is not kept"
             )
         speed = timed(call, images[0][0][:1])
+        temporary.chmod(target.stat().st_mode & 0o666)  # safetensors lets only the owner read
         temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -157,6 +185,7 @@ def card_of(
         "parameters": job.parameters,
         "macs": job.macs,
         "dataset": data.name,
+        "training_images": len(data.train),
         "class_names": list(data.class_names),
         "input": {
             "shape": ["N", data.channels, data.image_size, data.image_size],

@@ -123,3 +123,28 @@ def test_the_card_shows_names_as_they_are(done):
     assert "\\<script\\>" in text
     assert "[a](b)" not in text
     assert f"**{card['test_accuracy']:.2%}**" in text
+
+
+def test_the_card_tells_who_taught_and_settings_as_they_are_written(done):
+    _, folder = done
+    card = export_student(folder, ["safetensors"])
+    text = (folder / "export" / "README.md").read_text()
+    summary = read_sealed(folder / "summary.json")
+    test = summary["stages"][0]["accuracy"]["test_at_best_validation"]
+    assert f"images of digits, taught by convnet ({test:.2%} of the test images)." in text
+    assert card["training_images"] == 360
+    for row in ("train.nesterov | true", "train.grad\\_clip | null", "loss.weights.hard | 0.1"):
+        assert f"| {row} |" in text
+
+
+def test_files_of_earlier_exports_stay_while_they_are_whole(done):
+    _, folder = done
+    export_student(folder, ["pt2"])
+    card = export_student(folder, ["safetensors"])
+    assert set(card["files"]) == {"pt2", "safetensors"}
+    assert "student.pt2" in (folder / "export" / "README.md").read_text()
+    modes = {(folder / "export" / e["file"]).stat().st_mode for e in card["files"].values()}
+    assert modes == {(folder / "export" / "README.md").stat().st_mode}
+    (folder / "export" / "student.pt2").write_bytes(b"other")
+    assert list(export_student(folder, ["safetensors"])["files"]) == ["safetensors"]
+    assert not (folder / "export" / "student.pt2").exists()
