@@ -115,8 +115,9 @@ def _knowledge_brackets(axes: Any, knowledge: dict[str, Any]) -> str:
     axes.set_yticks(range(len(rows)), [plain(name) for name, _ in rows])
     axes.invert_yaxis()
     # At T = inf nothing but rounding is left of it.
-    axes.set_xlim(left=max(1e-6, 0.5 * min(float(found["lower"]) for _, found in rows)))
-    axes.set(xlabel="nats; bar: I(X; Ŷ | Y) lies here; cross: the most it could be", xscale="log")
+    least = max(1e-6, 0.5 * min(float(found["lower"]) for _, found in rows))
+    axes.set_xlim(least, 1.5 * max(least, *(float(found["max"]) for _, found in rows)))
+    axes.set(xlabel="nats; bar: I(X; Ŷ | Y) lies here\ncross: the most it could be", xscale="log")
     return " ".join(
         f"{name}: {float(found['lower']):.3g} to {float(found['upper']):.3g} nats."
         for name, found in rows
