@@ -95,7 +95,7 @@ class StageProgress:
             TextColumn("{task.fields[epoch]}"),
             TextColumn("{task.fields[rate]}"),
             TextColumn("{task.fields[values]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=reporter.console,
             transient=True,
             refresh_per_second=4,  # drawing it takes a millisecond from training each time
@@ -118,14 +118,14 @@ class StageProgress:
             self.task,
             completed=self.done,
             epoch=f"epoch {epoch}/{self.epochs}",
-            rate=f"{rate:,.0f} images/s",
+            rate=f"{rate:,.0f} img/s",
             values=f"{self.loss}{self.accuracy}",
         )
 
     def epoch_done(self, line: dict[str, Any]) -> None:
         """Show a finished epoch: on a terminal in the bar, elsewhere as a line."""
         validation = line["validation_accuracy"]
-        self.accuracy = "" if validation is None else f"  val {validation:.2%}"
+        self.accuracy = "" if validation is None else f" val {validation:.2%}"
         text = f"{self.title}  {epoch_text(line, self.epochs)}  {self.time_left()}"
         if self.bar.disable:
             self.reporter.say(text)
