@@ -173,6 +173,8 @@ def same_setting(ours: Config, theirs: Config, setting: Setting) -> bool:
         ours.dataset == theirs.dataset
         and (ours.seeds, ours.train.seed) == (theirs.seeds, theirs.train.seed)
         and ours.train.deterministic == theirs.train.deterministic
+        # Where it differs, the other job may refuse the teacher that this one takes.
+        and ours.teacher.min_accuracy == theirs.teacher.min_accuracy
         and Path(ours.output_root).resolve() == Path(theirs.output_root).resolve()
         and device == setting.device
         and resolve_precision(theirs.train.precision, device) == setting.precision

@@ -157,6 +157,7 @@ def test_what_another_jobs_stage_fails_with_stays_its_own(do, alone, monkeypatch
         "teacher.width=12",
         "train.precision=bf16",
         "temperature=auto",
+        "teacher.min_accuracy=0.999",  # which its own job is going to refuse
         "loss.T=4",  # the very stage
     ],
 )
