@@ -108,7 +108,7 @@ def tried(stage: Stage, teachers: Sequence[Stage], setting: Setting) -> Speed:
         replace(stage, cache=live()), setting, normalizer, taught, training, wanted
     )
     if objective.fitted is not None:
-        fit_projections(setting, training, recipe)
+        fit_projections(stage.title, setting, training, recipe)
     size, updates = stage.train.batch_size, []
 
     def report(images: int, means: dict[str, float] | None) -> bool:

@@ -85,7 +85,7 @@ def fit_epoch(
     watch = Stopwatch(training.seconds)
     report = after_update(setting, training, recipe, progress, saver, timetable, watch)
     if training.batch == 0 and training.objective.fitted is not None:
-        fit_projections(setting, training, recipe)
+        fit_projections(job.title, setting, training, recipe)
     try:
         means = yield from watch.timed(train_rest(job, setting, training, recipe, report))
         line = epoch_line(job.stage, training, recipe, means)
@@ -159,8 +159,12 @@ def after_update(
 FIT_BATCH, FIT_BATCHES = 128, 16
 
 
-def fit_projections(setting: Setting, training: Training, recipe: Recipe) -> None:
-    """Fit the closed-form projections to the epoch's first images, in eval mode."""
+def fit_projections(title: str, setting: Setting, training: Training, recipe: Recipe) -> None:
+    """Fit the closed-form projections to the first training images, in eval mode.
+
+    Raises:
+        NumericError: a hidden state is not finite.
+    """
     teacher = recipe.teacher
     assert teacher is not None
 
@@ -172,7 +176,11 @@ def fit_projections(setting: Setting, training: Training, recipe: Recipe) -> Non
             yield student, teacher(views)
 
     training.student.eval()
-    training.unexplained = training.objective.fit(outputs())
+    try:
+        training.unexplained = training.objective.fit(outputs())
+    except ValueError as error:
+        where = f"the closed-form projection before epoch {training.epoch + 1}"
+        raise NumericError(f"{title}: {where}: {error}") from error
 
 
 def resume(job: Job, setting: Setting, training: Training) -> None:

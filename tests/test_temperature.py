@@ -58,6 +58,13 @@ def test_low_temperature_splits_evenly_over_the_largest_logits():
     torch.testing.assert_close(probs, torch.tensor([[0.5, 0.0, 0.5, 0.0]]))
 
 
+@pytest.mark.parametrize("T", [1e-20, 1e-38, 1e-42, 1e-320])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_temperature_is_too_low_to_have_a_limit(T, dtype):
+    probs = softmax_with_temperature(torch.tensor([[3.0, 1.0, 3.0, 2.9]], dtype=dtype), T)
+    torch.testing.assert_close(probs, torch.tensor([[0.5, 0, 0.5, 0]], dtype=dtype))
+
+
 def test_infinite_temperature_is_uniform_and_differentiable():
     logits = torch.randn(2, 5, requires_grad=True)
     probs = softmax_with_temperature(logits, math.inf)

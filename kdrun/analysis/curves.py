@@ -60,5 +60,5 @@ def _means(logits: Tensor, T: float) -> tuple[float, float, float]:
     return (
         torch.special.entr(probs).sum(dim=1).mean().item(),
         probs.amax(dim=1).mean().item(),
-        variance.mean().item() / T**3,
+        variance.mean().item() / T / T / T,
     )

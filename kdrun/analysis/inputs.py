@@ -4,11 +4,8 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from kdrun.losses.inputs import check_class_indices
+from kdrun.losses import inputs
 from kdrun.temperature import check_temperature
-
-# Probabilities of half precision miss a sum of 1 by less; logits miss it by far more.
-SUM_TOLERANCE = 1e-2
 
 
 def measured(tensor: Tensor) -> Tensor:
@@ -26,7 +23,7 @@ def probability_rows(name: str, probs: Tensor) -> Tensor:
     rows = measured(probs)
     sums = rows.sum(dim=-1, keepdim=True)
     # Stated positively, so that nan fails.
-    if not ((rows >= 0).all() and ((sums - 1).abs() <= SUM_TOLERANCE).all()):
+    if not ((rows >= 0).all() and ((sums - 1).abs() <= inputs.SUM_TOLERANCE).all()):
         raise ValueError(
             f"{name} must be probabilities, at least 0 and of sum 1 over the last dimension "
             f"(logits go through softmax first), got values in "
@@ -75,12 +72,7 @@ def finite_table(name: str, table: Tensor) -> Tensor:
 
 def class_indices(labels: Tensor, rows: Tensor) -> Tensor:
     """(N,) int64 on the CPU; ValueError unless one of the K classes for each of the (N, K) rows."""
-    check_class_indices(labels, rows)
-    indices = labels.detach().cpu().long()
-    low, high = int(indices.min()), int(indices.max())
-    if low < 0 or high >= rows.shape[1]:
-        raise ValueError(f"labels must be in [0, {rows.shape[1] - 1}], got [{low}, {high}]")
-    return indices
+    return inputs.class_indices(labels.detach().cpu(), rows)
 
 
 def checked_temperatures(temperatures: Iterable[float]) -> tuple[float, ...]:

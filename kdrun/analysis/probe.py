@@ -41,7 +41,8 @@ class GradientProbe:
     @property
     def unscaled_norm(self) -> tuple[float, ...]:
         """The norm without T^2, for which it decays as 1/T^2."""
-        return tuple(norm / T**2 for norm, T in zip(self.soft_norm, self.temperatures, strict=True))
+        pairs = zip(self.soft_norm, self.temperatures, strict=True)
+        return tuple(norm / T / T for norm, T in pairs)  # T^2 may underflow
 
 
 def gradient_probe(

@@ -7,14 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdrun.losses.hint import match_spatial
-from kdrun.losses.inputs import check_reduction, full_precision, paired
+from kdrun.losses.inputs import check_probabilities, check_reduction, full_precision, paired
 
 
 def attention_map(query: Tensor, key: Tensor) -> Tensor:
     """softmax(query keyᵀ / sqrt(d)): (..., L, d) of one head width d to (..., L, L)."""
-    if query.shape != key.shape:
+    if query.shape != key.shape or query.ndim < 2:
         raise ValueError(
-            f"query and key differ in shape: {tuple(query.shape)} and {tuple(key.shape)}"
+            "query and key must be (..., L, d) of one shape, got "
+            f"{tuple(query.shape)} and {tuple(key.shape)}"
         )
     query, key = full_precision(query, key)
     with torch.autocast(query.device.type, enabled=False):
@@ -40,6 +41,8 @@ def attention_map_loss(
         student_map = full_precision(student_map)[0].mean(dim=1)
         teacher_map = full_precision(teacher_map)[0].mean(dim=1)
     student, teacher = paired(student_map, teacher_map)
+    check_probabilities("student_map", student)
+    check_probabilities("teacher_map", teacher)
     if kind == "mse":
         return F.mse_loss(student, teacher, reduction=reduction)
     # A weight that underflowed to 0 would make the divergence infinite.
@@ -57,6 +60,8 @@ def activation_attention_loss(
     Where the channels' mean square is large, as a unit vector over the positions; the mean squared
     difference over samples and positions, summed over layers. Sizes are matched by averaging.
     """
+    if isinstance(student_maps, Tensor) or isinstance(teacher_maps, Tensor):
+        raise ValueError("attention transfer takes lists of maps, a map a layer, got a tensor")
     if len(student_maps) != len(teacher_maps) or not student_maps:
         raise ValueError(
             "attention transfer needs as many student as teacher layers and at least one, "

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdrun.losses.inputs import paired_logits
-from kdrun.temperature import check_temperature, widened
+from kdrun.temperature import check_temperature, softened
 
 
 def dist_loss(
@@ -17,8 +17,8 @@ def dist_loss(
     """
     check_temperature(T, infinite=False)
     student, teacher = paired_logits(student_logits, teacher_logits)
-    student_probs = F.softmax(widened(student, T) / T, dim=-1)
-    teacher_probs = F.softmax(widened(teacher, T) / T, dim=-1)
+    student_probs = F.softmax(softened(student, T), dim=-1)
+    teacher_probs = F.softmax(softened(teacher, T), dim=-1)
     inter = 1 - _correlation(student_probs, teacher_probs, dim=1).mean()
     intra = 1 - _correlation(student_probs, teacher_probs, dim=0).mean()
     return (T * T * (beta * inter + gamma * intra)).to(student.dtype)

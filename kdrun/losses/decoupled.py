@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdrun.losses.inputs import check_class_indices, paired_logits
-from kdrun.temperature import check_temperature, widened
+from kdrun.losses.inputs import class_indices, paired_logits
+from kdrun.losses.soft_target import counted
+from kdrun.temperature import check_temperature, softened
 
 
 def dkd_loss(
@@ -22,16 +23,15 @@ def dkd_loss(
     """
     check_temperature(T, infinite=False)
     student, teacher = paired_logits(student_logits, teacher_logits)
-    check_class_indices(labels, student)
-    student_label, student_others = _split(widened(student, T) / T, labels)
-    teacher_label, teacher_others = _split(widened(teacher, T) / T, labels)
+    labels = class_indices(labels, student)
+    student_label, student_others = _split(softened(student, T), labels)
+    teacher_label, teacher_others = _split(softened(teacher, T), labels)
     target = _binary_kl(
         _margin(student_label, student_others), _margin(teacher_label, teacher_others)
     )
+    others = F.softmax(teacher_others, dim=-1)
     non_target = F.kl_div(
-        F.log_softmax(student_others, dim=-1),
-        F.softmax(teacher_others, dim=-1),
-        reduction="batchmean",
+        counted(F.log_softmax(student_others, dim=-1), others), others, reduction="batchmean"
     )
     return (T * T * (alpha * target.mean() + beta * non_target)).to(student.dtype)
 
@@ -50,13 +50,13 @@ def nkd_loss(
     """
     check_temperature(T, infinite=False)
     student, teacher = paired_logits(student_logits, teacher_logits)
-    check_class_indices(labels, student)
+    labels = class_indices(labels, student)
     teacher_label, teacher_others = _split(teacher, labels)
     weight = torch.sigmoid(_margin(teacher_label, teacher_others))
     target = weight * F.cross_entropy(student, labels, reduction="none")
-    _, student_others = _split(widened(student, T) / T, labels)
-    non_target = F.cross_entropy(student_others, F.softmax(widened(teacher_others, T) / T, dim=-1))
-    return (target.mean() + gamma * T * T * non_target).to(student.dtype)
+    _, student_others = _split(softened(student, T), labels)
+    non_target = _soft_cross_entropy(student_others, F.softmax(softened(teacher_others, T), dim=-1))
+    return (target.mean() + gamma * T * T * non_target.mean()).to(student.dtype)
 
 
 def wsl_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, T: float) -> Tensor:
@@ -68,12 +68,15 @@ def wsl_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, T: 
     """
     check_temperature(T, infinite=False)
     student, teacher = paired_logits(student_logits, teacher_logits)
-    check_class_indices(labels, student)
+    labels = class_indices(labels, student)
     ratio = _label_loss(student.detach(), labels) / _label_loss(teacher, labels)
-    soft = F.cross_entropy(
-        widened(student, T) / T, F.softmax(widened(teacher, T) / T, dim=-1), reduction="none"
-    )
+    soft = _soft_cross_entropy(softened(student, T), F.softmax(softened(teacher, T), dim=-1))
     return (T * T * (-torch.expm1(-ratio) * soft).mean()).to(student.dtype)
+
+
+def _soft_cross_entropy(student: Tensor, teacher_probs: Tensor) -> Tensor:
+    """-sum p log q by sample, (N,), of softened logits."""
+    return -(teacher_probs * counted(F.log_softmax(student, dim=-1), teacher_probs)).sum(dim=-1)
 
 
 def _split(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

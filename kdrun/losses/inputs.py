@@ -1,10 +1,16 @@
 """What losses do with their inputs first: compare shapes, widen to float32, detach the teacher.
 
-Autocast lowers only matrix products, so float32 stays float32 in a loss that has none.
+Autocast lowers only matrix products, so float32 stays float32 in a loss that has none. Values are
+looked at on the CPU alone: elsewhere the host would have to wait for them.
 """
 
 import torch
 from torch import Tensor
+
+# Probabilities of half precision miss a sum of 1 by less; logits miss it by far more.
+SUM_TOLERANCE = 1e-2
+
+_INDEX_TYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 def full_precision(*tensors: Tensor) -> list[Tensor]:
@@ -23,8 +29,15 @@ def paired(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
             f"student and teacher differ in shape: {tuple(student.shape)} and "
             f"{tuple(teacher.shape)}"
         )
+    check_some("student and teacher", student)
     student, teacher = full_precision(student, teacher.detach())
     return student, teacher
+
+
+def check_some(name: str, tensor: Tensor) -> None:
+    """ValueError for an empty batch, whose mean would be nan."""
+    if tensor.numel() == 0:
+        raise ValueError(f"{name} must hold at least one sample, got {tuple(tensor.shape)}")
 
 
 def paired_logits(student_logits: Tensor, teacher_logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,12 +47,38 @@ def paired_logits(student_logits: Tensor, teacher_logits: Tensor) -> tuple[Tenso
     return paired(student_logits, teacher_logits)
 
 
-def check_class_indices(labels: Tensor, logits: Tensor) -> None:
-    """ValueError unless the labels are one class index for each row of logits."""
-    if labels.shape != logits.shape[:1] or labels.is_floating_point():
+def class_indices(labels: Tensor, logits: Tensor) -> Tensor:
+    """(N,) int64; ValueError unless one of the K >= 2 classes for each of the (N, K) rows."""
+    if labels.shape != logits.shape[:1] or labels.dtype not in _INDEX_TYPES:
         raise ValueError(
             f"labels must be class indices of shape ({len(logits)},), "
             f"got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    if logits.shape[1] < 2:
+        raise ValueError(f"logits must be of at least 2 classes, got {tuple(logits.shape)}")
+    check_some("labels", labels)
+    # A device refuses indices that are too large by itself.
+    if labels.device.type == "cpu":
+        low, high = (int(end) for end in labels.aminmax())
+        if low < 0 or high >= logits.shape[1]:
+            raise ValueError(f"labels must be in [0, {logits.shape[1] - 1}], got [{low}, {high}]")
+    return labels.long()
+
+
+def check_probabilities(name: str, probs: Tensor) -> None:
+    """ValueError for rows (..., K) that are no probabilities, unless they are not finite.
+
+    Those are left to come out as the nan that names the term.
+    """
+    if probs.device.type != "cpu" or probs.numel() == 0:
+        return
+    low = float(probs.detach().amin())
+    least, most = (float(end) for end in probs.detach().sum(dim=-1, dtype=torch.float32).aminmax())
+    if low < 0 or least < 1 - SUM_TOLERANCE or most > 1 + SUM_TOLERANCE:
+        raise ValueError(
+            f"{name} must be probabilities, at least 0 and of sum 1 over the last dimension "
+            f"(logits go through softmax first), got values from {low:.6g} and sums in "
+            f"[{least:.6g}, {most:.6g}]"
         )
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kdrun.losses.inputs import full_precision
+from kdrun.losses.inputs import check_some, full_precision
 
 # Directions whose share of the largest variance is lost in float32 features and float64 sums.
 RANK_TOLERANCE = 1e-12
@@ -45,6 +45,7 @@ class ProjectionFit:
                 f"hidden states must be (N, d) of the same samples, got "
                 f"{tuple(teacher_hidden.shape)} and {tuple(student_hidden.shape)}"
             )
+        check_some("hidden states", teacher_hidden)
         teacher, student = teacher_hidden.detach().double(), student_hidden.detach().double()
         teacher_shift = teacher.mean(dim=0) - self.teacher_mean
         student_shift = student.mean(dim=0) - self.student_mean
@@ -64,11 +65,15 @@ class ProjectionFit:
         """The projection of least squared error plus ridge * ||weight||², in float64.
 
         Sums over samples; a bias is not penalised. Of several best ones that of least norm.
+        ValueError where a hidden state was not finite.
         """
         assert self.count > 0, "solve() before update()"
         if not ridge >= 0:
             raise ValueError(f"ridge must be at least 0, got {ridge}")
         gram, cross, squares = self.teacher_gram, self.cross_gram, self.student_squares
+        # Each is nan or inf where a hidden state is.
+        if not (gram.sum() + cross.sum() + squares).isfinite():
+            raise ValueError("hidden states must be finite, got nan or inf")
         if not affine:
             gram = gram + self.count * self.teacher_mean.outer(self.teacher_mean)
             cross = cross + self.count * self.teacher_mean.outer(self.student_mean)

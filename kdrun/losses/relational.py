@@ -6,9 +6,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from kdrun.losses.inputs import check_reduction, full_precision
+from kdrun.losses.inputs import check_reduction, check_some, full_precision
 
 REDUCTIONS = ("mean", "sum", "reference")
 # Entries of one (anchors, N, N) buffer, of which three are alive at a time.
@@ -19,7 +18,8 @@ def rkd_distance_loss(student: Tensor, teacher: Tensor, reduction: str = "mean")
     """Huber loss on pairwise distances, each side's over its own mean distance.
 
     Args:
-        student: (N, d) features; the batch's mean distance takes gradient too.
+        student: (N, d) features; the batch's mean distance takes gradient too. Of fewer than 2
+            samples the loss is 0, with a warning.
         teacher: (N, any width).
         reduction: "mean" or "sum" over the ordered pairs of distinct samples; "reference" divides
             the sum by N², as the authors' code does.
@@ -39,7 +39,8 @@ def rkd_angle_loss(student: Tensor, teacher: Tensor, reduction: str = "mean") ->
     """Huber loss on the cosines of the angles that each sample sees between each two others.
 
     Args:
-        student: (N, d) features. The cost is cubic in N and free of d, the memory constant.
+        student: (N, d) features. The cost is cubic in N and free of d, the memory constant. Of
+            fewer than 3 samples the loss is 0, with a warning; it has no second derivative.
         teacher: (N, any width).
         reduction: "mean" or "sum" over the ordered triples of distinct samples; "reference"
             divides the sum by N³, as the authors' code does.
@@ -49,9 +50,8 @@ def rkd_angle_loss(student: Tensor, teacher: Tensor, reduction: str = "mean") ->
     if samples < 3:
         return _nothing_to_compare("angle", 3, student)
     dtype = _dtype(student)
-    total: Tensor = _AngleSum.apply(
-        _squared_distances(student).to(dtype), _squared_distances(teacher.detach()).to(dtype)
-    )
+    squared = (_squared_distances(student), _squared_distances(teacher.detach()))
+    total: Tensor = _AngleSum.apply(*(_unscaled(one).to(dtype) for one in squared))
     triples = samples * (samples - 1) * (samples - 2)
     count = {"mean": triples, "sum": 1, "reference": samples**3}[reduction]
     return total / count
@@ -64,6 +64,7 @@ def _check(student: Tensor, teacher: Tensor, reduction: str) -> None:
             f"features must be (N, d) of the same samples, got {tuple(student.shape)} and "
             f"{tuple(teacher.shape)}"
         )
+    check_some("student and teacher", student)
 
 
 def _dtype(student: Tensor) -> torch.dtype:
@@ -76,7 +77,7 @@ def _nothing_to_compare(relation: str, least: int, student: Tensor) -> Tensor:
         f"{len(student)}",
         stacklevel=3,
     )
-    return 0 * student.sum(dtype=_dtype(student))
+    return 0 * student.sum(dtype=_dtype(student)).abs()
 
 
 def _squared_distances(features: Tensor) -> Tensor:
@@ -89,17 +90,25 @@ def _squared_distances(features: Tensor) -> Tensor:
     squares = gram.diagonal()[:, None] + gram.diagonal()
     squared = squares - 2 * gram
     rounding = 4 * features.shape[1] * torch.finfo(torch.float64).eps
-    return squared.where(squared > rounding * squares, 0.0)
+    # Stated so that nan stays nan.
+    return squared.masked_fill(squared <= rounding * squares, 0.0)
+
+
+def _unscaled(squared: Tensor) -> Tensor:
+    """Times a power of 4, so that the largest is about 1 and float32 holds them all."""
+    # Angles know no scale, and an even power of 2 changes no digit of a root either.
+    exponent = torch.frexp(squared.detach().amax())[1] // 2 * 2
+    return squared * torch.exp2(-exponent.double())
 
 
 def _relative_distances(features: Tensor) -> Tensor:
     """(N, N) distances over the mean of the distinct pairs; all 0 for a collapsed batch."""
     squared = _squared_distances(features)
     # The root of 0 has no gradient: take that of 1 there and discard it.
-    apart = squared > 0
-    distances = squared.where(apart, 1.0).sqrt().where(apart, 0.0)
+    together = squared == 0
+    distances = squared.masked_fill(together, 1.0).sqrt().masked_fill(together, 0.0)
     mean = distances.sum() / (len(features) * (len(features) - 1))
-    return distances / mean.where(mean > 0, 1.0)
+    return distances / mean.masked_fill(mean == 0, 1.0)
 
 
 class _AngleSum(torch.autograd.Function):
@@ -132,15 +141,18 @@ class _AngleSum(torch.autograd.Function):
         return total.to(student.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, output_gradient: Tensor) -> tuple[Tensor, None]:
+        # once_differentiable lets a graph through in which the saved gradient is a constant.
+        if torch.is_grad_enabled():
+            raise RuntimeError("rkd_angle_loss has no second derivative: leave out create_graph")
         (gradient,) = ctx.saved_tensors
         return output_gradient * gradient, None
 
 
 def _inverse_distances(squared: Tensor) -> Tensor:
     """1 / distance, and 0 between duplicates: an angle with such an arm counts as a right one."""
-    return squared.where(squared > 0, 1.0).rsqrt().where(squared > 0, 0.0)
+    together = squared == 0
+    return squared.masked_fill(together, 1.0).rsqrt().masked_fill(together, 0.0)
 
 
 def _cosines(squared: Tensor, inverse: Tensor, anchors: slice) -> Tensor:

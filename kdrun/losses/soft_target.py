@@ -7,8 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdrun.losses.inputs import full_precision, paired_logits
-from kdrun.temperature import check_temperature, softmax_with_temperature, widened
+from kdrun.losses.inputs import (
+    check_probabilities,
+    check_some,
+    class_indices,
+    full_precision,
+    paired_logits,
+)
+from kdrun.temperature import check_temperature, softened, softmax_with_temperature, widened
 
 
 def soft_target_loss(
@@ -16,14 +22,14 @@ def soft_target_loss(
 ) -> Tensor:
     """T^2 KL(teacher || student) of softened (N, K) logits, batch mean (Hinton et al., 2015).
 
-    At T = inf its limit, half the squared distance of the centred logits over K. A teacher's
-    logit may be -inf: its class counts nothing. ValueError for T outside (0, 1000].
+    At T = inf its limit, half the squared distance of the centred logits over K. At a finite T
+    a teacher's logit may be -inf: its class counts nothing. ValueError for T outside (0, 1000].
     """
     check_temperature(T)
     student, teacher = paired_logits(student_logits, teacher_logits)
     if math.isinf(T):
         return _infinite_T(student, teacher) if scale_T2 else 0 * student.sum()
-    return _softened_kl(student, F.softmax(widened(teacher, T) / T, dim=-1), T, scale_T2)
+    return _softened_kl(student, F.softmax(softened(teacher, T), dim=-1), T, scale_T2)
 
 
 def soft_probability_loss(
@@ -31,6 +37,7 @@ def soft_probability_loss(
 ) -> Tensor:
     """`soft_target_loss` against (N, K) probabilities already softened at a finite T."""
     check_temperature(T, infinite=False)
+    check_probabilities("teacher_probs", teacher_probs)
     student, probs = paired_logits(student_logits, teacher_probs)
     probs = widened(probs, T)
     # Float32 rows sum to 1 only within 1e-7, which T^2 = 1e6 would turn into a wrong loss.
@@ -38,10 +45,18 @@ def soft_probability_loss(
 
 
 def _softened_kl(student: Tensor, teacher_probs: Tensor, T: float, scale_T2: bool) -> Tensor:
-    log_probs = F.log_softmax(widened(student, T) / T, dim=-1)
-    kl = F.kl_div(log_probs, teacher_probs, reduction="sum")
+    log_probs = F.log_softmax(softened(student, T), dim=-1)
+    kl = F.kl_div(counted(log_probs, teacher_probs), teacher_probs, reduction="sum")
     scale = T * T if scale_T2 else 1.0
     return (kl * (scale / len(student))).to(student.dtype)
+
+
+def counted(log_probs: Tensor, teacher_probs: Tensor) -> Tensor:
+    """The student's log-probabilities, 0 where the teacher's probability is.
+
+    What it multiplies there may be -inf, of a class that both sides leave out.
+    """
+    return log_probs.masked_fill(teacher_probs == 0, 0.0)
 
 
 def _infinite_T(student: Tensor, teacher: Tensor) -> Tensor:
@@ -62,14 +77,21 @@ def learned_temperature_loss(student_logits: Tensor, teacher_logits: Tensor, T: 
 def cross_entropy_loss(
     student_logits: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> Tensor:
-    """Cross-entropy of (N, K) logits against (N,) class indices or (N, K) probabilities."""
+    """Cross-entropy of (N, K) logits against (N,) class indices or (N, K) probabilities.
+
+    ValueError for labels that are neither; their values are looked at on the CPU alone.
+    """
     if labels.shape not in (student_logits.shape[:1], student_logits.shape):
         raise ValueError(
             f"labels must be (N,) class indices or (N, K) probabilities for logits of shape "
             f"{tuple(student_logits.shape)}, got {tuple(labels.shape)}"
         )
     (logits,) = full_precision(student_logits)
-    if labels.is_floating_point():
+    if labels.ndim == 1:
+        labels = class_indices(labels, logits)
+    else:
+        check_some("labels", labels)
+        check_probabilities("labels", labels)
         labels = labels.to(logits.dtype)
     return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
@@ -88,6 +110,7 @@ def distillation_loss(
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be in [0, 1], got {alpha}")
+    check_temperature(T)
     # Widened once, so that the gradients of the two terms are not added in bfloat16.
     (student,) = full_precision(student_logits)
     terms = []
@@ -111,11 +134,18 @@ def logit_mse_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 def hard_target_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     """Cross-entropy against the class that the teacher puts first (DeiT, Touvron et al., 2021)."""
     student, teacher = paired_logits(student_logits, teacher_logits)
-    return F.cross_entropy(student, teacher.argmax(dim=-1))
+    # An argmax would hide that the teacher's logits are not finite.
+    return F.cross_entropy(student, teacher.argmax(dim=-1)) + 0 * teacher.amax(dim=-1).mean()
 
 
 def standardize_logits(logits: Tensor) -> Tensor:
-    """(z - mean) / (unbiased std + 1e-7) over the classes (Sun et al., 2024); 0 if all equal."""
+    """(z - mean) / (unbiased std + 1e-7) over the classes (Sun et al., 2024); 0 if all equal.
+
+    (..., K) finite logits of at least 2 classes.
+    """
+    if logits.shape[-1] < 2:
+        raise ValueError(f"logits must be of at least 2 classes, got {tuple(logits.shape)}")
+    check_some("logits", logits)
     (logits,) = full_precision(logits)
     centred = logits - logits.mean(dim=-1, keepdim=True)
     return centred / (logits.std(dim=-1, keepdim=True) + 1e-7)

@@ -29,8 +29,18 @@ def test_attention_map_stays_exact_under_autocast():
 
 
 def test_query_and_key_of_different_shapes_are_refused():
-    with pytest.raises(ValueError, match="query and key differ"):
+    with pytest.raises(ValueError, match="query and key must be"):
         attention_map(torch.zeros(2, 5, 8), torch.zeros(1, 5, 8))
+
+
+def test_what_is_no_list_of_maps_and_no_map_is_refused():
+    with pytest.raises(ValueError, match="query and key must be"):
+        attention_map(torch.zeros(8), torch.zeros(8))
+    with pytest.raises(ValueError, match="takes lists of maps"):
+        activation_attention_loss(torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4))
+    for kind in ("mse", "kl"):
+        with pytest.raises(ValueError, match="student_map must be probabilities"):
+            attention_map_loss(torch.randn(2, 4, 4), torch.full((2, 4, 4), 0.25), kind=kind)
 
 
 def test_squared_difference_of_maps_is_averaged_or_summed():

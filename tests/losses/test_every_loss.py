@@ -179,11 +179,12 @@ def test_teacher_takes_no_gradient(case):
 
 @EVERY
 def test_no_step_waits_for_the_device(case):
-    # Fake tensors hold no data: .item() or a branch on a value raises.
+    # Fake tensors hold no data: .item() or a branch on a value raises, and so do two devices in
+    # one operation. Gradients would need the device to be there.
     with FakeTensorMode():
-        student = torch.empty(case.student_shape, requires_grad=True)
-        case.loss(student, torch.empty(case.teacher_shape)).backward()
-    assert student.grad.shape == case.student_shape
+        student = torch.empty(case.student_shape, device="cuda")
+        loss = case.loss(student, torch.empty(case.teacher_shape, device="cuda"))
+    assert (loss.shape, loss.device.type) == ((), "cuda")
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.minimal_at_teacher])
@@ -226,6 +227,24 @@ def test_small_batches_and_two_classes_have_finite_value_and_gradient(name, shap
     value, gradient = value_and_gradient(case.loss, student, teacher)
     assert torch.isfinite(value)
     assert torch.isfinite(gradient).all()
+
+
+@EVERY
+def test_an_empty_batch_is_refused(case):
+    student, teacher = inputs(case)
+    with pytest.raises(ValueError, match="at least one sample"):
+        case.loss(student[:0], teacher[:0])
+
+
+@EVERY
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_never_comes_out_finite(case, side, value):
+    given = list(inputs(case))
+    given[side][1] = value
+    if case is CASES["cross_entropy"] and side == 1:
+        return  # which has no teacher
+    assert not torch.isfinite(case.loss(*given))
 
 
 @every_but("cross_entropy")

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -116,3 +118,14 @@ def test_bad_arguments_are_refused():
         fit_projection(teacher[None], student[None])
     with pytest.raises(ValueError, match="ridge must be at least 0"):
         fit_projection(teacher, student, ridge=-1.0)
+    with pytest.raises(ValueError, match="at least one sample"):
+        fit_projection(teacher[:0], student[:0])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_hidden_states_that_are_not_finite_are_refused(side, value):
+    states = [x.clone() for x in hidden(9)]
+    states[side][1, 2] = value
+    with pytest.raises(ValueError, match="hidden states must be finite"):
+        fit_projection(*states)

@@ -222,6 +222,26 @@ def test_samples_must_correspond_and_the_reduction_be_known(loss):
         loss(student, teacher, "none")
 
 
+@BOTH
+@pytest.mark.parametrize("scale", [1e-25, 1e-18, 1e18, 1e25])
+def test_scale_changes_neither_the_value_nor_the_direction_of_the_gradient(loss, scale):
+    student, teacher = (x.float() for x in features(12))
+    given = (student.requires_grad_(), (student.detach() * scale).requires_grad_())
+    values = [loss(one, teacher) for one in given]
+    for value in values:
+        value.backward()
+    torch.testing.assert_close(values[1], values[0])
+    torch.testing.assert_close(given[1].grad * scale, given[0].grad, rtol=1e-3, atol=1e-6)
+
+
+def test_distance_loss_has_second_derivatives_and_angle_loss_says_that_it_has_none():
+    student, teacher = features(13)
+    student.requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda x: rkd_distance_loss(x, teacher), student)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(rkd_angle_loss(student, teacher), student, create_graph=True)
+
+
 def test_angle_loss_needs_no_gradient_to_be_measured():
     student, teacher = features(11)
     with torch.no_grad():

@@ -11,6 +11,7 @@ from kdrun.losses import (
     distillation_loss,
     hard_target_loss,
     logit_mse_loss,
+    soft_probability_loss,
     soft_target_loss,
     standardize_logits,
 )
@@ -116,6 +117,32 @@ def test_a_class_the_teacher_rules_out_counts_nothing():
     assert torch.isfinite(student.grad).all()
 
 
+@pytest.mark.parametrize("T", [1.0, 4.0, 100.0])
+def test_a_class_that_both_sides_rule_out_is_as_if_it_were_not_there(T):
+    student, teacher = (x.clone() for x in pair(14))
+    without = soft_target_loss(student[:, 1:], teacher[:, 1:], T)
+    student[:, 0] = teacher[:, 0] = -math.inf
+    student.requires_grad_()
+    loss = soft_target_loss(student, teacher, T)
+    loss.backward()
+    torch.testing.assert_close(loss, without)
+    assert torch.isfinite(student.grad).all()
+
+
+def test_a_class_the_student_rules_out_and_the_teacher_does_not_costs_infinitely():
+    student, teacher = (x.clone() for x in pair(15))
+    student[:, 0] = -math.inf
+    assert soft_target_loss(student, teacher, 4.0) == math.inf
+
+
+def test_the_scaled_loss_vanishes_as_T_goes_to_zero():
+    teacher, student = torch.tensor([[2.0, 2.0, 0.1]]), torch.tensor([[0.1, 2.0, 2.0]])
+    for T in (1e-3, 1e-20, 1e-40, 1e-200):
+        # T^2 KL tends to T times the mean gap of the teacher's largest: (1.9 + 0) / 2.
+        loss = soft_target_loss(student.double(), teacher.double(), T)
+        assert loss.item() == pytest.approx(0.95 * T, rel=1e-2)
+
+
 def test_a_non_finite_student_shows_in_the_loss():
     student, teacher = pair(6)
     student[0, 0] = math.inf
@@ -176,6 +203,44 @@ def test_labels_of_another_shape_are_refused():
     student, _ = pair(13)
     with pytest.raises(ValueError, match=r"labels must be .* got \(5, 1\)"):
         cross_entropy_loss(student, torch.zeros(5, 1))
+
+
+def test_labels_may_be_of_any_integer_type():
+    student, teacher = pair(16)
+    labels = torch.tensor([6, 0, 2, 2, 5])
+    expected = distillation_loss(student, teacher, labels, 0.3, 2.0)
+    for dtype in (torch.int32, torch.int16, torch.uint8):
+        assert torch.equal(
+            distillation_loss(student, teacher, labels.to(dtype), 0.3, 2.0), expected
+        )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.full((5,), 7),
+        torch.tensor([0, 1, 2, 3, -100]),  # which PyTorch would leave out without a word
+        torch.zeros(5),
+        torch.zeros(5, dtype=torch.bool),
+        torch.ones(5, 7),
+        torch.eye(7)[:5] * 2 - torch.eye(7)[1:6],
+    ],
+)
+def test_labels_that_are_neither_classes_nor_probabilities_are_refused(labels):
+    student, _ = pair(17)
+    with pytest.raises(ValueError, match="labels must be"):
+        cross_entropy_loss(student, labels)
+
+
+def test_probabilities_that_are_none_are_refused():
+    student, teacher = pair(18)
+    with pytest.raises(ValueError, match="teacher_probs must be probabilities"):
+        soft_probability_loss(student, teacher, 2.0)
+
+
+def test_a_temperature_out_of_range_is_refused_whatever_alpha():
+    with pytest.raises(ValueError, match="T must be in"):
+        distillation_loss(pair(19)[0], None, torch.zeros(5, dtype=torch.long), 0.0, -1.0)
 
 
 def test_logit_mse_is_half_the_squared_distance_of_a_sample():
