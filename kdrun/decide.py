@@ -56,7 +56,7 @@ def choice_for(
         labels,
         label_counts=setting.data.train.labels.bincount().tolist(),
         label_noise=config.dataset.label_noise,
-        label_smoothing=teacher.stage.loss.label_smoothing,
+        label_smoothing=smoothing_of(teacher, config.teacher.label_smoothing),
         pilot=pilot,
     )
     for line in choice["warnings"]:
@@ -66,6 +66,17 @@ def choice_for(
         f"training images; the teacher's entropy is {choice['u']:.3f} of the most"
     )
     return choice
+
+
+def smoothing_of(teacher: Job, stated: float | None) -> float:
+    """The label smoothing that a teacher was trained with; of given weights what is known of it.
+
+    Args:
+        stated: `teacher.label_smoothing`, of given weights.
+    """
+    if teacher.source is None or not teacher.stage.pretrained:
+        return teacher.stage.loss.label_smoothing
+    return (teacher.source.label_smoothing or 0.0) if stated is None else stated
 
 
 def as_chosen(jobs: list[Job], settings: Settings, folder: Path) -> list[Job]:

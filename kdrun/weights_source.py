@@ -6,12 +6,15 @@ from typing import Any
 
 from kdrun.data.image_data import IMAGENET_MEAN, IMAGENET_STD
 from kdrun.errors import DamagedError, WeightsError
-from kdrun.files import read_sealed
+from kdrun.files import read_json, read_sealed
 from kdrun.models.names import CIFAR_NETS, TORCHVISION
 from kdrun.models.published import find_weights
 from kdrun.models.timm_nets import timm_config
 from kdrun.models.weights import file_sha256
-from kdrun.store import SUMMARY, WEIGHTS
+from kdrun.store import IDENTITY, SUMMARY, WEIGHTS
+
+PUBLISHED_SMOOTHING = {"IMAGENET1K_V2": 0.1}
+"""By the name of torchvision's weights: the second were made by its recipe of 2021."""
 
 MADE = ("student", "generation")
 """Roles of the stages that a run is for."""
@@ -27,6 +30,7 @@ class WeightsSource:
         identity: the file's SHA-256, or the full name of the published weights.
         card: what is known of them (architecture, classes, normalisation), if anything is.
         classes: how many classes published weights know; None where that shows on loading.
+        label_smoothing: that they were trained with; None where nothing tells.
     """
 
     name: str
@@ -34,6 +38,7 @@ class WeightsSource:
     identity: str
     card: dict[str, Any]
     classes: int | None = None
+    label_smoothing: float | None = None
 
 
 def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
@@ -63,7 +68,16 @@ def stage_weights(stage: Path, name: str) -> WeightsSource:
     identity = file_sha256(file)
     if card.get("files", {}).get(WEIGHTS, {}).get("sha256") != identity:
         raise DamagedError(f"{file} is damaged: its checksum differs")
-    return WeightsSource(name, file, identity, card)
+    return WeightsSource(name, file, identity, card, label_smoothing=_trained_with(stage))
+
+
+def _trained_with(stage: Path) -> float | None:
+    """The label smoothing of a stage's loss."""
+    if not (stage / IDENTITY).is_file():
+        return None
+    loss = read_json(stage / IDENTITY).get("loss", {})
+    smoothed = "hard" in loss.get("weights", {})
+    return float(loss.get("label_smoothing", 0.0)) if smoothed else 0.0
 
 
 def _published(weights: str, arch: str) -> WeightsSource:
@@ -75,7 +89,8 @@ def _published(weights: str, arch: str) -> WeightsSource:
     mean, std = (list(values) for values in (IMAGENET_MEAN, IMAGENET_STD))
     card = {"normalization": {"mean": mean, "std": std}}
     name = f"torchvision:{Path(found.url).name}"  # which holds a hash, while DEFAULT moves on
-    return WeightsSource(weights, None, name, card, len(found.meta["categories"]))
+    classes = len(found.meta["categories"])
+    return WeightsSource(weights, None, name, card, classes, PUBLISHED_SMOOTHING.get(found.name))
 
 
 def _timm_weights(weights: str, arch: str) -> WeightsSource:

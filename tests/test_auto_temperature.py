@@ -11,6 +11,7 @@ from kdrun.files import read_sealed
 from kdrun.plan import build_plan
 from kdrun.runner import run
 from kdrun.temperature_choice import auto_temperature
+from kdrun.weights_source import resolve_weights
 from tests.test_plan import digest
 
 QUICK = (
@@ -162,3 +163,25 @@ def test_before_the_choice_stages_of_other_methods_have_other_hashes(make_config
     assert len({digest(plan[2]) for plan in plans}) == 1
     again = build_plan(make_config("temperature=auto", "loss.T=9"))[1]
     assert digest(again) in students
+
+
+def test_a_given_teacher_is_known_to_be_smoothed_by_its_run_folder(do, tmp_path):
+    _, smoothed = do(
+        *("student=convnet", "student.width=8", "loss=none", "temperature=constant"),
+        "loss.label_smoothing=0.1",
+    )
+    given = f"teacher.weights={smoothed}"
+    _, folder = do(given)
+    (choice,) = read_sealed(folder / "temperature.json")["choices"]
+    assert (choice["label_smoothing"], choice["T"]) == (0.1, 2)
+    assert "label smoothing" in choice["warnings"][0]
+    _, folder = do(given, "teacher.label_smoothing=0")
+    (stated,) = read_sealed(folder / "temperature.json")["choices"]
+    assert (stated["label_smoothing"], stated["warnings"]) == (0, [])
+    assert stated["T"] > 2
+
+
+@pytest.mark.parametrize(("weights", "known"), [("IMAGENET1K_V1", None), ("DEFAULT", 0.1)])
+def test_published_weights_of_the_newer_recipe_are_known_to_be_smoothed(weights, known):
+    source = resolve_weights(weights, arch="resnet50", library="kdrun")
+    assert source.label_smoothing == known

@@ -43,9 +43,10 @@ class ModelConfig:
 
 @dataclass
 class TeacherConfig(ModelConfig):
-    """The teacher, and the accuracy below which it is refused."""
+    """The teacher, the accuracy below which it is refused, and what is known of given weights."""
 
     min_accuracy: float | None = number(0, 1)
+    label_smoothing: float | None = number(0, 1, below=True)
     ensemble: list[str] = field(default_factory=list)
     ensemble_weights: list[float] = field(default_factory=list)
 
