@@ -1,7 +1,5 @@
 """The sizes that `chain=auto` chooses by, of models that exist in shape only."""
 
-from collections.abc import Sequence
-
 import torch
 
 from kdrun.assistants import ChainSizes
@@ -11,7 +9,6 @@ from kdrun.errors import ConfigError
 from kdrun.models.complexity import count_parameters
 from kdrun.models.families import family_of
 from kdrun.plan import Stage, assistant_model, build_plan, teacher_models
-from kdrun.planned_stage import ASSISTANT, STUDENT
 from kdrun.stage import bare, build
 
 
@@ -47,19 +44,6 @@ def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
         _required(config, config.student, shape),
         {arch: parameters for arch, parameters in found.items() if parameters is not None},
     )
-
-
-def size_warnings(stages: Sequence[Stage], parameters: Sequence[int]) -> list[str]:
-    """The stages of a chain that are larger than what teaches them, each once for all seeds."""
-    larger = [
-        f"{stage.role} {stage.model.arch} is larger than {teacher.role} {teacher.model.arch}, "
-        "which teaches it"
-        for position, stage in enumerate(stages)
-        if stage.role in (ASSISTANT, STUDENT) and stage.teachers
-        for teacher in [stages[stage.teachers[0]]]
-        if parameters[position] > parameters[stage.teachers[0]]
-    ]
-    return list(dict.fromkeys(larger))
 
 
 def _required(config: Config, model: ModelConfig, shape: ImageShape) -> int:

@@ -41,7 +41,7 @@ def epoch_line(
 
 def temperature_of(stage: Stage, training: Training, recipe: Recipe) -> float | str | None:
     """T of the epoch, of a trained T its value at the end; None where no term reads it."""
-    if "soft" not in training.objective.terms or not uses_temperature(stage.loss):
+    if not uses_temperature(stage.loss):
         return None
     for term in training.objective.terms.values():
         if isinstance(term, LearnedTemperatureTerm):

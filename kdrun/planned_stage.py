@@ -134,7 +134,7 @@ def identity(
 def _loss_identity(stage: Stage) -> dict[str, Any]:
     loss = term_options(stage.loss)
     schedule = stage.temperature.schedule
-    if "soft" in loss and uses_temperature(stage.loss):
+    if uses_temperature(stage.loss):
         loss["T"] = None if schedule in ("learned", "auto") else json_number(stage.loss.T)
         options = {name: getattr(stage.temperature, name) for name in SCHEDULE_OPTIONS[schedule]}
         loss["temperature"] = {"schedule": schedule} | options

@@ -11,6 +11,7 @@ import torch
 from kdrun.config.schema import Config
 from kdrun.data.image_data import ImageData
 from kdrun.data.load import load_dataset
+from kdrun.data.shapes import ImageShape
 from kdrun.device import resolve_device, resolve_precision, set_determinism
 from kdrun.errors import ConfigError, WeightsError
 from kdrun.features import Observed
@@ -105,7 +106,7 @@ def make_job(stage: Stage, earlier: Sequence[Job], setting: Setting) -> Job:
     )
     digest = stage_hash(content)
     if looks_inside(stage.loss):
-        check_layers(stage, earlier[stage.teachers[0]].stage, setting)
+        check_layers(stage, earlier[stage.teachers[0]].stage, setting.data.shape)
     folder = stage_folder(setting.output_root, digest)
     return Job(stage, digest, folder, source, parameters, macs, content)
 
@@ -115,13 +116,12 @@ def weights_identity(source: WeightsSource, data: ImageData) -> dict[str, Any]:
     return {"identity": source.identity, "normalization": normalization(data, source)}
 
 
-def check_layers(stage: Stage, teacher: Stage, setting: Setting) -> None:
+def check_layers(stage: Stage, teacher: Stage, shape: ImageShape) -> None:
     """See that every layer that a term names can be used, on untrained models and four images.
 
     Raises:
         ConfigError: one cannot, or two cannot be compared; names them.
     """
-    shape = setting.data.shape
     example = torch.zeros(4, shape.channels, shape.image_size, shape.image_size)
     models = [build(bare(s), shape, None).eval() for s in (stage, teacher)]
     seen = [

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -46,13 +47,15 @@ class Reporter:
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
-        """Say what the package's modules log meanwhile, such as a download that begins."""
+        """Say what the package's modules log meanwhile, such as a download, and any warning."""
         logger, handler = logging.getLogger("kdrun"), _Said(self)
         level = logger.level
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         try:
-            yield
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda told, *where: self.say(str(told), style="yellow")
+                yield
         finally:
             logger.removeHandler(handler)
             logger.setLevel(level)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from kdrun.chain_sizes import plan_for, size_warnings
+from kdrun.chain_sizes import plan_for
 from kdrun.closing import close
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
@@ -25,6 +25,7 @@ from kdrun.finished_model import load_finished
 from kdrun.generations import without_useless
 from kdrun.job import Job, Setting, Settings
 from kdrun.lockstep import in_lockstep
+from kdrun.plan_warnings import plan_warnings
 from kdrun.prepare import data_line, make_jobs, make_settings
 from kdrun.run_folder import (
     LOG,
@@ -71,10 +72,16 @@ def run(
             setting.reporter.log = folder / LOG
             where = f"{setting.device}, {setting.precision} -> {folder}"
             setting.reporter.say(f"{data_line(setting.data)}, {where}")
-            for line in size_warnings([j.stage for j in jobs], [j.parameters for j in jobs]):
+            for line in warnings_of(jobs, setting):
                 setting.reporter.say(line, style="yellow")
             settings = in_lockstep(config, settings, siblings)
             return conduct(config, jobs, settings, folder, Status(folder))
+
+
+def warnings_of(jobs: Sequence[Job], setting: Setting) -> list[str]:
+    """What is hardly meant of the plan."""
+    stages, parameters = [job.stage for job in jobs], [job.parameters for job in jobs]
+    return plan_warnings(stages, parameters, setting.data.shape)
 
 
 def conduct(

@@ -6,18 +6,20 @@ from rich.table import Table
 from rich.tree import Tree
 
 from kdrun.assistants import ChainSizes, chain_steps, geometric_sizes, rank_chains
-from kdrun.chain_sizes import chain_sizes, size_warnings
+from kdrun.chain_sizes import chain_sizes
 from kdrun.config.schema import ChainConfig, Config
 from kdrun.data.shapes import ImageShape
 from kdrun.estimates import Speed, disk_bytes, training_bytes, tried
+from kdrun.mimicry import mimicry_lines
 from kdrun.plan import Stage, build_plan, with_seed
-from kdrun.prepare import make_setting
+from kdrun.plan_warnings import plan_warnings
+from kdrun.prepare import check_layers, make_setting
 from kdrun.progress import clock
 from kdrun.show import plan_title, shape_of
 from kdrun.stage import sizes
 from kdrun.stop import stop_requests
 from kdrun.tables import add_columns, console, count, plain_table
-from kdrun.terms import mixture, uses_temperature
+from kdrun.terms import looks_inside, mixture, uses_temperature
 
 
 def show_plan(config: Config, probe: bool = False) -> None:
@@ -31,6 +33,9 @@ def show_plan(config: Config, probe: bool = False) -> None:
     chosen_from = chain_sizes(one, shape)
     stages = build_plan(one, chosen_from)
     found = [sizes(stage, shape) for stage in stages]
+    for stage in stages:
+        if looks_inside(stage.loss):
+            check_layers(stage, stages[stage.teachers[0]], shape)
     seconds = probed(one, stages) if probe else None
     out = console()
     out.print(stages_table(config, shape, stages, found, seconds))
@@ -38,9 +43,9 @@ def show_plan(config: Config, probe: bool = False) -> None:
     if chosen_from is not None:
         out.print(ranking(chosen_from, config.chain))
         out.print(ideal_line(chosen_from, config.chain.ratio), soft_wrap=True)
-    for line in size_warnings(stages, [parameters for parameters, _ in found]):
+    for line in plan_warnings(stages, [parameters for parameters, _ in found], shape):
         out.print(line, style="yellow", soft_wrap=True)
-    for line in aims(stages):
+    for line in [*aims(stages), *mimicry_lines(stages, shape)]:
         out.print(line, soft_wrap=True)
     out.print(totals_line(config, stages, found, seconds), soft_wrap=True)
 

@@ -34,8 +34,8 @@ def needs_teacher(loss: LossConfig) -> bool:
 
 
 def uses_temperature(loss: LossConfig) -> bool:
-    """Whether the soft term depends on T."""
-    return loss.soft not in _TEMPERATURE_FREE
+    """Whether there is a soft term and it depends on T."""
+    return "soft" in term_weights(loss) and loss.soft not in _TEMPERATURE_FREE
 
 
 def looks_inside(loss: LossConfig) -> bool:

@@ -68,9 +68,11 @@ def kept_line(result: Sequence[Entry], teachers: Sequence[Sequence[Entry]]) -> s
     best = max(mean(tests(list(teacher))) for teacher in teachers)
     kept = mean(tests(list(result))) / max(best, 1e-9)
     ratio = sum(teacher[0]["parameters"] for teacher in teachers) / result[0]["parameters"]
-    sized = f"{ratio:.3g}x smaller" if ratio >= 1 else f"{1 / ratio:.3g}x larger"
-    small = "; below 2x smaller there is little to compress" if ratio < 2 else ""
     several = len(teachers) > 1
+    again = not several and ratio == 1 and teachers[0][0]["arch"] == result[0]["arch"]
+    sized = f"{ratio:.3g}x smaller" if ratio >= 1 else f"{1 / ratio:.3g}x larger"
+    sized = "the teacher's architecture over again" if again else sized
+    small = "; below 2x smaller there is little to compress" if ratio < 2 and not again else ""
     than = f" than its {len(teachers)} teachers together" if several else ""
     whose = "the best one's" if several else "the"
     return f"the student is {sized}{than} and keeps {kept:.1%} of {whose} accuracy{small}"

@@ -3,6 +3,7 @@
 import pytest
 
 from kdrun.data.shapes import ImageShape
+from kdrun.errors import ConfigError
 from kdrun.estimates import bytes_for_backward, disk_bytes, training_bytes, tried
 from kdrun.plan import build_plan
 from kdrun.prepare import make_setting
@@ -58,6 +59,21 @@ def test_a_long_mixture_leaves_the_table_whole_on_a_narrow_terminal(shown, monke
     out = shown("loss=[kd,hint,attention,rkd]", "teacher=resnet20", "student=resnet8")
     assert "…" not in out
     assert "+ 25 distance + 50 angle (T constant) is minimised by student resnet8\n" in out
+
+
+def test_no_temperature_is_told_where_no_term_reads_one(shown):
+    out = shown("loss=hint", "teacher=resnet20", "student=resnet8")
+    assert "\n1 cross-entropy + 10 hint is minimised by student resnet8\n" in out
+
+
+def test_layers_that_cannot_be_compared_are_refused_as_a_run_would(shown):
+    with pytest.raises(ConfigError, match="mlp has no stages that can be found"):
+        shown("loss=hint", "student=mlp")
+
+
+def test_a_shallow_mimic_and_a_pair_of_one_size_are_told_of(shown):
+    assert "it would have 16^" in shown("loss=mimic", "student=mlp")
+    assert "little to compress" in shown("student=resnet14")
 
 
 def test_generations_are_a_path_in_the_tree(shown):

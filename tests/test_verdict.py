@@ -83,6 +83,14 @@ def test_a_student_is_told_by_size_and_share_of_the_accuracy():
     assert "2x larger and keeps" in line
 
 
+def test_an_architecture_that_teaches_itself_is_not_called_too_large():
+    (line,) = verdict(summary(stage("teacher", 0.8), stage("student", 0.6)))
+    assert (
+        line
+        == "the student is the teacher's architecture over again and keeps 75.0% of the accuracy"
+    )
+
+
 def test_several_teachers_count_together_and_the_best_of_them_is_kept():
     teachers = [stage("teacher", 0.8, parameters=150), stage("teacher", 0.6, parameters=90)]
     (line,) = verdict(summary(*teachers, stage("student", 0.6)))

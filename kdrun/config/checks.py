@@ -59,7 +59,7 @@ def _learned_temperature(config: Config) -> str | None:
 def _chosen_temperature(config: Config) -> str | None:
     if config.temperature.schedule != "auto":
         return None
-    if "soft" not in term_weights(config.loss) or not uses_temperature(config.loss):
+    if not uses_temperature(config.loss):
         return f"temperature=auto: loss.soft={config.loss.soft} has no temperature to choose"
     if config.teacher.ensemble:
         return "temperature=auto: is chosen from one teacher; set loss.T for an ensemble"
@@ -75,6 +75,12 @@ def _projection(config: Config) -> str | None:
         "loss.hint.projection=learned: a projection of the teacher that is trained together with "
         "the student lets both collapse to zero; use student or closed_form"
     )
+
+
+def _enough_images_for_angles(config: Config) -> str | None:
+    if config.train.batch_size > 2 or "angle" not in term_weights(config.loss):
+        return None
+    return "train.batch_size=2: loss.rkd.angle compares 3 images; set one of them otherwise"
 
 
 def _mixed_labels(config: Config) -> str | None:
@@ -149,6 +155,7 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _learned_temperature,
     _chosen_temperature,
     _projection,
+    _enough_images_for_angles,
     _mixed_labels,
     _ensemble_weights,
     _warmup_fits,

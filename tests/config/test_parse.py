@@ -105,6 +105,12 @@ def test_a_mixture_without_any_weight_is_refused():
     assert "every term has weight 0" in fault("loss=none", "loss.weights.hard=0")
 
 
+def test_angles_need_batches_of_three_images():
+    assert "loss.rkd.angle compares 3 images" in fault("loss=rkd", "train.batch_size=2")
+    parse(compose("config", ["loss=rkd", "train.batch_size=3"]))
+    parse(compose("config", ["loss=rkd", "loss.rkd.angle=0", "train.batch_size=2"]))
+
+
 def test_an_infinite_temperature_cannot_be_scheduled():
     assert "needs temperature=constant" in fault("loss.T=inf", "temperature=cosine")
 
