@@ -51,9 +51,10 @@ def pair_rows(analysis: dict[str, Any]) -> list[dict[str, str]]:
             "test": spread([splits["test"]["agreement"] for splits in group], percent),
             "kl": told([float(splits["test"]["mean_kl"]) for splits in group], "{:.4f}"),
             "tv": told([splits["test"]["bound"]["tv"] for splits in group], "{:.4f}"),
-            "validation": spread(
-                [one["validation"]["agreement"] for one in group if "validation" in one], percent
-            ),
+            **{
+                split: spread([one[split]["agreement"] for one in group if split in one], percent)
+                for split in ("validation", "train")
+            },
         }
         for (_, student, other), group in found.items()
     ]

@@ -15,6 +15,8 @@ from kdrun.errors import ConfigError, DamagedError, Stopped
 from kdrun.files import read_json, read_sealed
 from kdrun.finished_model import load_finished
 from kdrun.measurement.analyze import analyze_run
+from kdrun.measurement.answers import Answers
+from kdrun.measurement.pairs import in_common
 from kdrun.plan import build_plan
 from kdrun.prepare import make_jobs, make_setting
 from kdrun.runner import run
@@ -70,6 +72,30 @@ def test_fidelity_and_scores_are_those_of_the_saved_weights(done):
     assert test["mean_kl"] == pytest.approx(kl, rel=1e-5)
     nll = torch.nn.functional.cross_entropy(student.double(), labels).item()
     assert analysis["models"][1]["splits"]["test"]["nll"] == pytest.approx(nll, rel=1e-5)
+
+
+def test_pairs_are_measured_on_the_training_images_too(done):
+    config, _, _, analysis = done
+    setting = make_setting(config, None)
+    jobs = make_jobs(build_plan(config), {None: setting})
+    (batch,) = setting.data.train.batches(10_000)
+    teacher, student = (
+        network.eval()(normalizer(batch.images)).argmax(1)
+        for network, normalizer in (load_finished(job, setting) for job in jobs[:2])
+    )
+    train = analysis["pairs"][0]["splits"]["train"]
+    assert train["images"] == len(batch.labels)
+    assert train["agreement"] == pytest.approx((teacher == student).double().mean().item())
+    assert all(train["bound"]["holds"][name] for name in ("tv", "pinsker", "seed_bound"))
+
+
+def test_samples_of_other_lengths_are_compared_where_they_overlap():
+    answers = [
+        Answers(torch.randn(n, 3), torch.arange(n) % 3, torch.arange(n), n, 0) for n in (7, 5)
+    ]
+    longer, shorter = in_common(answers)
+    assert len(longer.labels) == len(shorter.labels) == 5
+    assert torch.equal(longer.logits, answers[0].logits[:5])
 
 
 def test_layers_are_compared_and_a_model_is_wholly_like_itself(done):
