@@ -4,6 +4,7 @@ Imports neither torch nor anything that does; only a verb that is about to work 
 """
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from kdrun.verbs import analyze, export, named_folder, report
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `kdrun` with the arguments (the command line's by default) and leave with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    traceback_wanted = "--traceback" in words
+    traceback_wanted = "--traceback" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
     words = [word for word in words if word != "--traceback"]
     sys.exit(guarded(lambda: dispatch(words), traceback_wanted))
 
@@ -63,8 +64,8 @@ def dispatch(words: Sequence[str]) -> None:
         VERBS[first](words[1:])
     elif first and first[0] not in "-+~" and "=" not in first:
         raise ConfigError(
-            f"unknown command '{first}'{near_miss(first, VERBS)}; commands are {', '.join(VERBS)}, "
-            "and settings are written key=value"
+            f"unknown command '{first}'{near_miss(first, VERBS)} (commands: {', '.join(VERBS)}; "
+            "settings are written key=value)"
         )
     else:
         run(words)

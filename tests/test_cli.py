@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -121,6 +122,8 @@ WRONG = [
     (2, ["datset=digits"], "datset"),
     (2, ["train.epohcs=3"], "did you mean 'train.epochs'?"),
     (2, ["+foo=1"], "unknown key 'foo'"),
+    (2, ["loss.foo=1"], "unknown key 'loss.foo' (kdrun --cfg job lists all)"),
+    (2, ["los.T=1"], "unknown key 'los'; did you mean 'loss'?"),
     (2, ["loss.T=0"], "loss.T=0: must be above 0"),
     (2, ["loss.T=-1"], "loss.T=-1: must be above 0"),
     (2, ["loss.T=nan"], "loss.T=nan: must be above 0"),
@@ -137,7 +140,7 @@ WRONG = [
     (2, ["loss.weights.hard=a=b"], "loss.weights.hard"),
     (2, ["layers"], "layers needs a model"),
     (2, ["chain=asistants"], "unknown chain 'asistants'; did you mean 'assistants'?"),
-    (2, ["chain.stage.1.los.T=2"], "did you mean 'chain.stage.1.loss.T'?"),
+    (2, ["chain.stage.1.los.T=2"], "did you mean 'chain.stage.1.loss'?"),
     (2, ["chain=auto", "teacher=mlp", "student=convnet"], "knows no other sizes of mlp"),
     (2, ["temperature=auto", "loss=hard"], "has no temperature to choose"),
     (3, ["dataset=imagefolder", "dataset.root=nowhere"], "nowhere"),
@@ -180,6 +183,15 @@ def test_all_faults_of_a_command_are_told_together(here, capsys):
 
 def test_traceback_shows_where(here, capsys):
     assert call("loss.T=0", "--traceback") == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_hydras_own_switch_shows_where_too_and_is_left_as_it_was(here, capsys, monkeypatch):
+    assert call("loss.T=0") == 2
+    assert "HYDRA_FULL_ERROR" not in os.environ
+    assert "Traceback" not in capsys.readouterr().err
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert call("loss.T=0") == 2
     assert "Traceback" in capsys.readouterr().err
 
 

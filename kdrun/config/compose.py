@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from kdrun.errors import ConfigError, near_miss
 
 Task = Callable[[DictConfig], Any]
 
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
 
 def register() -> None:
     """Give Hydra the schema and the options of `teacher` and `student`."""
@@ -44,8 +47,6 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
         ConfigError: every fault that Hydra or `parse` finds, a line each.
     """
     register()
-    # Hydra then raises instead of printing in its own way and leaving with status 1.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["kdrun", *arguments]
     raised: list[Exception] = []
 
@@ -57,11 +58,26 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
 
     app = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
     try:
-        app(quiet)()
+        with _hydra_raises():
+            app(quiet)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError("\n".join(_all_faults(arguments, error))) from error
     if raised:
         raise raised[0]
+
+
+@contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Let Hydra raise instead of printing in its own way and leaving with status 1."""
+    given = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[FULL_ERROR]
+        else:
+            os.environ[FULL_ERROR] = given
 
 
 def compose_job(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:

@@ -65,9 +65,12 @@ def unknown_key(key: str) -> str:
     """The line that refuses a key, with the nearest key that exists."""
     stage = re.match(r"chain\.stage\.\d+\.", key)
     known = list(keys(StageConfig, stage.group())) if stage else list(keys())
-    by_leaf = {name.rpartition(".")[2]: name for name in known}
-    hint = near_miss(key, known)
-    if not hint and (leaf := key.rpartition(".")[2]) in by_leaf:
+    leaf, by_leaf = key.rpartition(".")[2], {name.rpartition(".")[2]: name for name in known}
+    sections = {name.rpartition(".")[0] for name in known} - {""}
+    # A section in common makes no two keys alike.
+    alike = [n for n in (*known, *sections) if near_miss(leaf, [n.rpartition(".")[2]])]
+    hint = near_miss(key, alike)
+    if not hint and leaf in by_leaf:
         hint = f"; did you mean '{by_leaf[leaf]}'?"
     return f"unknown key '{key}'{hint or ' (kdrun --cfg job lists all)'}"
 

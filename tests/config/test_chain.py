@@ -38,7 +38,7 @@ def test_values_of_a_stage_have_the_types_of_the_schema(make_config):
         (["chain.stop_early=true"], "is for chain=born_again, not none"),
         (["chain.ratio=1"], "must be above 1"),
         (["chain.stage.1.loss.TT=2"], r"did you mean 'chain\.stage\.1\.loss\.T'\?"),
-        (["chain.stage.1.los.T=2"], r"did you mean 'chain\.stage\.1\.loss\.T'\?"),
+        (["chain.stage.1.los.T=2"], r"did you mean 'chain\.stage\.1\.loss'\?"),
         (["chain.stage.1.loss.T=0"], r"chain\.stage\.1\.loss\.T=0: must be above 0"),
         (["chain.stage.1.train.epochs=1.5"], r"chain\.stage\.1\.train\.epochs: value '1\.5'"),
         (["chain.stage.1.train.warmup_epochs=99"], r"chain\.stage\.1: train\.warmup_epochs=99"),
