@@ -17,7 +17,7 @@ from kdrun.teacher_cache import Page, PageWriter, Room, TeacherCache
 from kdrun.terms import cache_encoding
 
 CACHE = "cache"
-CHECK_NOISE = {"fp32": 1e-4, "bf16": 0.02, "fp16": 5e-3}
+CHECK_NOISE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 0.02, "fp16": 5e-3}
 
 
 class CachedTeacher:
@@ -32,10 +32,18 @@ class CachedTeacher:
 
     def open(self, view: int) -> None:
         """Find the page of a view, or begin to fill it."""
-        self.page = self.cache.page(view)
-        if self.page is not None and self.device.type != "cpu":
-            self.page = self.page.to(self.device)  # so that no batch waits for the host
+        self.page = self.shared_page(view)
         self.writer = None if self.page is not None else self.cache.writer(view)
+
+    def shared_page(self, view: int) -> Page | None:
+        """The page of a view on the device, one copy for all students that train side by side."""
+        key = (self.cache.layout.key, view)
+        page: Page | None = self.teacher.pages.get(key)
+        if page is None and (found := self.cache.page(view)) is not None:
+            # On the device no batch waits for the host.
+            page = found if self.device.type == "cpu" else found.to(self.device)
+            self.teacher.pages[key] = page
+        return page
 
     def close(self) -> None:
         """Done with the view."""
@@ -137,7 +145,23 @@ def cached_teachers(
         CachedTeacher(teacher, cache, setting.device)
         for teacher, cache in zip(teachers, caches, strict=True)
     ]
-    return CachedTeachers(members, CHECK_NOISE[setting.precision] if options.check else None)
+    return CachedTeachers(members, check_noise(setting) if options.check else None)
+
+
+def check_noise(setting: Setting) -> float:
+    """What computing the teacher again, perhaps by other algorithms, may change."""
+    tf32 = setting.device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    return CHECK_NOISE["tf32" if tf32 and setting.precision == "fp32" else setting.precision]
+
+
+def algorithms(device: torch.device) -> dict[str, Any]:
+    """What cuDNN chooses its algorithms by."""
+    return {
+        "device_name": torch.cuda.get_device_name(device),
+        "cudnn": torch.backends.cudnn.version(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "tf32": [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32],
+    }
 
 
 def pass_images(stage: Stage, setting: Setting) -> int:
@@ -163,6 +187,7 @@ def cache_key(stage: Stage, setting: Setting, teacher: Teacher) -> dict[str, Any
         "batch_size": options.batch_size,
         "channels_last": options.channels_last,
         "threads": torch.get_num_threads() if setting.device.type == "cpu" else None,
+        **(algorithms(setting.device) if setting.device.type == "cuda" else {}),
         "torch": torch.__version__,
         "format": FORMAT,
     }

@@ -8,7 +8,7 @@ from torch import nn
 
 from kdrun.errors import ConfigError
 
-DEVICE_SEEDS = {"cuda": torch.cuda.manual_seed_all, "mps": torch.mps.manual_seed}
+DEVICE_SEEDS = {"cuda": torch.cuda.manual_seed, "mps": torch.mps.manual_seed}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -32,6 +32,12 @@ def resolve_device(name: str) -> torch.device:
             f"train.device={name}: this machine has no such device, only {_listing()}"
         )
     return device
+
+
+def use_device(device: torch.device) -> None:
+    """Make it the one that events, streams, pinned memory and generators belong to by default."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
 
 
 def _available() -> list[str]:
@@ -73,6 +79,12 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, DTYPES[precision])
+
+
+def matrix_dtype(device: str) -> torch.dtype:
+    """The type in which convolutions and matrix products of float32 compute at present."""
+    lower = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if lower else torch.float32
 
 
 def place(model: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:

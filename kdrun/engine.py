@@ -21,6 +21,9 @@ from kdrun.optim import clip_gradients, set_learning_rate
 from kdrun.totals import GRADIENT, TEACHER, LaggedReader, Totals
 from kdrun.turns import Position, Turns
 
+FP16_SCALE = 1024.0
+"""By which the terms' losses are multiplied for their gradients to be compared in fp16."""
+
 
 @dataclass
 class Training:
@@ -179,7 +182,8 @@ def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) ->
     terms = training.objective(student, teacher, views.labels, moment)
     if training.batch == 0 and len(terms) > 1:
         parameters = list(training.student.parameters())
-        training.shares = gradient_shares(training.objective, terms, parameters)
+        scale = FP16_SCALE if training.scaler.is_enabled() else 1.0
+        training.shares = gradient_shares(training.objective, terms, parameters, scale)
     loss = training.objective.total(terms)
     training.totals.add(loss, terms, student.logits, views.labels)
     return loss

@@ -60,8 +60,14 @@ def speed(images: int, seconds: float, side_by_side: int) -> dict[str, float]:
     return told | ({"lockstep": side_by_side} if side_by_side > 1 else {})
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Count the peak from here on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> float | None:
-    """Peak megabytes of the device's memory; None where torch does not count them."""
+    """Megabytes of the device's memory at the peak; None where torch does not count them."""
     if device.type != "cuda":
         return None
     return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)

@@ -10,7 +10,7 @@ from torch import nn
 from kdrun import checkpoint
 from kdrun.data.views import Normalizer
 from kdrun.engine import Recipe, Training, Views, checked, train_epoch
-from kdrun.epoch_line import epoch_line, peak_memory, speed
+from kdrun.epoch_line import epoch_line, forget_peak_memory, peak_memory, speed
 from kdrun.errors import DataError, NumericError, OutputError, Stopped
 from kdrun.files import append_json_line, free_bytes, write_json_lines
 from kdrun.job import Job, Setting, training_batches, view_of
@@ -25,6 +25,9 @@ from kdrun.turns import Stopwatch, Turns
 from kdrun.validation import validate
 
 Record = Callable[[dict[str, Any]], None]
+
+LEAST_SCALE = 1e-3
+"""Of the gradient scaler; at a lower one fp16 holds nothing of a gradient."""
 
 
 def fit(
@@ -83,11 +86,13 @@ def fit_epoch(
 ) -> Turns[dict[str, Any]]:
     """Train one epoch, validate, keep the weights if they are the best; returns its metrics."""
     watch = Stopwatch(training.seconds)
+    forget_peak_memory(setting.device)
     report = after_update(setting, training, recipe, progress, saver, timetable, watch)
     if training.batch == 0 and training.objective.fitted is not None:
         fit_projections(job.title, setting, training, recipe)
     try:
         means = yield from watch.timed(train_rest(job, setting, training, recipe, report))
+        check_scale(job.title, training)
         line = epoch_line(job.stage, training, recipe, means)
         line |= speed(len(setting.data.train), watch.seconds, setting.company.size)
         line |= validate(job, setting, training, recipe.normalizer, saver)
@@ -154,6 +159,19 @@ def after_update(
         return not setting.stop
 
     return report
+
+
+def check_scale(title: str, training: Training) -> None:
+    """See that fp16 holds the gradients at some scale; waits for the device.
+
+    Raises:
+        NumericError: updates are left out one after the other.
+    """
+    if training.scaler.is_enabled() and training.scaler.get_scale() < LEAST_SCALE:
+        raise NumericError(
+            f"{title}: in epoch {training.epoch + 1} the gradients overflow fp16 at every scale, "
+            "and updates are left out; use train.precision=bf16 or fp32, or a lower train.lr"
+        )
 
 
 FIT_BATCH, FIT_BATCHES = 128, 16

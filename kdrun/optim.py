@@ -22,7 +22,7 @@ def build_optimizer(
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     if name == "adamw":
         return AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
-    return SGD(
+    optimizer = SGD(
         parameters,
         lr=lr,
         momentum=momentum,
@@ -30,6 +30,12 @@ def build_optimizer(
         weight_decay=weight_decay,
         fused=fused,
     )
+    if momentum > 0:
+        # The fused kernel allocates them without a value at the first step, and leaves them so
+        # where that step is skipped because a gradient overflowed fp16.
+        for parameter in parameters:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
@@ -84,4 +90,4 @@ def learning_rate_at(
 
 def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> torch.Tensor:
     """Scale the gradients down to the norm; returns the norm before, on the device."""
-    return nn.utils.clip_grad_norm_(parameters, max_norm, foreach=True)
+    return nn.utils.clip_grad_norm_(parameters, max_norm)

@@ -12,7 +12,7 @@ from kdrun.config.schema import Config
 from kdrun.data.image_data import ImageData
 from kdrun.data.load import load_dataset
 from kdrun.data.shapes import ImageShape
-from kdrun.device import resolve_device, resolve_precision, set_determinism
+from kdrun.device import resolve_device, resolve_precision, set_determinism, use_device
 from kdrun.errors import ConfigError, WeightsError
 from kdrun.features import Observed
 from kdrun.job import Job, Setting, Settings
@@ -31,6 +31,7 @@ from kdrun.weights_source import WeightsSource, check_card, resolve_weights
 def make_setting(config: Config, stop: StopRequest) -> Setting:
     """Data, device and precision of the run."""
     device = resolve_device(config.train.device)
+    use_device(device)
     precision = resolve_precision(config.train.precision, device)
     set_determinism(config.train.deterministic)
     data = load_data(config, device)

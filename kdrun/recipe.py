@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
 
 import torch
 import torch._functorch.config
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
+from kdrun.averaging import WarmedAverage
 from kdrun.cached import cached_teachers
 from kdrun.data.image_data import ImageData
 from kdrun.data.views import Mixing, Normalizer, draw_cutmix, draw_mixup
@@ -61,7 +60,7 @@ def make_training(
     stage: Stage, network: nn.Module, objective: Objective, setting: Setting
 ) -> Training:
     """Fresh state: optimizer, scaler, average of the weights, sums."""
-    options, device = stage.train, setting.device
+    options, device, fp16 = stage.train, setting.device, setting.precision == "fp16"
     optimizer = build_optimizer(
         options.optimizer,
         [*network.parameters(), *objective.parameters()],
@@ -72,33 +71,16 @@ def make_training(
     )
     average = None
     if options.ema is not None:
-        average = AveragedModel(network, multi_avg_fn=warmed_average(options.ema), use_buffers=True)
+        average = WarmedAverage(network, options.ema)
     return Training(
         student=network,
         objective=objective,
         optimizer=optimizer,
-        scaler=torch.amp.GradScaler(device.type, enabled=setting.precision == "fp16"),
+        scaler=torch.amp.GradScaler(device.type, enabled=fp16),
         average=average,
-        totals=Totals(objective.weights, device, checks=(TEACHER, GRADIENT)),
+        # In fp16 the scaler looks at the gradients, and leaves out those that overflow.
+        totals=Totals(objective.weights, device, (TEACHER,) if fp16 else (TEACHER, GRADIENT)),
     )
-
-
-def warmed_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
-    """Exponential averaging whose decay rises as (1 + n) / (10 + n) to the one given.
-
-    Without it an average over few updates would still hold the first, untrained weights.
-    """
-
-    @torch.no_grad()
-    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Any) -> None:
-        kept = ((1 + count) / (10 + count)).clamp_max(decay)  # on the device: nothing waits for it
-        for mean, value in zip(averaged, current, strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, (1 - kept).to(mean.dtype))
-            else:
-                mean.copy_(value)
-
-    return average
 
 
 def make_recipe(
@@ -168,7 +150,8 @@ def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
     torch._functorch.config.donated_buffer = False
     # Else the code compiled for a stage of the same architecture is used, without this one's hooks.
     torch.compiler.reset()
-    forward: Callable[[Tensor], Tensor] = torch.compile(model)
+    # A graph for each batch size: which one a batch meets must not depend on what came before.
+    forward: Callable[[Tensor], Tensor] = torch.compile(model, dynamic=False)
     return forward
 
 

@@ -13,7 +13,7 @@ from kdrun.closing import close
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
 from kdrun.decide import with_temperature
-from kdrun.errors import DamagedError, NumericError, Stopped
+from kdrun.errors import ConfigError, DamagedError, NumericError, Stopped
 from kdrun.files import (
     append_json_line,
     read_json_lines,
@@ -181,10 +181,12 @@ def taken_or_trained(
             turns = run_stage(job, setting, loaded, record)
             return setting.company.train(turns, job, setting, loaded), False
         except RuntimeError as error:
+            told = str(error).splitlines()[0]
+            if "does not have a deterministic implementation" in told:
+                raise ConfigError(f"train.deterministic: {job.title}: {told}") from error
             # The CPU's allocator has no exception of its own.
             if not isinstance(error, torch.OutOfMemoryError) and "allocate" not in str(error):
                 raise
-            told = str(error).splitlines()[0]
             raise NumericError(f"{job.title}: {told} Try a smaller train.batch_size") from error
 
 

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
 
 from kdrun.company import Recent
 from kdrun.data.views import Normalizer
+from kdrun.device import matrix_dtype
 from kdrun.engine import Views
 from kdrun.errors import WeightsError
 from kdrun.features import Observation, Observed
@@ -32,6 +35,9 @@ class Teacher:
         normalizer: the normalisation it was trained with.
         autocast: the precision it computes in.
         example: a batch of images to fold and check the copy on.
+
+    Attributes:
+        pages: what is stored of its outputs and is now on the device, for all who train beside.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Teacher:
         self.hidden: list[str] = []
         self.attention: list[str] = []
         self.recent: Recent[Observation] = Recent(0)
+        self.pages: WeakValueDictionary[Any, Any] = WeakValueDictionary()
 
     def watch(self, hidden: Sequence[str] = (), attention: Sequence[str] = ()) -> None:
         """Fold the model, all but the layers named, and take those layers' outputs from now on.
@@ -80,12 +87,13 @@ class Teacher:
         self, folded: nn.Module, hidden: Sequence[str], attention: Sequence[str]
     ) -> tuple[Callable[[Tensor], Observation], list[str]]:
         """What runs the folded model, and which operations it fuses (on a CPU)."""
+        device = self.example.device.type
         with self.autocast():
-            lower = torch.is_autocast_enabled("cpu")
-            dtype = torch.get_autocast_dtype("cpu") if lower else torch.float32
-        fusable = self.example.device.type == "cpu" and not attention
+            dtype = matrix_dtype(device)
+        fusable = device == "cpu" and not attention
         found = fuse(folded, self.example, hidden, dtype) if fusable else None
         if found is None:
+            lower_weights(folded, dtype)
             return Observed(folded, hidden=hidden, attention=attention), []
         graph, texts = found
 
@@ -108,6 +116,14 @@ class Teacher:
             {path: tensor.clone() for path, tensor in seen.hidden.items()},
             {path: tensor.clone() for path, tensor in seen.attention.items()},
         )
+
+
+def lower_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Bring weights once into the type to which autocast would bring them for every batch."""
+    for module in model.modules():
+        # Others, such as subclasses, may compute with theirs where autocast does nothing.
+        if type(module) in (nn.Conv2d, nn.Linear):
+            module.to(dtype)
 
 
 def outputs_of(teachers: Sequence[Teacher], views: Views) -> Outputs:

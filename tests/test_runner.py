@@ -345,6 +345,15 @@ def test_memory_that_runs_out_is_told_with_a_remedy(do, monkeypatch):
         do()
 
 
+def test_an_operation_without_deterministic_repeats_is_told_by_the_setting(do, monkeypatch):
+    def refused(*given):
+        raise RuntimeError("adaptive_backward does not have a deterministic implementation, but")
+
+    monkeypatch.setattr("kdrun.runner.run_stage", refused)
+    with pytest.raises(ConfigError, match=r"train.deterministic: .* adaptive_backward does not"):
+        do()
+
+
 def test_weights_with_and_without_their_card_are_different_stages(do):
     _, first = do("loss=none", "student=convnet", "student.width=8", folder="first")
     (stage,) = first.glob("stages/*-student-*")

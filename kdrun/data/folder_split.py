@@ -49,6 +49,7 @@ class FolderSplit:
         self.labels = labels
         self._images = ImageFiles(files, image_size)
         self._device = device
+        self._device_labels = labels.to(device)
         self._workers = workers
         self._requests = Requests()
         self._passing = False
@@ -109,11 +110,9 @@ class FolderSplit:
             if isinstance(answer, str):
                 raise DataError(answer)
             images, indices = answer
-            yield Batch(
-                images.to(self._device, non_blocking=True).permute(0, 3, 1, 2),
-                self.labels[indices].to(self._device, non_blocking=True),
-                indices.to(self._device, non_blocking=True),
-            )
+            images = images.to(self._device, non_blocking=True)
+            indices = indices.to(self._device, non_blocking=True)
+            yield Batch(images.permute(0, 3, 1, 2), self._device_labels[indices], indices)
 
     @cached_property
     def _loader(self) -> DataLoader:

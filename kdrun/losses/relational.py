@@ -10,8 +10,10 @@ from torch import Tensor
 from kdrun.losses.inputs import check_reduction, check_some, full_precision
 
 REDUCTIONS = ("mean", "sum", "reference")
-# Entries of one (anchors, N, N) buffer, of which three are alive at a time.
-CHUNK = 2**19
+# Entries of one (anchors, N, N) buffer, of which three are alive at a time: so many as stay in a
+# processor's cache, and on other devices so many that the kernels' launches do not count.
+CHUNKS = {"cpu": 2**19}
+LARGE_CHUNK = 2**24
 
 
 def rkd_distance_loss(student: Tensor, teacher: Tensor, reduction: str = "mean") -> Tensor:
@@ -124,8 +126,9 @@ class _AngleSum(torch.autograd.Function):
         student_inverse, teacher_inverse = _inverse_distances(student), _inverse_distances(teacher)
         total = student.new_zeros((), dtype=torch.float64)
         gradient = torch.zeros_like(student)
-        for start in range(0, samples, max(1, CHUNK // samples**2)):
-            anchors = slice(start, start + max(1, CHUNK // samples**2))
+        step = max(1, CHUNKS.get(student.device.type, LARGE_CHUNK) // samples**2)
+        for start in range(0, samples, step):
+            anchors = slice(start, start + step)
             arms = student_inverse[anchors]
             cosines = _cosines(student, student_inverse, anchors)
             difference = _cosines(teacher, teacher_inverse, anchors).neg_().add_(cosines)

@@ -47,7 +47,10 @@ class Objective(nn.Module):
 
 
 def gradient_shares(
-    objective: Objective, terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]
+    objective: Objective,
+    terms: Mapping[str, Tensor],
+    parameters: Sequence[nn.Parameter],
+    scale: float = 1.0,
 ) -> dict[str, float]:
     """Each weighted term's share of the sum of the terms' gradient norms, from 0 to 1.
 
@@ -55,9 +58,10 @@ def gradient_shares(
         objective: for the weights.
         terms: raw values whose graph is kept.
         parameters: of the student.
+        scale: that keeps small gradients above 0 in fp16.
     """
     norms = {
-        name: float(_norm(_gradients(objective.weights[name] * value, parameters)))
+        name: float(_norm(_gradients(scale * objective.weights[name] * value, parameters)))
         for name, value in terms.items()
     }
     total = sum(norms.values())

@@ -24,7 +24,10 @@ from kdrun.teacher_cache.files import (
     write_seal,
 )
 
-FLUSH_BYTES = 2**22  # rows wait on their device until they are so many: one synchronisation for all
+# Rows wait on their device until they are so many bytes; elsewhere than on the CPU, a flush waits
+# for all that the device has still to do.
+FLUSH_BYTES = {"cpu": 2**22}
+LARGE_FLUSH = 2**26
 
 
 class Rows(NamedTuple):
@@ -88,7 +91,7 @@ class PageWriter:
         tv = total_variation(encoding.decode(stored), logits)
         self._pending.append(Rows(indices, deviation, tv, stored))
         self._pending_bytes += sum(field.nbytes for field in stored)
-        if self._pending_bytes >= FLUSH_BYTES:
+        if self._pending_bytes >= FLUSH_BYTES.get(logits.device.type, LARGE_FLUSH):
             self._trying(self._flush)
 
     def save(self) -> None:

@@ -79,7 +79,7 @@ def test_distance_gradient_matches_that_of_pdist():
 
 @pytest.mark.parametrize("chunk", [1, 3 * 20 * 20, 2**19])
 def test_angle_gradient_matches_that_of_autograd_however_it_is_chunked(chunk, monkeypatch):
-    monkeypatch.setattr(relational, "CHUNK", chunk)
+    monkeypatch.setitem(relational.CHUNKS, "cpu", chunk)
     student, teacher = features(3, samples=20)
     ours, theirs = student.clone().requires_grad_(), student.clone().requires_grad_()
     loss, expected = rkd_angle_loss(ours, teacher), naive_angle_loss(theirs, teacher)

@@ -32,7 +32,7 @@ ENCODINGS = [
 def test_a_page_gives_back_what_is_stored_of_each_image(
     make_cache, fill, monkeypatch, options, images, classes, batch, repeated, seed
 ):
-    monkeypatch.setattr(writer_module, "FLUSH_BYTES", 200)
+    monkeypatch.setitem(writer_module.FLUSH_BYTES, "cpu", 200)
     generator = torch.Generator().manual_seed(seed)
     logits = 5 * torch.randn(images, classes, generator=generator)
     order = torch.randperm(images, generator=generator)
@@ -104,7 +104,7 @@ def test_a_closed_page_is_filled_by_the_next_pass(make_cache, fill, logits):
 
 
 def test_rows_after_the_last_save_do_not_count(make_cache, monkeypatch, logits, fill):
-    monkeypatch.setattr(writer_module, "FLUSH_BYTES", 1)
+    monkeypatch.setitem(writer_module.FLUSH_BYTES, "cpu", 1)
     killed = make_cache().writer(0)
     killed.write(torch.arange(10), logits[:10])
     killed.save()

@@ -33,7 +33,7 @@ def assert_right(cache, view):
 
 def fill_slowly(root, saved, start=0):
     """A pass that saves after each batch and says how far it has come."""
-    writer_module.FLUSH_BYTES = 300
+    writer_module.FLUSH_BYTES["cpu"] = 300
     writer = open_cache(root).writer(0)
     for number in range(start, IMAGES // BATCH):
         indices = torch.arange(number * BATCH, (number + 1) * BATCH)

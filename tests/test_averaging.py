@@ -1,16 +1,15 @@
-"""What training starts with."""
+"""The moving average of the weights."""
 
 import pytest
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
-from kdrun.recipe import warmed_average
+from kdrun.averaging import WarmedAverage
 
 
 def test_the_average_of_the_weights_warms_up_and_copies_counters():
     model = nn.BatchNorm1d(1)
-    average = AveragedModel(model, multi_avg_fn=warmed_average(0.3), use_buffers=True)
+    average = WarmedAverage(model, 0.3)
     expected = None
     for update in range(8):
         with torch.no_grad():
