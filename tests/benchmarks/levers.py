@@ -30,7 +30,7 @@ from kdrun.stop import StopRequest
 from kdrun.sweep_jobs import no_siblings
 from tests.benchmarks.loops import KdrunLoop, kdrun_contender
 from tests.benchmarks.pairs import PAIRS, Pair, Parts, prepared
-from tests.benchmarks.peers import peer_contenders
+from tests.benchmarks.peers import default_workers, peer_contenders
 from tests.benchmarks.report import levers_table, print_table
 from tests.benchmarks.rounds import Contender, Mark, ratio, spread, time_in_rounds
 
@@ -118,7 +118,9 @@ def entered(
                 options=[f"train.channels_last={lever.channels_last}".lower()],
             )
         )
-        contenders += [] if contenders else peer_contenders(parts, 0, ["fp32"])[:1]
+        contenders += (
+            [] if contenders else peer_contenders(parts, default_workers(device), ["fp32"])[:1]
+        )
         contenders.append(kdrun_contender(lever.name, loop_of(lever, parts, opened)))
     live = opened.enter_context(
         prepared(pair, device=device, precision=fastest, cache="off", seed=seed)

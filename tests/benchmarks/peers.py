@@ -1,6 +1,7 @@
 """What people run instead: a plain torchvision loop, and torchdistill."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
@@ -175,6 +176,11 @@ def hooked(path: str) -> dict[str, Any]:
 def torchdistill_is_here() -> bool:
     """Whether the peer is installed (`pip install kdrun[bench]`)."""
     return find_spec("torchdistill") is not None
+
+
+def default_workers(device: torch.device) -> int:
+    """None on a CPU, which they would take from the training itself."""
+    return min(8, (os.cpu_count() or 2) - 1) if device.type == "cuda" else 0
 
 
 def peer_contenders(parts: Parts, workers: int, precisions: Sequence[str]) -> list[Contender]:

@@ -11,7 +11,6 @@ fused. The plain loop and torchdistill load PIL images by torch's DataLoader.
 """
 
 import argparse
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -29,7 +28,7 @@ from tests.benchmarks.bare import bare_contenders
 from tests.benchmarks.loops import KdrunLoop, kdrun_contender
 from tests.benchmarks.memory import extra_memory
 from tests.benchmarks.pairs import PAIRS, Pair, prepared
-from tests.benchmarks.peers import peer_contenders, torchdistill_is_here
+from tests.benchmarks.peers import default_workers, peer_contenders, torchdistill_is_here
 from tests.benchmarks.phases import phases_of
 from tests.benchmarks.report import show_pair
 from tests.benchmarks.rounds import Contender, Times, ratio, spread, time_in_rounds, time_turn
@@ -86,11 +85,6 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     return parser.parse_args(arguments)
-
-
-def default_workers(device: torch.device) -> int:
-    """None on a CPU, which they would take from the training itself."""
-    return min(8, (os.cpu_count() or 2) - 1) if device.type == "cuda" else 0
 
 
 def measure_pair(
