@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kdrun.engine import Views
-from kdrun.job import Setting
+from kdrun.job import Setting, mixes
 from kdrun.objective import Outputs
 from kdrun.plan import Stage
 from kdrun.planned_stage import FORMAT
@@ -21,12 +22,23 @@ CHECK_NOISE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 0.02, "fp16": 5e-3}
 
 
 class CachedTeacher:
-    """One teacher and the page of the view that is being trained on."""
+    """One teacher and the page of the view that is being trained on.
 
-    def __init__(self, teacher: Teacher, cache: TeacherCache, device: torch.device) -> None:
+    Args:
+        teacher: computes what is not stored.
+        cache: where it is stored.
+        device: of the batches.
+        one_order: whether all passes over a view are in one order, so that all leave the same
+            image out where a pass leaves one.
+    """
+
+    def __init__(
+        self, teacher: Teacher, cache: TeacherCache, device: torch.device, one_order: bool = False
+    ) -> None:
         self.teacher = teacher
         self.cache = cache
         self.device = device
+        self.one_order = one_order
         self.page: Page | None = None
         self.writer: PageWriter | None = None
 
@@ -42,6 +54,8 @@ class CachedTeacher:
         if page is None and (found := self.cache.page(view)) is not None:
             # On the device no batch waits for the host.
             page = found if self.device.type == "cpu" else found.to(self.device)
+            # Nor for the answer whether it asks for an image that has no row.
+            page = replace(page, whole=page.whole or self.one_order)
             self.teacher.pages[key] = page
         return page
 
@@ -141,8 +155,9 @@ def cached_teachers(
     needed = views * sum(cache.layout.page_bytes for cache in caches)
     if options.mode == "auto" and needed > room.max_bytes:
         return None
+    one_order = not options.views or mixes(stage)
     members = [
-        CachedTeacher(teacher, cache, setting.device)
+        CachedTeacher(teacher, cache, setting.device, one_order)
         for teacher, cache in zip(teachers, caches, strict=True)
     ]
     return CachedTeachers(members, check_noise(setting) if options.check else None)

@@ -74,6 +74,11 @@ def view_of(stage: Stage, epoch: int) -> int:
     return epoch % stage.cache.views if stage.cache.views else epoch
 
 
+def mixes(stage: Stage) -> bool:
+    """Whether images are mixed with others of their batch."""
+    return stage.train.mixup > 0 or stage.train.cutmix > 0
+
+
 def training_batches(stage: Stage, setting: Setting, epoch: int, start: int) -> Iterator[Batch]:
     """The epoch's batches from number `start` on.
 
@@ -81,13 +86,12 @@ def training_batches(stage: Stage, setting: Setting, epoch: int, start: int) -> 
     whom is part of the view.
     """
     options, view = stage.train, view_of(stage, epoch)
-    mixed = options.mixup > 0 or options.cutmix > 0
     make = partial(
         setting.data.train.train_batches,
         options.batch_size,
         seed=options.seed,
         view=view,
-        order=view if mixed else epoch,
+        order=view if mixes(stage) else epoch,
         augment=setting.augment,
         start=start,
     )

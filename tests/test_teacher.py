@@ -66,6 +66,24 @@ def test_students_side_by_side_share_one_copy_of_a_page(tmp_path):
     theirs.open(0)
     assert ours.page is not None
     assert ours.page is theirs.page
+    assert ours.page.whole
     ours.close()
     theirs.close()
     assert len(teacher.pages) == 0
+
+
+@pytest.mark.parametrize("one_order", [False, True])
+def test_a_page_is_whole_to_passes_that_all_leave_the_same_image_out(tmp_path, one_order):
+    teacher, _ = teacher_of("mlp")
+    cache = TeacherCache(
+        Room(tmp_path, 1e9), {}, images=7, rows=6, classes=10, dtype="float32", say=print
+    )
+    logits = torch.randn(6, 10)
+    writer = cache.writer(0)
+    writer.write(torch.arange(6), logits)
+    writer.close()
+    member = CachedTeacher(teacher, cache, CPU, one_order)
+    member.open(0)
+    assert member.page.whole == one_order
+    assert torch.equal(member.page.rows(torch.tensor([4, 2])), logits[[4, 2]])
+    assert one_order or member.page.rows(torch.tensor([4, 6])) is None
