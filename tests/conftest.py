@@ -1,6 +1,7 @@
 """What several tests start from."""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from kdrun.config import compose as kdrun_compose
 from kdrun.config.folder import config_folder
 from kdrun.config.parse import parse
+from kdrun.engine import Training
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +18,8 @@ def one_thread():
     """Models this small lose by more threads, badly so beside other work."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # of processes started by tests
+    # Read when the first test uses CUDA, and needed by those that ask for exact repeats.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +32,23 @@ def make_config():
             return parse(compose("config", list(overrides)))
 
     return make
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Send this process SIGINT after so many updates of all the stages together."""
+
+    def stop_at(updates):
+        done = [0]
+
+        def count(training: Training, name, value):
+            object.__setattr__(training, name, value)
+            if name == "update" and value > 0:
+                done[0] += 1
+                if done[0] == updates:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(Training, "__setattr__", count)
+
+    yield stop_at
+    monkeypatch.undo()

@@ -34,6 +34,9 @@ QUICK = (
 )
 
 
+MEASURED = ("seconds", "images_per_second", "memory_mb", "lockstep")
+
+
 @pytest.fixture
 def do(make_config, tmp_path):
     """Run the first of several jobs, the others with it; returns the folder of the store."""
@@ -76,10 +79,7 @@ def stages(store):
 def results(store, digest):
     """Weights and metrics of a stage, but for the clock's."""
     lines = read_json_lines(store / digest / "metrics.jsonl")
-    told = [
-        {k: v for k, v in line.items() if k not in ("seconds", "images_per_second", "lockstep")}
-        for line in lines
-    ]
+    told = [{k: v for k, v in line.items() if k not in MEASURED} for line in lines]
     return load_file(store / digest / "best.safetensors"), told
 
 

@@ -9,7 +9,6 @@ import yaml
 from safetensors.torch import load_file
 
 from kdrun.config.folder import config_folder
-from kdrun.engine import Training
 from kdrun.errors import ConfigError, DamagedError, DataError, OutputError, Stopped, WeightsError
 from kdrun.files import read_json_lines, read_sealed, write_sealed
 from kdrun.resume import resume_run
@@ -22,7 +21,7 @@ QUICK = (
     "analysis=off",
     *("teacher.min_accuracy=0", "dataset.limit=700", "chain.control=false"),
 )
-TIMES = ("seconds", "images_per_second")
+TIMES = ("seconds", "images_per_second", "memory_mb")
 
 
 @pytest.fixture
@@ -36,26 +35,6 @@ def begin(make_config, tmp_path):
         return folder
 
     return begin
-
-
-@pytest.fixture
-def stop_at(monkeypatch):
-    """Send this process SIGINT after so many updates of all the stages together."""
-
-    def stop_at(updates):
-        done = [0]
-
-        def count(training: Training, name, value):
-            object.__setattr__(training, name, value)
-            if name == "update" and value > 0:
-                done[0] += 1
-                if done[0] == updates:
-                    os.kill(os.getpid(), signal.SIGINT)
-
-        monkeypatch.setattr(Training, "__setattr__", count)
-
-    yield stop_at
-    monkeypatch.undo()
 
 
 def stopped(begin, stop_at, monkeypatch, updates, *overrides):
