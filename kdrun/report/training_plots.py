@@ -50,7 +50,7 @@ def accuracy_plot(lines: Lines) -> Plot:
             marker="o" if len(values) == 1 else None,
         )
         named.add(name)
-        ends.append(f"{label(epochs[0])} ends at {values[-1]:.1f} %")
+        ends.append(f"{label(epochs[0])} ends at {values[-1]:.1f}%")
     which = "validation" if held_out else "training"
     axes.set(xlabel="epoch", ylabel=f"{which} accuracy (%)")
     whole_numbers(axes)
