@@ -24,9 +24,20 @@ CUDA = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
-DEVICES = [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=CUDA)]
-EVERY = pytest.mark.parametrize("device", DEVICES)
-LOSSES = ("kd", "[kd,hint,attention,rkd]", "dkd")
+
+
+def on_each(first, *others):
+    """The first case on a CPU and on CUDA, the others on CUDA alone."""
+    return [
+        pytest.param("cpu", first, marks=pytest.mark.slow, id=f"cpu-{first}"),
+        *(pytest.param("cuda", one, marks=CUDA, id=f"cuda-{one}") for one in (first, *others)),
+    ]
+
+
+LOSSES = pytest.mark.parametrize(
+    ("device", "loss"), on_each("[kd,hint,attention,rkd]", "kd", "[kd,hint]", "[kd,rkd]", "dkd")
+)
+PRECISIONS = pytest.mark.parametrize(("device", "precision"), on_each("bf16", "fp32", "fp16"))
 
 
 @pytest.fixture
@@ -44,8 +55,7 @@ def do(make_config, tmp_path):
     torch.use_deterministic_algorithms(False)
 
 
-@EVERY
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@PRECISIONS
 def test_stored_outputs_change_no_bit(do, device, precision):
     common = (f"train.precision={precision}",)
     live = do(device, ["cache.mode=off"], root="live", common=common)
@@ -62,8 +72,7 @@ def weights_of(folder):
     return (stage / "best.safetensors").read_bytes()
 
 
-@EVERY
-@pytest.mark.parametrize("loss", LOSSES)
+@LOSSES
 def test_a_stopped_run_ends_as_if_never_stopped(do, stop_at, monkeypatch, device, loss):
     words = [f"loss={loss}", "train.ema=0.9", "train.grad_clip=1"]
     whole = do(device, words, root="whole")
@@ -76,8 +85,7 @@ def test_a_stopped_run_ends_as_if_never_stopped(do, stop_at, monkeypatch, device
     same(folder, whole)
 
 
-@EVERY
-@pytest.mark.parametrize("loss", LOSSES)
+@LOSSES
 def test_students_in_lockstep_end_as_by_themselves(do, device, loss):
     jobs = [[f"loss={loss}", f"loss.T={T}"] for T in (2, 4)]
     together = do(device, *jobs, root="together", common=["train.lockstep=2"]).parent / "store"
@@ -87,12 +95,9 @@ def test_students_in_lockstep_end_as_by_themselves(do, device, loss):
     assert_same(together, alone, stages(alone))
 
 
-@EVERY
+@PRECISIONS
 @pytest.mark.parametrize("options", [[], ["train.optimizer=adamw", "train.lr=1e-3"]])
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_every_precision_trains(do, device, options, precision):
-    if (device, precision) == ("cpu", "fp16"):
-        pytest.skip("no fp16 on a CPU")
     words = ["loss=[kd,hint,attention,rkd]", "train.epochs=6", "train.ema=0.9", *options]
     folder = do(device, words, common=[f"train.precision={precision}"])
     lines = read_json_lines(folder / "metrics.jsonl")
