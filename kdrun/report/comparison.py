@@ -14,9 +14,13 @@ from kdrun.gains import PairedGain, paired_gain
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
 from kdrun.seeds import SEED
+from kdrun.stage_groups import result_of
 from kdrun.sweep_jobs import SWEEP
 
-UNTOLD = ("output_root", "analysis", "logger", "train.device", "train.workers", "hydra.run.dir")
+UNTOLD = (
+    *("output_root", "analysis", "logger", "train.device", "train.workers", "hydra.run.dir"),
+    "seeds",  # each of them has a row
+)
 """Settings that do not tell one result from another."""
 
 CONFIDENCE = 0.95
@@ -71,7 +75,7 @@ def unfinished(folder: Path) -> dict[str, str]:
 
 
 def run_rows(folder: Path) -> list[Row]:
-    """A row for each student of a finished run.
+    """A row for each student of a finished run, or for each seed's last generation.
 
     Raises:
         DamagedError: its files are not as kdrun writes them.
@@ -79,12 +83,16 @@ def run_rows(folder: Path) -> list[Row]:
     files = read_run_files(folder)
     try:
         plan = read_sealed(folder / PLAN)["stages"]
-        roles = [stage["role"] for stage in files.summary["stages"]]
-        students = [place for place, role in enumerate(roles) if role == "student"]
         settings = told_settings(folder)
-        return [student_row(files, plan, place, settings) for place in students or [len(roles) - 1]]
+        return [student_row(files, plan, place, settings) for place in result_places(files.summary)]
     except MALFORMED as error:
         raise DamagedError(f"{folder}: its files are not of this kdrun ({error!r})") from error
+
+
+def result_places(summary: Mapping[str, Any]) -> list[int]:
+    """The stages that a run is for, one a seed."""
+    results = [id(stage) for stage in result_of(summary)]
+    return [place for place, stage in enumerate(summary["stages"]) if id(stage) in results]
 
 
 def told_settings(folder: Path) -> dict[str, str]:
@@ -97,15 +105,14 @@ def told_settings(folder: Path) -> dict[str, str]:
 def student_row(files: RunFiles, plan: Any, place: int, settings: Mapping[str, str]) -> Row:
     """A student's accuracies beside its control's and its teacher's, and its sizes."""
     stages = files.summary["stages"]
-    student, seed = stages[place], plan[place]["identity"].get("train", {}).get("seed", 0)
-    control = next(
-        (
-            stage
-            for stage, planned in zip(stages, plan, strict=True)
-            if stage["role"] == "control" and planned["identity"]["train"]["seed"] == seed
-        ),
-        None,
+    student = stages[place]
+    seed = student.get("seed", files.summary["seed"])
+    controls = (
+        stage
+        for stage in stages
+        if stage["role"] == "control" and stage.get("seed") == student.get("seed")
     )
+    control = next(controls, None)
     teachers = [stages[number] for number in plan[place]["teachers"]]
     measured = files.analysis["models"][place] if files.analysis else {}
     accuracy = student["accuracy"]
@@ -138,7 +145,10 @@ def fill_settings(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         config = row.pop("config")
         told = row["settings"]
-        row["settings"] = {name: told.get(name) or default(config, name) for name in names}
+        row["settings"] = {
+            name: told[name] if name == SEED else setting(config, name, told.get(name))
+            for name in names
+        }
     varied = [name for name in names if len({row["settings"][name] for row in rows}) > 1]
     for row in rows:
         row["settings"] = {name: row["settings"][name] for name in varied}
@@ -152,8 +162,24 @@ GROUPS = {
 """Groups by what names the one that was chosen."""
 
 
-def default(config: Any, name: str) -> str:
-    """What a setting is that a run was not told: its config's value; of a group the name."""
+def setting(config: Any, name: str, told: str | None) -> str:
+    """What a setting is: its value in the run's config; of a group the name that was told.
+
+    A run that was resumed with another value was told the former one.
+    """
+    if name.startswith("chain.") and name != "chain.control" and not chained(config):
+        return "-"
+    value = configured(config, name)
+    return (told or "-") if value == "-" else value
+
+
+def chained(config: Any) -> bool:
+    """Whether the options of a chain mean anything to the run."""
+    return configured(config, "chain") != "none"
+
+
+def configured(config: Any, name: str) -> str:
+    """A value of the config as it is written on the command line; of a group what names it."""
     value = config
     for part in name.split("."):
         value = value.get(part) if OmegaConf.is_dict(value) else None

@@ -91,9 +91,11 @@ def table(content: Content) -> Table:
 def notes(content: Content) -> list[str]:
     """What is to be known beside the table."""
     seeds = {row["seeds"] for row in content["settings"]}
+    kinds = ["Student's t"] if seeds != {1} else []
+    kinds += ["one seed: of the sample of images alone"] if 1 in seeds else []
     told = [
         "over control, to the first: paired by seed, in points, ± half of the 95 % interval "
-        + ("(Student's t)" if seeds != {1} else "(one seed: of the sample of images alone)")
+        + f"({' and '.join(kinds)})"
     ]
     for job in content["unfinished"]:
         error = printable(job["error"])

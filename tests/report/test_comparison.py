@@ -7,15 +7,17 @@ import re
 import shutil
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 from scipy import stats
 
 from kdrun.cli import main
 from kdrun.errors import ConfigError
 from kdrun.files import read_sealed, write_sealed, write_yaml
-from kdrun.report.comparison import compare, default
+from kdrun.report.comparison import compare, configured
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
 from kdrun.report.formats import csv_text, latex, markdown
+from kdrun.runner import run
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
 
 # (T, seed) -> validation, test, control
@@ -33,9 +35,14 @@ def made_run(finished_run, folder, overrides, seed, validation, test, control):
         planned["identity"]["train"]["seed"] = seed + 1000 * (stage["role"] == "teacher")
         value = {"student": test, "control": control}.get(stage["role"], 0.95)
         stage["accuracy"] |= {"best_validation": validation, "test_at_best_validation": value}
-    write_sealed(folder / "summary.json", summary)
+    write_sealed(folder / "summary.json", summary | {"seed": seed})
     write_sealed(folder / "plan.json", plan)
     write_yaml(folder / "overrides.yaml", overrides)
+    config = OmegaConf.load(folder / "config.yaml")
+    for key, _, value in (override.partition("=") for override in overrides):
+        if OmegaConf.select(config, key) is not None:  # whatever a hostile file may hold else
+            OmegaConf.update(config, key, yaml.safe_load(value))
+    write_yaml(folder / "config.yaml", config)
     return folder
 
 
@@ -62,6 +69,47 @@ def test_seeds_are_averaged_and_the_best_on_validation_is_first(sweep):
     assert first["test"] == pytest.approx((0.88 + 0.90 + 0.89) / 3)
     assert second["deviation"] == pytest.approx(stats.tstd([0.81, 0.80, 0.86]))
     assert len(content["runs"]) == 6
+
+
+def test_a_run_that_was_resumed_with_another_length_is_told_by_it(finished_run, tmp_path):
+    longer = made_run(finished_run, tmp_path / "a", ["train.epochs=7"], 0, 0.8, 0.8, 0.7)
+    write_yaml(longer / "overrides.yaml", ["train.epochs=2"])  # as it was first told
+    other = made_run(finished_run, tmp_path / "b", ["train.epochs=5"], 0, 0.9, 0.9, 0.7)
+    rows = compare([longer, other])["settings"]
+    assert [row["settings"] for row in rows] == [{"train.epochs": "5"}, {"train.epochs": "7"}]
+
+
+def test_seeds_of_one_run_are_those_of_a_sweep(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / "a", ["seeds=[0,1]"], 0, 0.8, 0.8, 0.7),
+        made_run(finished_run, tmp_path / "b", ["train.seed=1"], 1, 0.9, 0.9, 0.7),
+    ]
+    (row,) = compare(runs)["settings"]
+    assert (row["settings"], row["seeds"]) == ({}, 2)
+
+
+def test_options_of_a_chain_tell_nothing_of_a_run_without_one(finished_run, tmp_path):
+    told = made_run(finished_run, tmp_path / "a", ["chain.generations=4"], 0, 0.8, 0.8, 0.7)
+    plain = made_run(finished_run, tmp_path / "b", [], 0, 0.9, 0.9, 0.7)
+    assert compare([told, plain])["varied"] == []
+
+
+def test_a_born_again_run_is_its_last_generation(make_config, tmp_path):
+    config = make_config(
+        *("chain=born_again", "chain.generations=2", "student=mlp", "student.width=8"),
+        *("train.epochs=1", "analysis=off", "seeds=[0,1]", f"output_root={tmp_path}"),
+    )
+    summary = run(config, tmp_path / "run", ["chain=born_again"])
+    last = [s for s in summary["stages"] if (s["role"], s.get("step")) == ("generation", 1)]
+    (row,) = compare([tmp_path / "run"])["settings"]
+    assert row["seeds"] == 2
+    tests = [stage["accuracy"]["test_at_best_validation"] for stage in last]
+    assert row["test"] == pytest.approx(sum(tests) / 2)
+    controls = [s for s in summary["stages"] if s["role"] == "control"]
+    gains = [
+        t - c["accuracy"]["test_at_best_validation"] for t, c in zip(tests, controls, strict=True)
+    ]
+    assert row["gain"] == pytest.approx(sum(gains) / 2)
 
 
 def test_intervals_are_those_of_the_paired_t_test(sweep):
@@ -149,7 +197,7 @@ def test_nothing_finished_is_an_error(tmp_path):
 )
 def test_a_setting_that_a_run_was_not_told_is_written_as_it_would_be_told(make_config, name, told):
     config = make_config("chain=assistants", "chain.assistants=[resnet14,resnet8]")
-    assert default(OmegaConf.structured(config), name) == told
+    assert configured(OmegaConf.structured(config), name) == told
 
 
 def test_the_page_shows_the_figures_and_is_inert_for_hostile_settings(
