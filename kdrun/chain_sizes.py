@@ -1,5 +1,7 @@
 """The sizes that `chain=auto` chooses by, of models that exist in shape only."""
 
+from collections.abc import Sequence
+
 import torch
 
 from kdrun.assistants import ChainSizes
@@ -9,6 +11,7 @@ from kdrun.errors import ConfigError
 from kdrun.models.complexity import count_parameters
 from kdrun.models.families import family_of
 from kdrun.plan import Stage, assistant_model, build_plan, teacher_models
+from kdrun.planned_stage import ASSISTANT
 from kdrun.stage import bare, build
 
 
@@ -19,6 +22,15 @@ def plan_for(config: Config, shape: ImageShape) -> list[Stage]:
         ConfigError: `chain=auto` has nothing to choose from.
     """
     return build_plan(config, chain_sizes(config, shape))
+
+
+def chosen_chain(stages: Sequence[Stage]) -> str:
+    """What `chain=auto` came to."""
+    assistants = dict.fromkeys(s.model.arch for s in stages if s.role == ASSISTANT)
+    chosen = (
+        f"{' -> '.join(assistants)} between" if assistants else "no assistant is worth its step"
+    )
+    return f"chain=auto: {chosen} ('kdrun plan' shows the costs)"
 
 
 def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:

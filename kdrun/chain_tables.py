@@ -13,6 +13,7 @@ from kdrun.tables import add_columns, count, percent, plain_table, spread
 def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
     """What each step cost on the test images, mean and deviation over the seeds; sums below."""
     title = "the chain on test images, student less teacher"
+    title += "; mean ± deviation" if len(chains) > 1 else ""
     table = plain_table(title, spare=("params", "smaller"))
     table.add_column("step")
     add_columns(table, "params", "smaller", "loss", "error points", "√(KL/2)", "agreement")
@@ -46,23 +47,43 @@ def _spread(values: Sequence[float], form: str) -> str:
 
 def generations_table(report: Mapping[str, Any]) -> Table:
     """Test accuracy of every generation, its gain over the one before, and the ensembles."""
-    asked, trained = report["planned"], report["generations"]
-    rising = sum(report["monotone"])
-    title = f"{trained} generations, none worse than the one before: {rising} of "
-    title += f"{len(report['monotone'])} seeds"
-    stopped = f"; {asked} were asked for, the last gained no more than noise"
-    table = plain_table(title + (stopped if trained < asked else ""))
+    table = plain_table(generations_title(report))
     table.add_column("model", no_wrap=True)
-    add_columns(table, "test", "gain")
+    add_columns(table, "test", "gain ± error")
+    for row in generation_rows(report):
+        table.add_row(*row)
+    return table
+
+
+def generations_title(report: Mapping[str, Any]) -> str:
+    """How many there are, whether they rise, and what the ensembles stand beside."""
+    asked, trained = report["planned"], report["generations"]
+    rising, seeds = sum(report["monotone"]), len(report["monotone"])
+    parts = [
+        f"{trained} generations",
+        f"in {rising} of {seeds} seed{'s' * (seeds > 1)} none is worse than the one before",
+    ]
+    if trained < asked:
+        parts.append(f"{asked} were asked for, the last gained no more than noise")
+    if "independent" in report:
+        parts.append(f"ensembles beside those of {trained} models from labels")
+    return "; ".join(parts)
+
+
+def generation_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, test accuracy over the seeds, and the gain with its standard error.
+
+    A generation's over the one before, an ensemble's over that of as many models from labels alone.
+    """
+    rows = []
     for generation, accuracies in enumerate(report["test"]):
         gain = told(PairedGain(**report["gains"][generation - 1])) if generation else "-"
-        table.add_row(f"generation {generation}", spread(accuracies, percent), gain)
-    beside = f"{trained} models from labels alone"
+        rows.append((f"generation {generation}", spread(accuracies, percent), gain))
     for kind, accuracies in report["ensembles"].items():
         over = "-"
         if "independent" in report:
-            over = told(PairedGain(**report["ensemble_gains"][kind])) + f" over {beside}"
-        table.add_row(f"{kind} ensemble", spread(accuracies, percent), over)
+            over = told(PairedGain(**report["ensemble_gains"][kind]))
+        rows.append((f"{kind} ensemble", spread(accuracies, percent), over))
     for kind, accuracies in report.get("independent", {}).items():
-        table.add_row(f"{kind} ensemble of {beside}", spread(accuracies, percent), "-")
-    return table
+        rows.append((f"{kind}, from labels", spread(accuracies, percent), "-"))
+    return rows

@@ -10,6 +10,7 @@ from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any
 
+from kdrun.errors import Stopped
 from kdrun.stop import SIGNALS
 
 
@@ -83,9 +84,16 @@ def _blocked() -> Iterator[None]:
 def _main(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     if hasattr(os, "setsid"):
         os.setsid()
+        for number in SIGNALS:
+            signal.signal(number, _leave)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     target(*arguments)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Before the work looks for signals by itself, nothing is lost by leaving."""
+    os._exit(Stopped.code)
 
 
 def _leave_with_parent() -> None:

@@ -73,6 +73,9 @@ def dispatch(words: Sequence[str]) -> None:
 
 def run(words: Sequence[str]) -> None:
     """`kdrun [run] [overrides]`: one run, or with -m a sweep."""
+    late = [word for word in words if word in VERBS]
+    if late:
+        raise ConfigError(f"'{late[0]}' is a command, which comes first: kdrun {late[0]} ...")
     from kdrun.config.compose import run_app
 
     try:

@@ -1,5 +1,6 @@
 """From a config to what its stages need, all of it checked before a folder is made."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -64,11 +65,17 @@ def load_data(config: Config, device: torch.device) -> ImageData:
         label_noise=options.label_noise,
         seed=config.train.seed,
         device=device,
-        workers=config.train.workers,
+        workers=default_workers() if config.train.workers is None else config.train.workers,
         num_classes=options.num_classes,
         num_images=options.num_images,
         channels=options.channels,
     )
+
+
+def default_workers() -> int:
+    """Processes that decode images: one for each core that this process may use, 8 at most."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return min(8, len(allowed(0)) if allowed else os.cpu_count() or 1)
 
 
 def data_line(data: ImageData) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from kdrun.chain_sizes import plan_for
+from kdrun.chain_sizes import chosen_chain, plan_for
 from kdrun.closing import close
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
@@ -72,6 +72,8 @@ def run(
             setting.reporter.log = folder / LOG
             where = f"{setting.device}, {setting.precision} -> {folder}"
             setting.reporter.say(f"{data_line(setting.data)}, {where}")
+            if config.chain.method == "auto":
+                setting.reporter.say(chosen_chain([job.stage for job in jobs]))
             for line in warnings_of(jobs, setting):
                 setting.reporter.say(line, style="yellow")
             settings = in_lockstep(config, settings, siblings)

@@ -16,6 +16,7 @@ from kdrun.files import read_sealed, read_yaml
 from kdrun.job import Job
 from kdrun.run_folder import CONFIG, ENVIRONMENT, PLAN, trained_stages
 from kdrun.store import IDENTITY, STORE
+from kdrun.sweep_jobs import SWEEP
 
 _HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -48,6 +49,8 @@ def read_run(folder: Path) -> SavedRun:
         OutputError: one is a link.
     """
     if not (folder / CONFIG).exists():
+        if (folder / SWEEP).exists():
+            raise ConfigError(f"{folder}: is a sweep; give the folder of a job, as {folder / '0'}")
         raise ConfigError(
             f"{folder}: is not the folder of a run or a sweep (there is no {CONFIG} in it)"
         )

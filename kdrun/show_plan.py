@@ -18,7 +18,7 @@ from kdrun.progress import clock
 from kdrun.show import plan_title, shape_of
 from kdrun.stage import sizes
 from kdrun.stop import stop_requests
-from kdrun.tables import add_columns, console, count, plain_table
+from kdrun.tables import add_columns, console, count, plain_table, times
 from kdrun.terms import looks_inside, mixture, uses_temperature
 
 
@@ -87,7 +87,7 @@ def family_tree(stages: Sequence[Stage], parameters: Sequence[int]) -> Tree:
     for position, stage in enumerate(stages):
         above = nodes[stage.teachers[0]] if stage.teachers else tree
         ratio = parameters[stage.teachers[0]] / parameters[position] if stage.teachers else 1
-        smaller = f"  {ratio:.3g}x smaller" if stage.teachers else ""
+        smaller = f"  {times(ratio)}" if stage.teachers else ""
         others = f" (with {len(stage.teachers) - 1} more)" if len(stage.teachers) > 1 else ""
         nodes.append(above.add(f"{stage.title}  {count(parameters[position])}{smaller}{others}"))
     return tree
@@ -104,9 +104,9 @@ def ranking(chosen_from: ChainSizes, chain: ChainConfig) -> Table:
     direct = rank_chains(teacher, student, {}, ratio)
     for number, ranked in enumerate(dict.fromkeys([*best, *direct])):
         table.add_row(
-            ", ".join(ranked.assistants) or "none",
+            (", ".join(ranked.assistants) or "none") + (" (chosen)" if number == 0 else ""),
             " ".join(f"{ratio:.3g}x" for ratio in ranked.ratios),
-            f"{ranked.cost:.4g}" + (" chosen" if number == 0 else ""),
+            f"{ranked.cost:.4g}",
         )
     return table
 

@@ -30,6 +30,11 @@ def count(number: float) -> str:
     return f"{number:.3g} T"
 
 
+def times(ratio: float) -> str:
+    """`3.5x smaller`, or `2x larger`, of the ratio of a teacher's size to its student's."""
+    return f"{ratio:.3g}x smaller" if ratio >= 1 else f"{1 / ratio:.3g}x larger"
+
+
 class FittedTable(Table):
     """Leaves columns out, rather than cut all of them short, where it is too wide.
 

@@ -56,7 +56,8 @@ def export(words: Sequence[str]) -> None:
     from kdrun.tables import percent
 
     card = export_student(folder, wanted)
-    print(f"{card['arch']}: {percent(card['test_accuracy'])} of {card['test_images']} test images")
+    right = f"{percent(card['test_accuracy'])} of {card['test_images']} test images"
+    print(f"{card['arch']}: {right}, in float32")
     for entry in card["files"].values():
         print(
             f"  {folder / 'export' / entry['file']}: {entry['bytes']:,} bytes, same accuracy, "

@@ -5,6 +5,7 @@ from statistics import mean
 
 from kdrun.gains import PairedGain, paired_gain, told
 from kdrun.stage_groups import Entry, group_of, groups, result_of, tests
+from kdrun.tables import times
 
 
 def verdict(summary: Entry) -> list[str]:
@@ -70,8 +71,7 @@ def kept_line(result: Sequence[Entry], teachers: Sequence[Sequence[Entry]]) -> s
     ratio = sum(teacher[0]["parameters"] for teacher in teachers) / result[0]["parameters"]
     several = len(teachers) > 1
     again = not several and ratio == 1 and teachers[0][0]["arch"] == result[0]["arch"]
-    sized = f"{ratio:.3g}x smaller" if ratio >= 1 else f"{1 / ratio:.3g}x larger"
-    sized = "the teacher's architecture over again" if again else sized
+    sized = "the teacher's architecture over again" if again else times(ratio)
     small = "; below 2x smaller there is little to compress" if ratio < 2 and not again else ""
     than = f" than its {len(teachers)} teachers together" if several else ""
     whose = "the best one's" if several else "the"

@@ -3,7 +3,7 @@
 import pytest
 
 from kdrun.assistants import ChainSizes
-from kdrun.chain_sizes import chain_sizes, plan_for
+from kdrun.chain_sizes import chain_sizes, chosen_chain, plan_for
 from kdrun.data.shapes import SHAPES, ImageShape
 from kdrun.errors import ConfigError
 from kdrun.plan import build_plan
@@ -119,3 +119,12 @@ def test_options_of_a_stage_that_auto_does_not_make_are_refused(make_config):
     config = make_config("chain=auto", "student=resnet8", "chain.stage.3.loss.T=2")
     with pytest.raises(ConfigError, match=r"chain\.stage\.3: chain=auto chose \[\]"):
         build_plan(config, ChainSizes(100, 50, {}))
+
+
+def test_what_the_planner_chose_is_told(make_config):
+    shape = ImageShape(1000, 3, 224)
+    words = ("dataset=imagenet", "chain=auto", "teacher=resnet152")
+    chosen = chosen_chain(plan_for(make_config(*words, "student=shufflenet_v2_x0_5"), shape))
+    assert chosen == "chain=auto: resnet18 between ('kdrun plan' shows the costs)"
+    none = chosen_chain(plan_for(make_config(*words, "student=resnet101"), shape))
+    assert none == "chain=auto: no assistant is worth its step ('kdrun plan' shows the costs)"

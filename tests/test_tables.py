@@ -5,6 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from kdrun.chain_tables import generations_table
 from kdrun.tables import add_columns, add_settings, plain_table
 
 
@@ -39,6 +40,22 @@ def test_a_table_can_be_printed_again_in_another_width():
     narrow, whole = printed(table, 40), printed(table, 80)
     assert "0:07" in whole
     assert printed(table, 40) == narrow
+
+
+def test_the_table_of_generations_fits_80_columns_with_all_its_numbers():
+    gain = {"mean": -0.0301, "error": 0.0145, "seeds": 2}
+    report = {
+        **{"generations": 2, "planned": 3, "test": [[0.8, 0.9], [0.81, 0.91]], "gains": [gain]},
+        **{"monotone": [True, False], "ensembles": {"arithmetic": [0.9, 0.92]}},
+        **{"independent": {"arithmetic": [0.93, 0.95]}, "ensemble_gains": {"arithmetic": gain}},
+    }
+    out = printed(generations_table(report), 80)
+    assert "…" not in out
+    for part in (
+        *("2 generations; in 1 of 2 seeds none is worse than the one before", "3 were asked for"),
+        *("85.00% ± 7.07", "-3.01 ± 1.45", "arithmetic ensemble", "arithmetic, from labels"),
+    ):
+        assert part in " ".join(out.split()), part
 
 
 def settings_table(*names):

@@ -144,7 +144,7 @@ def _one_line(error: Exception) -> str:
 
 def _missing_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file or "").rpartition("/")
-    options = error.options or []
+    options = error.options or shipped_options(group)  # of a list Hydra knows none
     if not group:
         return " ".join(str(error).split())
     above, _, inner = group.partition("/")

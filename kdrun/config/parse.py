@@ -69,7 +69,8 @@ def unknown_key(key: str) -> str:
     sections = {name.rpartition(".")[0] for name in known} - {""}
     # A section in common makes no two keys alike.
     alike = [n for n in (*known, *sections) if near_miss(leaf, [n.rpartition(".")[2]])]
-    hint = near_miss(key, alike)
+    hint = next((f"; did you mean '{n}'?" for n in known if n.lower() == key.lower()), "")
+    hint = hint or near_miss(key, alike)
     if not hint and leaf in by_leaf:
         hint = f"; did you mean '{by_leaf[leaf]}'?"
     return f"unknown key '{key}'{hint or ' (kdrun --cfg job lists all)'}"

@@ -200,7 +200,7 @@ class TrainConfig:
     max_skipped: int = number(0, 1_000_000)
     checkpoint_every: str = text(EVERY, "10min, 2epochs, 500steps")
     keep_last: int = number(1, 1000)
-    workers: int = number(0, 1024)
+    workers: int | None = number(0, 1024)
     lockstep: int = number(1, 10_000)
 
 

@@ -7,6 +7,7 @@ import torch
 from kdrun.data.batch import Split
 from kdrun.data.fingerprint import fingerprint
 from kdrun.data.folder_split import FolderSplit
+from kdrun.data.image_files import RESIZE_RATIO
 from kdrun.data.memory_split import MemorySplit
 from kdrun.data.pixels import channel_statistics, resized
 from kdrun.data.selection import Rules, divide
@@ -52,6 +53,18 @@ class ImageData:
     def shape(self) -> ImageShape:
         """What a model needs to know of the images."""
         return ImageShape(len(self.class_names), self.channels, self.image_size)
+
+    @property
+    def preparation(self) -> str:
+        """How an image is brought to the size that models are evaluated at."""
+        square = f"{self.image_size}x{self.image_size}"
+        if self.memory:
+            return f"images of another size are resized to {square} (bilinear, antialiased)"
+        side = round(self.image_size * RESIZE_RATIO)
+        return (
+            f"RGB, the shorter side resized to {side} pixels (bilinear, antialiased), of which the "
+            f"centre {square} is taken"
+        )
 
 
 def from_images(

@@ -9,9 +9,9 @@ from kdrun.tables import count, percent
 from kdrun.verdict import verdict
 
 USE = {
-    "safetensors": "`safetensors.torch.load_model(network, 'student.safetensors')`, a {arch}",
+    "safetensors": "`safetensors.torch.load_model(network, 'student.safetensors')`, as below",
     "pt2": "`torch.export.load('student.pt2').module()(images)`",
-    "onnx": "`onnxruntime.InferenceSession('student.onnx').run(None, {{'images': images}})`",
+    "onnx": "`onnxruntime.InferenceSession('student.onnx').run(None, {'images': images})`",
 }
 
 
@@ -35,6 +35,7 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         f"uint8 images, {shape} (N, channels, height, width); logits of "
         f"{len(card['class_names'])} classes: {literal(', '.join(card['class_names'][:20]))}"
         + ("…" if len(card["class_names"]) > 20 else "."),
+        f"Each image is prepared as the test images were: {card['input']['preparation']}.",
         f"Mean {card['normalization']['mean']} and deviation {card['normalization']['std']} of "
         "pixels in [0, 1] are part of pt2 and onnx; with safetensors alone normalise by them.",
         "",
@@ -44,7 +45,12 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         "",
         "| file | bytes | largest logit difference | CPU ms an image | use |",
         "| --- | ---: | ---: | ---: | --- |",
-        *(_file_line(name, entry, card["arch"]) for name, entry in card["files"].items()),
+        *(_file_line(name, entry) for name, entry in card["files"].items()),
+        "",
+        "The network for the weights alone, with kdrun installed, in eval mode:",
+        "",
+        "    from kdrun.models.build import build_model",
+        _network(card),
         "",
         "## Training",
         "",
@@ -62,10 +68,20 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _file_line(name: str, entry: Mapping[str, Any], arch: str) -> str:
+def _network(card: Mapping[str, Any]) -> str:
+    """The call that builds the network for its weights alone."""
+    _, channels, size, _ = card["input"]["shape"]
+    options = {"num_classes": len(card["class_names"]), "in_channels": channels, "image_size": size}
+    options |= {name: card[name] for name in ("library", "stem", "width", "depth")}
+    defaults = {"library": "kdrun", "stem": "auto", "width": None, "depth": None}
+    told = [f"{k}={v!r}" for k, v in options.items() if k not in defaults or v != defaults[k]]
+    return f"    network = build_model({', '.join([repr(card['arch']), *told])})"
+
+
+def _file_line(name: str, entry: Mapping[str, Any]) -> str:
     return (
         f"| {entry['file']} | {entry['bytes']:,} | {entry['max_logit_difference']:.2g} | "
-        f"{entry['latency']['median_ms']:.3g} | {USE[name].format(arch=arch)} |"
+        f"{entry['latency']['median_ms']:.3g} | {USE[name]} |"
     )
 
 

@@ -191,6 +191,7 @@ def card_of(
             "shape": ["N", data.channels, data.image_size, data.image_size],
             "type": "uint8",
             "order": "NCHW",
+            "preparation": data.preparation,
         },
         "output": "logits",
         "normalization": own_normalization(job, setting),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
+from kdrun.chain_tables import generation_rows, generations_title
 from kdrun.report.figure import label
 from kdrun.stage_groups import groups
 from kdrun.tables import count, percent, spread, stage_title
@@ -87,6 +88,14 @@ def ladder(pair: dict[str, Any], classes: int) -> list[dict[str, Any]]:
         }
         for name, claim, meaning in LADDER
     ]
+
+
+def generations(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The generations of a born-again run and their ensembles, as its closing table tells them."""
+    report = summary.get("born_again")
+    if report is None:
+        return None
+    return {"title": generations_title(report), "rows": generation_rows(report)}
 
 
 def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:

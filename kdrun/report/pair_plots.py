@@ -53,12 +53,14 @@ def probe_plot(pair: dict[str, Any]) -> Plot:
     )
 
 
-def confusion_plot(pair: dict[str, Any], class_names: Sequence[str]) -> Plot:
-    """The mistakes whose numbers differ most between two models."""
+def confusion_plot(
+    pair: dict[str, Any], class_names: Sequence[str], models: Sequence[dict[str, Any]] = ()
+) -> Plot:
+    """The mistakes whose numbers differ most between two of the models."""
     rows = pair["splits"]["test"]["confusions"][:8]
     names = [f"{class_names[row['label']]} → {class_names[row['decision']]}" for row in rows]
     figure, (axes,) = panels(1, 0.8 + 0.34 * max(3, len(rows)))
-    shades = colours([pair["student"], pair["other"]])
+    shades = colours([*models, pair["student"], pair["other"]])
     for shift, key in ((-0.2, "student"), (0.2, "other")):
         axes.barh(
             *([place + shift for place in range(len(rows))], [row[key] for row in rows], 0.38),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError
-from kdrun.files import read_json_lines, read_sealed
+from kdrun.files import check_files, read_json_lines, read_sealed
 from kdrun.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, SUMMARY
 from kdrun.saved_run import refuse_links, saved_config
 
@@ -48,6 +48,7 @@ def read_run_files(folder: Path) -> RunFiles:
     summary = read_sealed(folder / SUMMARY)
     if summary.get("status") != "done" or not summary.get("stages"):
         raise DamagedError(f"{folder / SUMMARY} is not of this kdrun")
+    check_files(folder, summary.get("files"))
     return RunFiles(
         folder=folder,
         summary=summary,

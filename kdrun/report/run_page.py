@@ -105,7 +105,7 @@ def _analysis(files: RunFiles) -> Iterator[Plot]:
         yield from _inside(pairs["teacher"])
     for pair in pairs.values():
         if pair["splits"]["test"]["confusions"]:
-            yield pair_plots.confusion_plot(pair, analysis["class_names"])
+            yield pair_plots.confusion_plot(pair, analysis["class_names"], models)
 
 
 def _inside(pair: dict[str, Any]) -> Iterator[Plot]:
@@ -168,6 +168,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         "measured": analysis is not None,
         "pairs": facts.pair_rows(analysis) if analysis else [],
         "ladder": facts.ladder(taught, len(analysis["class_names"])) if taught and analysis else [],
+        "generations": facts.generations(summary),
         "chains": facts.chains(analysis) if analysis else [],
         "matched": teacher["inside"]["matched"] if teacher and teacher["inside"] else [],
         "relations": teacher["inside"] if teacher else None,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, load_model
 
 from kdrun.cli import main
 from kdrun.errors import ConfigError, WeightsError
@@ -115,6 +115,14 @@ def test_a_wrong_export_command_gives_one_line(tmp_path, capsys, words, told):
     assert told in line
 
 
+def test_a_sweep_is_told_to_be_one(tmp_path, capsys):
+    (tmp_path / "sweep.yaml").write_text("format: 1\noverrides: []\njobs: null\n")
+    with pytest.raises(SystemExit):
+        main(["export", str(tmp_path)])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"kdrun: {tmp_path}: is a sweep; give the folder of a job, as {tmp_path / '0'}"
+
+
 def test_the_card_shows_names_as_they_are(done):
     _, folder = done
     card = export_student(folder, ["safetensors"])
@@ -135,6 +143,18 @@ def test_the_card_tells_who_taught_and_settings_as_they_are_written(done):
     assert card["training_images"] == 360
     for row in ("train.nesterov | true", "train.grad\\_clip | null", "loss.weights.hard | 0.1"):
         assert f"| {row} |" in text
+
+
+def test_the_card_tells_how_images_are_prepared_and_builds_the_network(done, tmp_path):
+    _, folder = done
+    card = export_student(folder, ["safetensors"])
+    text = (folder / "export" / "README.md").read_text()
+    assert "images of another size are resized to 8x8 (bilinear, antialiased)." in text
+    code = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    names: dict = {}
+    exec("\n".join(code), names)
+    load_model(names["network"], folder / "export" / "student.safetensors")
+    assert sum(p.numel() for p in names["network"].parameters()) == card["parameters"]
 
 
 def test_files_of_earlier_exports_stay_while_they_are_whole(done):

@@ -120,16 +120,20 @@ def test_a_second_signal_leaves_at_once_with_its_code(tmp_path, send, launcher, 
     assert time.monotonic() - began < 20
 
 
-def test_a_signal_sent_while_a_job_starts_reaches_it(tmp_path, launcher, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_sent_while_a_job_starts_ends_it_without_a_traceback(
+    launcher, monkeypatch, capfd, number
+):
     import multiprocessing.process
 
     real = multiprocessing.process.BaseProcess.start
 
     def start(process):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         real(process)
 
     monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", start)
-    child = run_in_child(works.stop_never, (tmp_path,))
-    assert child.signal == signal.SIGTERM
-    assert launcher == [signal.SIGTERM]
+    child = run_in_child(works.look_for_no_signal, ())
+    assert (child.signal, child.code) == (number, Stopped.code)
+    assert launcher == [number]
+    assert "Traceback" not in capfd.readouterr().err

@@ -38,3 +38,8 @@ def stop_never(folder: Path) -> None:
     with stop_requests():
         (folder / "working").touch()
         time.sleep(60)
+
+
+def look_for_no_signal() -> None:
+    """Work as what has not come to look for signals yet."""
+    time.sleep(60)

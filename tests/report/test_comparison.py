@@ -18,6 +18,7 @@ from kdrun.report.comparison import compare, configured
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
 from kdrun.report.formats import csv_text, latex, markdown
 from kdrun.runner import run
+from tests.report.sealing import seal_again
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
 
 # (T, seed) -> validation, test, control
@@ -43,6 +44,7 @@ def made_run(finished_run, folder, overrides, seed, validation, test, control):
         if OmegaConf.select(config, key) is not None:  # whatever a hostile file may hold else
             OmegaConf.update(config, key, yaml.safe_load(value))
     write_yaml(folder / "config.yaml", config)
+    seal_again(folder)
     return folder
 
 
@@ -74,6 +76,7 @@ def test_seeds_are_averaged_and_the_best_on_validation_is_first(sweep):
 def test_a_run_that_was_resumed_with_another_length_is_told_by_it(finished_run, tmp_path):
     longer = made_run(finished_run, tmp_path / "a", ["train.epochs=7"], 0, 0.8, 0.8, 0.7)
     write_yaml(longer / "overrides.yaml", ["train.epochs=2"])  # as it was first told
+    seal_again(longer)
     other = made_run(finished_run, tmp_path / "b", ["train.epochs=5"], 0, 0.9, 0.9, 0.7)
     rows = compare([longer, other])["settings"]
     assert [row["settings"] for row in rows] == [{"train.epochs": "5"}, {"train.epochs": "7"}]

@@ -15,6 +15,7 @@ from kdrun.report.figure import COLOURS, WIDTH, colours
 from kdrun.report.heat_map import legible_on
 from kdrun.report.run_page import what_taught, write_report
 from kdrun.runner import run
+from tests.report.sealing import seal_again
 
 HOSTILE = "</svg><script>alert(1)</script><img src=x onerror=alert(2)>\"'$\\frac$"
 
@@ -149,6 +150,7 @@ def test_nothing_that_a_strangers_run_says_becomes_markup(altered):
     (folder / "config.yaml").write_text(f"dataset: '{HOSTILE.replace(chr(39), '')}'\n")
     lines = (folder / "metrics.jsonl").read_text().replace('"convnet"', '"<script>x</script>$"')
     (folder / "metrics.jsonl").write_text(lines)
+    seal_again(folder)
     page = page_of(folder)
     assert_alone_and_inert(page)
     assert any("<script>alert(1)</script>" in text for text in page.text)
@@ -167,6 +169,14 @@ def test_data_of_another_shape_is_refused_in_one_line(altered, name, change):
     with pytest.raises(DamagedError, match="not of this kdrun") as raised:
         write_report(altered(**{name: change}))
     assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "config.yaml"])
+def test_a_file_that_was_changed_after_the_run_is_refused(altered, name):
+    folder = altered()
+    (folder / name).write_text((folder / name).read_text().replace("0.", "1.", 1))
+    with pytest.raises(DamagedError, match=f"{name} is damaged: its checksum differs"):
+        write_report(folder)
 
 
 def test_links_are_not_followed(altered, tmp_path):
@@ -230,6 +240,21 @@ def test_every_kind_of_run_is_measured_and_has_its_page(make_config, tmp_path, c
     assert "no analysis" not in out
     assert "no report" not in out
     assert_alone_and_inert(Page((tmp_path / "run" / "report.html").read_text()))
+
+
+def test_the_page_of_generations_tells_their_gains_and_ensembles(make_config, tmp_path):
+    config = make_config(
+        *("chain=born_again", "chain.generations=2", "chain.ensemble_control=true"),
+        *("student=mlp", "student.width=8", "train.epochs=1", "train.device=cpu"),
+        f"output_root={tmp_path}",
+    )
+    summary = run(config, tmp_path / "run", [])
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert_alone_and_inert(Page(page))
+    (gain,) = summary["born_again"]["gains"]
+    assert f"{100 * gain['mean']:+.2f} ± {100 * gain['error']:.2f}" in page
+    for name in ("generation 1", "arithmetic ensemble", "geometric, from labels", "of 1 seed none"):
+        assert name in page
 
 
 def test_the_page_shows_what_those_know_who_taught_the_student():
