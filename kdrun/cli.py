@@ -148,14 +148,14 @@ def plan(words: Sequence[str]) -> None:
     """`kdrun plan [--probe] [overrides]`: show the stages and what they take; write nothing."""
     if {"-m", "--multirun"} & set(words):
         raise ConfigError("plan shows one run; leave out -m")
-    probe = "--probe" in words
+    probe, overrides = "--probe" in words, [word for word in words if word != "--probe"]
 
     def work(config: Any) -> None:
         from kdrun.show_plan import show_plan
 
-        show_plan(config, probe)
+        show_plan(config, probe, overrides)
 
-    show(work, [word for word in words if word != "--probe"])
+    show(work, overrides)
 
 
 def layers(words: Sequence[str]) -> None:

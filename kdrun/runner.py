@@ -23,6 +23,7 @@ from kdrun.files import (
 )
 from kdrun.finished_model import load_finished
 from kdrun.generations import without_useless
+from kdrun.idle import idle_lines
 from kdrun.job import Job, Setting, Settings
 from kdrun.lockstep import in_lockstep
 from kdrun.plan_warnings import plan_warnings
@@ -74,7 +75,7 @@ def run(
             setting.reporter.say(f"{data_line(setting.data)}, {where}")
             if config.chain.method == "auto":
                 setting.reporter.say(chosen_chain([job.stage for job in jobs]))
-            for line in warnings_of(jobs, setting):
+            for line in [*idle_lines(config, overrides), *warnings_of(jobs, setting)]:
                 setting.reporter.say(line, style="yellow")
             settings = in_lockstep(config, settings, siblings)
             return conduct(config, jobs, settings, folder, Status(folder))

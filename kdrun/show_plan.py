@@ -10,6 +10,7 @@ from kdrun.chain_sizes import chain_sizes
 from kdrun.config.schema import ChainConfig, Config
 from kdrun.data.shapes import ImageShape
 from kdrun.estimates import Speed, disk_bytes, training_bytes, tried
+from kdrun.idle import idle_lines
 from kdrun.mimicry import mimicry_lines
 from kdrun.plan import Stage, build_plan, with_seed
 from kdrun.plan_warnings import plan_warnings
@@ -22,10 +23,11 @@ from kdrun.tables import add_columns, console, count, plain_table, times
 from kdrun.terms import looks_inside, mixture, uses_temperature
 
 
-def show_plan(config: Config, probe: bool = False) -> None:
+def show_plan(config: Config, probe: bool = False, overrides: Sequence[str] = ()) -> None:
     """Print the stages in the order in which they would be trained, and what they will take.
 
     Args:
+        overrides: the command line's.
         probe: also load the data and try every stage for two seconds, to tell the time.
     """
     shape = shape_of(config)
@@ -43,7 +45,8 @@ def show_plan(config: Config, probe: bool = False) -> None:
     if chosen_from is not None:
         out.print(ranking(chosen_from, config.chain))
         out.print(ideal_line(chosen_from, config.chain.ratio), soft_wrap=True)
-    for line in plan_warnings(stages, [parameters for parameters, _ in found], shape):
+    warnings = plan_warnings(stages, [parameters for parameters, _ in found], shape)
+    for line in [*idle_lines(config, overrides), *warnings]:
         out.print(line, style="yellow", soft_wrap=True)
     for line in [*aims(stages), *mimicry_lines(stages, shape)]:
         out.print(line, soft_wrap=True)

@@ -113,7 +113,7 @@ def temperature_plot(lines: Lines, stage: int, teacher: dict[str, Any] | None) -
             color=SERIES[4],
             label="largest probability",
         )
-        twin.set(ylim=(0, 1.02))
+        twin.set(ylim=(0, 1.02), ylabel="probability")
         twin.grid(visible=False)
         entropies.set(xlabel="T", ylabel="nats", title=plain(f"{label(teacher)} softened", 40))
         logarithmic(entropies)
