@@ -44,7 +44,7 @@ def listed_jobs(folder: Path) -> dict[str, list[str]] | None:
     notes = read_yaml(folder / SWEEP)
     if not isinstance(notes, dict) or not isinstance(notes.get("jobs"), list | None):
         raise DamagedError(f"{folder / SWEEP} is damaged: it lists no jobs")
-    if notes["jobs"] is None:
+    if notes.get("jobs") is None:
         return None
     return {str(number): list(map(str, job)) for number, job in enumerate(notes["jobs"])}
 

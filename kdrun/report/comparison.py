@@ -15,7 +15,7 @@ from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
 from kdrun.seeds import SEED
 from kdrun.stage_groups import result_of
-from kdrun.sweep_jobs import SWEEP
+from kdrun.sweep_jobs import SWEEP, listed_jobs
 
 UNTOLD = (
     *("output_root", "analysis", "logger", "train.device", "train.workers", "hydra.run.dir"),
@@ -51,18 +51,22 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The run itself, or the jobs of a sweep in the order of their numbers."""
+    """The run itself, or the jobs of a sweep in order, those that were not begun among them."""
     if not (folder / SWEEP).exists():
         if not (folder / CONFIG).exists():
             raise ConfigError(f"{folder}: no run or sweep of kdrun")
         return [folder]
-    return sorted(
-        (path.parent for path in folder.glob(f"*/{OVERRIDES}")), key=lambda job: job.name.zfill(9)
-    )
+    begun = {path.parent.name for path in folder.glob(f"*/{OVERRIDES}")}
+    return [
+        folder / name
+        for name in sorted(begun | set(listed_jobs(folder) or ()), key=lambda name: name.zfill(9))
+    ]
 
 
 def unfinished(folder: Path) -> dict[str, str]:
     """Why a job has no result."""
+    if not folder.exists():
+        return {"run": folder.name, "status": "not begun", "error": ""}
     try:
         status = read_json(folder / STATUS)
         return {

@@ -16,7 +16,7 @@ from kdrun.errors import ConfigError
 from kdrun.files import read_sealed, write_sealed, write_yaml
 from kdrun.report.comparison import compare, configured
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
-from kdrun.report.formats import csv_text, latex, markdown
+from kdrun.report.formats import csv_text, latex, markdown, notes
 from kdrun.runner import run
 from tests.report.sealing import seal_again
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
@@ -71,6 +71,15 @@ def test_seeds_are_averaged_and_the_best_on_validation_is_first(sweep):
     assert first["test"] == pytest.approx((0.88 + 0.90 + 0.89) / 3)
     assert second["deviation"] == pytest.approx(stats.tstd([0.81, 0.80, 0.86]))
     assert len(content["runs"]) == 6
+
+
+def test_jobs_of_a_sweep_that_were_not_begun_are_named(finished_run, tmp_path):
+    made_run(finished_run, tmp_path / "0", ["loss.T=1"], 0, 0.8, 0.8, 0.7)
+    jobs = [["loss.T=1"], ["loss.T=2"]]
+    write_yaml(tmp_path / "sweep.yaml", {"format": 1, "overrides": [], "jobs": jobs})
+    content = compare([tmp_path])
+    assert content["unfinished"] == [{"run": "1", "status": "not begun", "error": ""}]
+    assert "job 1 is left out: not begun" in notes(content)
 
 
 def test_a_run_that_was_resumed_with_another_length_is_told_by_it(finished_run, tmp_path):
