@@ -75,16 +75,25 @@ def run(
             setting.reporter.say(f"{data_line(setting.data)}, {where}")
             if config.chain.method == "auto":
                 setting.reporter.say(chosen_chain([job.stage for job in jobs]))
-            for line in [*idle_lines(config, overrides), *warnings_of(jobs, setting)]:
+            for line in [*idle_lines(config, overrides), *warnings_of(jobs, settings)]:
                 setting.reporter.say(line, style="yellow")
             settings = in_lockstep(config, settings, siblings)
             return conduct(config, jobs, settings, folder, Status(folder))
 
 
-def warnings_of(jobs: Sequence[Job], setting: Setting) -> list[str]:
-    """What is hardly meant of the plan."""
+def warnings_of(jobs: Sequence[Job], settings: Settings) -> list[str]:
+    """What is hardly meant of the plan, and teachers that may know the validation images."""
     stages, parameters = [job.stage for job in jobs], [job.parameters for job in jobs]
-    return plan_warnings(stages, parameters, setting.data.shape)
+    shape = next(iter(settings.values())).data.shape
+    known = [
+        f"{job.title}: {job.source.name} was trained on other images or another split (seed, "
+        "dataset.val_fraction) than this run, so that its validation accuracy may be too high"
+        for job in jobs
+        if job.stage.pretrained
+        and job.source is not None
+        and job.source.data not in (None, settings[job.stage.seed].data.fingerprint)
+    ]
+    return [*plan_warnings(stages, parameters, shape), *known]
 
 
 def conduct(

@@ -31,6 +31,7 @@ class WeightsSource:
         card: what is known of them (architecture, classes, normalisation), if anything is.
         classes: how many classes published weights know; None where that shows on loading.
         label_smoothing: that they were trained with; None where nothing tells.
+        data: fingerprint of the images and splits that they were trained on; likewise.
     """
 
     name: str
@@ -39,6 +40,7 @@ class WeightsSource:
     card: dict[str, Any]
     classes: int | None = None
     label_smoothing: float | None = None
+    data: str | None = None
 
 
 def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
@@ -68,14 +70,15 @@ def stage_weights(stage: Path, name: str) -> WeightsSource:
     identity = file_sha256(file)
     if card.get("files", {}).get(WEIGHTS, {}).get("sha256") != identity:
         raise DamagedError(f"{file} is damaged: its checksum differs")
-    return WeightsSource(name, file, identity, card, label_smoothing=_trained_with(stage))
+    made = read_json(stage / IDENTITY) if (stage / IDENTITY).is_file() else {}
+    smoothing = _label_smoothing(made.get("loss", {})) if made else None
+    return WeightsSource(
+        name, file, identity, card, label_smoothing=smoothing, data=made.get("data")
+    )
 
 
-def _trained_with(stage: Path) -> float | None:
-    """The label smoothing of a stage's loss."""
-    if not (stage / IDENTITY).is_file():
-        return None
-    loss = read_json(stage / IDENTITY).get("loss", {})
+def _label_smoothing(loss: dict[str, Any]) -> float:
+    """Of a stage's loss, as its identity tells it; 0 where no term looks at labels."""
     smoothed = "hard" in loss.get("weights", {})
     return float(loss.get("label_smoothing", 0.0)) if smoothed else 0.0
 

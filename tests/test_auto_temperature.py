@@ -181,6 +181,16 @@ def test_a_given_teacher_is_known_to_be_smoothed_by_its_run_folder(do, tmp_path)
     assert stated["T"] > 2
 
 
+def test_a_teacher_of_another_split_is_said_to_know_the_validation_images(do, capsys):
+    plain = ("student=convnet", "student.width=8", "loss=none", "temperature=constant")
+    _, made = do(*plain)
+    told = "so that its validation accuracy may be too high"
+    for seed in (0, 1):
+        capsys.readouterr()
+        do(f"teacher.weights={made}", f"train.seed={seed}", "temperature=constant")
+        assert (told in capsys.readouterr().out) == (seed == 1)
+
+
 @pytest.mark.parametrize(("weights", "known"), [("IMAGENET1K_V1", None), ("DEFAULT", 0.1)])
 def test_published_weights_of_the_newer_recipe_are_known_to_be_smoothed(weights, known):
     source = resolve_weights(weights, arch="resnet50", library="kdrun")
