@@ -40,9 +40,13 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
     child = Child()
     process = context.Process(target=_main, args=(target, tuple(arguments)))
 
+    waiting: list[int] = []
+
     def pass_on(number: int, frame: FrameType | None) -> None:
         child.signal = number
-        if process.pid is not None and process.is_alive():
+        if process.pid is None:
+            waiting.append(number)
+        elif process.is_alive():
             os.kill(process.pid, number)
 
     main_thread = threading.current_thread() is threading.main_thread()
@@ -56,6 +60,9 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
             if main_thread:
                 previous = {number: signal.signal(number, pass_on) for number in SIGNALS}
             process.start()
+        # Where this process has other threads, they took what was blocked in this one.
+        for number in waiting:
+            pass_on(number, None)
         process.join()
     finally:
         for number, handler in previous.items():
