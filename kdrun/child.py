@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
 
@@ -38,13 +39,14 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload(["kdrun.runner"])
     child = Child()
-    process = context.Process(target=_main, args=(target, tuple(arguments)))
-
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_main, args=(sender, target, tuple(arguments)))
     waiting: list[int] = []
+    ready = False
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         child.signal = number
-        if process.pid is None:
+        if not ready:
             waiting.append(number)
         elif process.is_alive():
             os.kill(process.pid, number)
@@ -60,7 +62,12 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
             if main_thread:
                 previous = {number: signal.signal(number, pass_on) for number in SIGNALS}
             process.start()
-        # Where this process has other threads, they took what was blocked in this one.
+        sender.close()
+        # A signal before it looks for them would be lost. Other threads of this process may have
+        # taken one even while they were blocked in this thread.
+        wait([receiver, process.sentinel])
+        receiver.close()
+        ready = True
         for number in waiting:
             pass_on(number, None)
         process.join()
@@ -88,12 +95,13 @@ def _blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _main(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _main(ready: Connection, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     if hasattr(os, "setsid"):
         os.setsid()
         for number in SIGNALS:
             signal.signal(number, _leave)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    ready.close()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     target(*arguments)
 
