@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from kdrun.assistants import ChainSizes
 from kdrun.config.schema import Config, ModelConfig
 from kdrun.data.shapes import ImageShape
@@ -12,7 +10,7 @@ from kdrun.models.complexity import count_parameters
 from kdrun.models.families import family_of
 from kdrun.plan import Stage, assistant_model, build_plan, teacher_models
 from kdrun.planned_stage import ASSISTANT
-from kdrun.stage import bare, build
+from kdrun.stage import outline
 
 
 def plan_for(config: Config, shape: ImageShape) -> list[Stage]:
@@ -60,8 +58,7 @@ def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
 
 def _required(config: Config, model: ModelConfig, shape: ImageShape) -> int:
     stage = Stage("student", model, config.train, config.loss, config.temperature)
-    with torch.device("meta"):
-        return count_parameters(build(bare(stage), shape, None))
+    return count_parameters(outline(stage, shape))
 
 
 def _parameters(config: Config, model: ModelConfig, shape: ImageShape) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
@@ -16,7 +17,7 @@ from kdrun.stop import SIGNALS
 
 
 class Child:
-    """The outcome of `run_in_child`.
+    """The outcome of `run_in_child`, and the way of signals to the process until then.
 
     Attributes:
         code: the exit code; minus the signal's number where one killed it.
@@ -26,6 +27,23 @@ class Child:
     def __init__(self) -> None:
         self.code = 0
         self.signal: int | None = None
+        self._process: BaseProcess | None = None
+        self._waiting: list[int] = []
+
+    def pass_on(self, number: int, frame: FrameType | None = None) -> None:
+        """Handle a signal: send it to the process, or keep it until that looks for signals."""
+        self.signal = number
+        if self._process is None:
+            self._waiting.append(number)
+        elif self._process.is_alive():
+            assert self._process.pid is not None
+            os.kill(self._process.pid, number)
+
+    def pass_on_to(self, process: BaseProcess) -> None:
+        """From now on the process looks for signals: send it what was kept."""
+        self._process = process
+        for number in self._waiting:
+            self.pass_on(number)
 
 
 def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child:
@@ -41,35 +59,20 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
     child = Child()
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_main, args=(sender, target, tuple(arguments)))
-    waiting: list[int] = []
-    ready = False
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        child.signal = number
-        if not ready:
-            waiting.append(number)
-        elif process.is_alive():
-            os.kill(process.pid, number)
-
     main_thread = threading.current_thread() is threading.main_thread()
     previous: dict[int, Any] = {}
     if hasattr(signal, "pthread_sigmask"):
         resource_tracker.ensure_running()  # first, as its start unblocks signals
     try:
-        # For the server, that it outlives Ctrl-C, which goes to the whole group; and lest a signal
-        # comes when there is nobody yet to pass it on to.
+        # For the server, that it outlives Ctrl-C, which goes to the whole group.
         with _blocked():
             if main_thread:
-                previous = {number: signal.signal(number, pass_on) for number in SIGNALS}
+                previous = {number: signal.signal(number, child.pass_on) for number in SIGNALS}
             process.start()
         sender.close()
-        # A signal before it looks for them would be lost. Other threads of this process may have
-        # taken one even while they were blocked in this thread.
         wait([receiver, process.sentinel])
         receiver.close()
-        ready = True
-        for number in waiting:
-            pass_on(number, None)
+        child.pass_on_to(process)
         process.join()
     finally:
         for number, handler in previous.items():

@@ -73,7 +73,8 @@ def dispatch(words: Sequence[str]) -> None:
 
 def run(words: Sequence[str]) -> None:
     """`kdrun [run] [overrides]`: one run, or with -m a sweep."""
-    late = [word for word in words if word in VERBS]
+    before = ["", *words]  # what follows an option, such as --config-dir, is its value
+    late = [b for a, b in zip(before, words, strict=False) if b in VERBS and a[:1] != "-"]
     if late:
         raise ConfigError(f"'{late[0]}' is a command, which comes first: kdrun {late[0]} ...")
     from kdrun.config.compose import run_app

@@ -4,17 +4,15 @@ import math
 import os
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
 from kdrun.data.shapes import ImageShape
+from kdrun.estimates import FLOAT
 from kdrun.models.heads import head_path
 from kdrun.plan import Stage
-from kdrun.stage import bare, build
+from kdrun.stage import outline
 from kdrun.tables import count
 from kdrun.terms import term_weights
-
-FLOAT = 4
 
 
 def mimicry_lines(stages: Sequence[Stage], shape: ImageShape) -> list[str]:
@@ -47,8 +45,7 @@ def mimicry_line(stage: Stage, teacher: Stage, shape: ImageShape) -> str:
 
 def depth_and_width(teacher: Stage, shape: ImageShape) -> tuple[int, int]:
     """Hidden layers with weights, and the units or channels of the narrowest."""
-    with torch.device("meta"):
-        model = build(bare(teacher), shape, None)
+    model = outline(teacher, shape)
     head = model.get_submodule(head_path(model))
     widths = [
         module.out_features if isinstance(module, nn.Linear) else module.out_channels
@@ -60,9 +57,7 @@ def depth_and_width(teacher: Stage, shape: ImageShape) -> tuple[int, int]:
 
 def hidden_units(stage: Stage, shape: ImageShape) -> str:
     """`256 hidden units`, or `2 layers of 256 hidden units`."""
-    with torch.device("meta"):
-        model = build(bare(stage), shape, None)
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    linear = [module for module in outline(stage, shape).modules() if isinstance(module, nn.Linear)]
     layers = "" if len(linear) == 2 else f"{len(linear) - 1} layers of "
     return f"{layers}{linear[0].out_features} hidden units"
 

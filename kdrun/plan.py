@@ -30,6 +30,7 @@ __all__ = [
     "chain_steps",
     "choose_assistants",
     "geometric_sizes",
+    "head_of",
     "identity",
 ]
 
@@ -139,6 +140,14 @@ def _born_again(config: Config) -> list[Stage]:
     pupils = generations[1:]
     alone = [_from_labels(stage, INDEPENDENT) for stage in pupils if config.chain.ensemble_control]
     return [*generations, *alone, *(controls(pupils) if config.chain.control else ())]
+
+
+def head_of(stages: Sequence[Stage], place: int) -> tuple[int, ...]:
+    """The teachers with which a taught stage's chain begins."""
+    teachers = stages[place].teachers
+    while above := stages[teachers[0]].teachers:
+        teachers = above
+    return teachers
 
 
 def controls(pupils: Sequence[Stage]) -> list[Stage]:

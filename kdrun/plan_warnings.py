@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from kdrun.data.shapes import ImageShape
-from kdrun.plan import Stage
+from kdrun.plan import Stage, head_of
 from kdrun.planned_stage import ASSISTANT, STUDENT
 from kdrun.terms import term_weights
 
@@ -45,9 +45,7 @@ def _hardly_smaller(
     stages: Sequence[Stage], parameters: Sequence[int], position: int
 ) -> Iterator[str]:
     """A student of less than half its teachers' size, unless it is one of them over again."""
-    heads = stages[position].teachers
-    while stages[heads[0]].teachers:
-        heads = stages[heads[0]].teachers
+    heads = head_of(stages, position)
     ratio = sum(parameters[head] for head in heads) / parameters[position]
     again = len(heads) == 1 and stages[heads[0]].model.arch == stages[position].model.arch
     if ratio < 2 and not (again and ratio == 1):

@@ -56,12 +56,18 @@ def bare(stage: Stage) -> Stage:
     return replace(stage, model=replace(stage.model, weights=None))
 
 
+def outline(stage: Stage, shape: ImageShape) -> nn.Module:
+    """The stage's model in shape only: no memory, no weights."""
+    with torch.device("meta"):
+        return build(bare(stage), shape, None)
+
+
 def sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
     """Parameters, and multiply-accumulates of one image."""
     image = (shape.channels, shape.image_size, shape.image_size)
-    with torch.device("meta"):
-        parameters = count_parameters(build(bare(stage), shape, None))
-    return parameters, count_macs(lambda: build(bare(stage), shape, None), image)
+    return count_parameters(outline(stage, shape)), count_macs(
+        lambda: build(bare(stage), shape, None), image
+    )
 
 
 def normalization(data: ImageData, source: WeightsSource | None) -> dict[str, list[float]]:

@@ -17,6 +17,11 @@ def groups(summary: Entry) -> list[list[Entry]]:
     return list(found.values())
 
 
+def places(summary: Entry, group: list[Entry]) -> list[int]:
+    """Where the stages of a group stand in the summary."""
+    return [n for n, stage in enumerate(summary["stages"]) if any(stage is one for one in group)]
+
+
 def seeds(summary: Entry) -> list[int]:
     """The seeds of the run, one or several."""
     return summary.get("seeds") or [summary["seed"]]

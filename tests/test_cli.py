@@ -184,6 +184,12 @@ def test_all_faults_of_a_command_are_told_together(here, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 4
 
 
+def test_a_folder_may_bear_the_name_of_a_command(here, capsys):
+    (here / "plan").mkdir()
+    assert call("--config-dir", "plan", "loss.T=0") == 2
+    assert "loss.T=0: must be above 0" in capsys.readouterr().err
+
+
 def test_traceback_shows_where(here, capsys):
     assert call("loss.T=0", "--traceback") == 2
     assert "Traceback" in capsys.readouterr().err

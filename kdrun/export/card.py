@@ -19,7 +19,6 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """Markdown: what the model is, what it was trained on and how, what it does, what it costs."""
     images = card["test_images"]
     low, high = wilson_interval(round(card["test_accuracy"] * images), images)
-    shape = "×".join(map(str, card["input"]["shape"]))
     lines = [
         f"# {literal(card['arch'])} for {literal(card['dataset'])}",
         "",
@@ -32,12 +31,7 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         "",
         "## Input and output",
         "",
-        f"uint8 images, {shape} (N, channels, height, width); logits of "
-        f"{len(card['class_names'])} classes: {literal(', '.join(card['class_names'][:20]))}"
-        + ("…" if len(card["class_names"]) > 20 else "."),
-        f"Each image is prepared as the test images were: {card['input']['preparation']}.",
-        f"Mean {card['normalization']['mean']} and deviation {card['normalization']['std']} of "
-        "pixels in [0, 1] are part of pt2 and onnx; with safetensors alone normalise by them.",
+        *_input_and_output(card),
         "",
         "## Files",
         "",
@@ -68,13 +62,25 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _input_and_output(card: Mapping[str, Any]) -> list[str]:
+    """What goes in, how it is prepared, and what comes out."""
+    shape, classes = "×".join(map(str, card["input"]["shape"])), card["class_names"]
+    return [
+        f"uint8 images, {shape} (N, channels, height, width); logits of {len(classes)} classes: "
+        + literal(", ".join(classes[:20]))
+        + ("…" if len(classes) > 20 else "."),
+        f"Each image is prepared as the test images were: {card['input']['preparation']}.",
+        f"Mean {card['normalization']['mean']} and deviation {card['normalization']['std']} of "
+        "pixels in [0, 1] are part of pt2 and onnx; with safetensors alone normalise by them.",
+    ]
+
+
 def _network(card: Mapping[str, Any]) -> str:
     """The call that builds the network for its weights alone."""
     _, channels, size, _ = card["input"]["shape"]
     options = {"num_classes": len(card["class_names"]), "in_channels": channels, "image_size": size}
     options |= {name: card[name] for name in ("library", "stem", "width", "depth")}
-    defaults = {"library": "kdrun", "stem": "auto", "width": None, "depth": None}
-    told = [f"{k}={v!r}" for k, v in options.items() if k not in defaults or v != defaults[k]]
+    told = [f"{name}={value!r}" for name, value in options.items() if value is not None]
     return f"    network = build_model({', '.join([repr(card['arch']), *told])})"
 
 

@@ -1,7 +1,7 @@
 """Which models of a run are compared, and what is measured of two of them, as JSON data."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from kdrun.analysis import agreement, ensemble_gradient_probe, generalization_bound, mean_kl
 from kdrun.measurement.answers import Answers
-from kdrun.measurement.run_answers import ENSEMBLE, RunAnswers, averaged, probabilities
-from kdrun.plan import Stage
+from kdrun.measurement.run_answers import ENSEMBLE, RunAnswers, probabilities
+from kdrun.plan import Stage, head_of
 
 TEACHER, ORIGIN = "teacher", "origin"
 TAUGHT = (TEACHER, ENSEMBLE)
@@ -56,14 +56,6 @@ def comparisons(stages: Sequence[Stage]) -> list[Comparison]:
     return found
 
 
-def head_of(stages: Sequence[Stage], place: int) -> tuple[int, ...]:
-    """The teachers with which a taught stage's chain begins."""
-    teachers = stages[place].teachers
-    while above := stages[teachers[0]].teachers:
-        teachers = above
-    return teachers
-
-
 def rivals(stages: Sequence[Stage], place: int) -> list[int]:
     """The controls and direct students of the same network, of the same seed where there are."""
     same = [
@@ -84,31 +76,16 @@ def pair_measures(
         used: temperatures of the training, which the gradients are looked at beside the others.
     """
     temperatures = sorted({*(FINE if full else COARSE), *used})
+    student, other = run.of(one.student), run.of_all(one.others)
     weights = run.weights(one.others) if len(one.others) > 1 else None
     measured = {}
-    for name in run.of(one.student):
-        student, *members = in_common([run.of(place)[name] for place in (one.student, *one.others)])
-        other = members[0] if len(members) == 1 else averaged(members, weights)
-        logits = [member.logits for member in members]
+    for name in student:
+        members = [run.of(place)[name].logits for place in one.others]
         probe = ensemble_gradient_probe(
-            student.logits, logits, student.labels, temperatures, weights
+            student[name].logits, members, student[name].labels, temperatures, weights
         )
-        measured[name] = split_pair(student, other) | {"gradient_probe": asdict(probe)}
+        measured[name] = split_pair(student[name], other[name]) | {"gradient_probe": asdict(probe)}
     return measured
-
-
-def in_common(answers: Sequence[Answers]) -> list[Answers]:
-    """Those to the images that all models were asked about.
-
-    Of one sample of training images the batch size of a stage may leave out the last.
-    """
-    count = min(len(one.labels) for one in answers)
-    return [
-        replace(
-            one, logits=one.logits[:count], labels=one.labels[:count], indices=one.indices[:count]
-        )
-        for one in answers
-    ]
 
 
 def split_pair(student: Answers, other: Answers) -> dict[str, Any]:

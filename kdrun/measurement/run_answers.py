@@ -49,7 +49,8 @@ class RunAnswers:
         """
         job = self.jobs[place]
         if job.digest not in self.asked:
-            self.asked[job.digest] = ask(job, self.settings[job.stage.seed], self.splits)
+            sample = min(one.stage.train.eval_batch_size for one in self.jobs)
+            self.asked[job.digest] = ask(job, self.settings[job.stage.seed], self.splits, sample)
         return self.asked[job.digest]
 
     def of_all(self, places: Sequence[int]) -> Mapping[str, Answers]:
@@ -84,8 +85,13 @@ class RunAnswers:
         return first | {"stages": list(places), "role": ENSEMBLE, "arch": names}
 
 
-def ask(job: Job, setting: Setting, splits: Sequence[str]) -> dict[str, Answers]:
-    """One pass over each split that there is; of the training images a sample."""
+def ask(job: Job, setting: Setting, splits: Sequence[str], sample: int) -> dict[str, Answers]:
+    """One pass over each split that there is.
+
+    Args:
+        sample: the batch size for the training images. With it ends the sample, so that it has to
+            be the same for all models that are compared.
+    """
     predict, data = predictor(*load_finished(job, setting), setting), setting.data
     found = {}
     for split in splits:
@@ -93,7 +99,8 @@ def ask(job: Job, setting: Setting, splits: Sequence[str]) -> dict[str, Answers]
             raise Stopped(f"stopped while measuring {job.title}")
         size = split_size(data, split)
         if size:
-            batches = split_batches(data, split, job.stage.train.eval_batch_size)
+            batch_size = sample if split == "train" else job.stage.train.eval_batch_size
+            batches = split_batches(data, split, batch_size)
             found[split] = collect(predict, batches, stride_for(size, len(data.class_names)))
     return found
 

@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import read_json, read_sealed, read_yaml
 from kdrun.gains import PairedGain, paired_gain
-from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
+from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files, student_place
 from kdrun.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
 from kdrun.seeds import SEED
-from kdrun.stage_groups import result_of
+from kdrun.stage_groups import places, result_of
 from kdrun.sweep_jobs import SWEEP, listed_jobs
 
 UNTOLD = (
@@ -88,15 +88,10 @@ def run_rows(folder: Path) -> list[Row]:
     try:
         plan = read_sealed(folder / PLAN)["stages"]
         settings = told_settings(folder)
-        return [student_row(files, plan, place, settings) for place in result_places(files.summary)]
+        found = places(files.summary, result_of(files.summary)) or [student_place(files.summary)]
+        return [student_row(files, plan, place, settings) for place in found]
     except MALFORMED as error:
         raise DamagedError(f"{folder}: its files are not of this kdrun ({error!r})") from error
-
-
-def result_places(summary: Mapping[str, Any]) -> list[int]:
-    """The stages that a run is for, one a seed."""
-    results = [id(stage) for stage in result_of(summary)]
-    return [place for place, stage in enumerate(summary["stages"]) if id(stage) in results]
 
 
 def told_settings(folder: Path) -> dict[str, str]:
@@ -171,15 +166,11 @@ def setting(config: Any, name: str, told: str | None) -> str:
 
     A run that was resumed with another value was told the former one.
     """
-    if name.startswith("chain.") and name != "chain.control" and not chained(config):
+    unchained = configured(config, "chain") == "none"
+    if unchained and name.startswith("chain.") and name != "chain.control":
         return "-"
     value = configured(config, name)
     return (told or "-") if value == "-" else value
-
-
-def chained(config: Any) -> bool:
-    """Whether the options of a chain mean anything to the run."""
-    return configured(config, "chain") != "none"
 
 
 def configured(config: Any, name: str) -> str:

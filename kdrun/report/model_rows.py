@@ -8,7 +8,7 @@ from kdrun.analysis.intervals import wilson_interval
 from kdrun.progress import clock
 from kdrun.report.figure import label
 from kdrun.report.run_files import RunFiles, student_place
-from kdrun.stage_groups import group_of, groups
+from kdrun.stage_groups import group_of, groups, places
 from kdrun.tables import count, over_control, percent, spread, stage_title
 
 Row = dict[str, Any]
@@ -28,12 +28,12 @@ def stage_rows(files: RunFiles) -> list[Row]:
 
 def mean_rows(files: RunFiles) -> list[Row]:
     """The same stage of every seed in a row: means, and the paired difference to the control."""
-    stages, shown = files.summary["stages"], student_place(files.summary)
+    shown = student_place(files.summary)
     control = group_of(files.summary, "control")
     rows = []
     for group in groups(files.summary):
-        places = [place for place, stage in enumerate(stages) if any(stage is s for s in group)]
-        row = _row(files, places) | {"name": stage_title(group[0]), "main": shown in places}
+        found = places(files.summary, group)
+        row = _row(files, found) | {"name": stage_title(group[0]), "main": shown in found}
         rows.append(row | {"beside": over_control(group, control)})
     return rows
 

@@ -15,8 +15,6 @@ from kdrun.errors import ConfigError, DamagedError, Stopped
 from kdrun.files import read_json, read_sealed
 from kdrun.finished_model import load_finished
 from kdrun.measurement.analyze import analyze_run
-from kdrun.measurement.answers import Answers
-from kdrun.measurement.pairs import in_common
 from kdrun.plan import build_plan
 from kdrun.prepare import make_jobs, make_setting
 from kdrun.runner import run
@@ -89,13 +87,13 @@ def test_pairs_are_measured_on_the_training_images_too(done):
     assert all(train["bound"]["holds"][name] for name in ("tv", "pinsker", "seed_bound"))
 
 
-def test_samples_of_other_lengths_are_compared_where_they_overlap():
-    answers = [
-        Answers(torch.randn(n, 3), torch.arange(n) % 3, torch.arange(n), n, 0) for n in (7, 5)
-    ]
-    longer, shorter = in_common(answers)
-    assert len(longer.labels) == len(shorter.labels) == 5
-    assert torch.equal(longer.logits, answers[0].logits[:5])
+def test_models_evaluated_in_other_batches_are_asked_about_one_sample(make_config, tmp_path):
+    # Of 360 training images a pass in batches of 359 leaves the last one out.
+    words = (*SMALL, "train.eval_batch_size=359", "chain.stage.1.train.eval_batch_size=100")
+    run(make_config(*words, f"output_root={tmp_path}"), tmp_path / "run", [])
+    analysis = read_sealed(tmp_path / "run" / "analysis.json")
+    assert {model["splits"]["train"]["images"] for model in analysis["models"]} == {360}
+    assert analysis["pairs"][0]["splits"]["train"]["images"] == 360
 
 
 def test_layers_are_compared_and_a_model_is_wholly_like_itself(done):
