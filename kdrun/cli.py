@@ -14,6 +14,7 @@ from typing import Any
 from kdrun import __version__
 from kdrun.config.help import help_text
 from kdrun.errors import ConfigError, KdrunError, OutputError, near_miss
+from kdrun.stop import importing
 from kdrun.verbs import analyze, export, named_folder, report
 
 
@@ -77,7 +78,8 @@ def run(words: Sequence[str]) -> None:
     late = [b for a, b in zip(before, words, strict=False) if b in VERBS and a[:1] != "-"]
     if late:
         raise ConfigError(f"'{late[0]}' is a command, which comes first: kdrun {late[0]} ...")
-    from kdrun.config.compose import run_app
+    with importing():
+        from kdrun.config.compose import run_app
 
     try:
         run_app(words, run_task)
@@ -96,14 +98,16 @@ def run_task(composed: Any) -> float | None:
     overrides = list(hydra.overrides.task)
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode == RunMode.MULTIRUN:
-        from kdrun.sweep import run_job
+        with importing():
+            from kdrun.sweep import run_job
 
         sources = {one.provider: one.path for one in hydra.runtime.config_sources}
         config_dir = sources.get("command-line")
         given = None if config_dir is None else Path(config_dir)
         return run_job(composed, folder, overrides, hydra.job.num, given)
     config = parse(composed)
-    from kdrun.runner import run
+    with importing():
+        from kdrun.runner import run
 
     run(config, folder if hydra.run.dir != "." else None, overrides)
     return None
@@ -115,14 +119,16 @@ def resume(words: Sequence[str]) -> None:
     from kdrun.sweep_jobs import SWEEP
 
     if (folder / SWEEP).exists():
-        from kdrun.run_folder import occupied
-        from kdrun.sweep import resume_sweep
+        with importing():
+            from kdrun.run_folder import occupied
+            from kdrun.sweep import resume_sweep
 
         config_dir, overrides = given_config_dir(rest)
         with occupied(folder):
             resume_sweep(folder, overrides, config_dir)
         return
-    from kdrun.resume import resume_run
+    with importing():
+        from kdrun.resume import resume_run
 
     resume_run(folder, rest)
 
@@ -140,7 +146,8 @@ def verify(words: Sequence[str]) -> None:
     folder, rest = named_folder("verify", words)
     if rest:
         raise ConfigError(f"verify takes a folder and nothing else, not {rest[0]}")
-    from kdrun.verify import show_verified
+    with importing():
+        from kdrun.verify import show_verified
 
     show_verified(folder)
 
@@ -152,7 +159,8 @@ def plan(words: Sequence[str]) -> None:
     probe, overrides = "--probe" in words, [word for word in words if word != "--probe"]
 
     def work(config: Any) -> None:
-        from kdrun.show_plan import show_plan
+        with importing():
+            from kdrun.show_plan import show_plan
 
         show_plan(config, probe, overrides)
 
@@ -165,7 +173,8 @@ def layers(words: Sequence[str]) -> None:
         raise ConfigError("layers needs a model: kdrun layers resnet20 [dataset=cifar10 ...]")
 
     def work(config: Any) -> None:
-        from kdrun.show import show_layers
+        with importing():
+            from kdrun.show import show_layers
 
         show_layers(config)
 
@@ -174,8 +183,9 @@ def layers(words: Sequence[str]) -> None:
 
 def show(work: Callable[[Any], None], words: Sequence[str]) -> None:
     """Compose and check the config, then show what it is about."""
-    from kdrun.config.compose import run_app
-    from kdrun.config.parse import parse
+    with importing():
+        from kdrun.config.compose import run_app
+        from kdrun.config.parse import parse
 
     def task(composed: Any) -> None:
         work(parse(composed))

@@ -18,7 +18,16 @@ from kdrun.measurement.chains import chain_report
 from kdrun.measurement.content import write_analysis
 from kdrun.measurement.run_answers import RunAnswers
 from kdrun.report.run_page import write_report
-from kdrun.run_folder import CONFIG, ENVIRONMENT, METRICS, OVERRIDES, PLAN, SUMMARY, TEMPERATURE
+from kdrun.run_folder import (
+    CONFIG,
+    ENVIRONMENT,
+    METRICS,
+    OVERRIDES,
+    PLAN,
+    SUMMARY,
+    TEMPERATURE,
+    from_here,
+)
 from kdrun.tables import closing_table
 from kdrun.verdict import verdict
 
@@ -57,7 +66,7 @@ def close(
         setting.reporter.say(line)
     if config.analysis != "off":
         optional("report", setting, lambda: write_report(folder))
-    setting.reporter.say(f"all of it is in {folder}")
+    setting.reporter.say(f"all of it is in {from_here(folder)}")
     return summary
 
 

@@ -21,6 +21,7 @@ from kdrun.objective import Moment, Outputs
 from kdrun.objective.build import build_objective, see
 from kdrun.plan import TEACHER, Stage, identity, with_seed
 from kdrun.progress import Reporter
+from kdrun.run_folder import from_here
 from kdrun.stage import bare, build, normalization, sizes
 from kdrun.stop import StopRequest
 from kdrun.store import stage_folder, stage_hash
@@ -78,13 +79,14 @@ def default_workers() -> int:
     return min(8, len(allowed(0)) if allowed else os.cpu_count() or 1)
 
 
-def data_line(data: ImageData) -> str:
-    """`digits: 1212 training, 135 validation, 450 test images of 10 classes, 8x8`."""
+def opening_line(setting: Setting, folder: Path) -> str:
+    """`digits: 1212 training, ... test images of 10 classes, 8x8, cpu, bf16 -> outputs/...`."""
+    data = setting.data
     counts = f"{len(data.train)} training"
     counts += f", {len(data.validation)} validation" if data.validation is not None else ""
     size = f"{data.image_size}x{data.image_size}"
-    classes = len(data.class_names)
-    return f"{data.name}: {counts}, {len(data.test)} test images of {classes} classes, {size}"
+    images = f"{counts}, {len(data.test)} test images of {len(data.class_names)} classes, {size}"
+    return f"{data.name}: {images}, {setting.device}, {setting.precision} -> {from_here(folder)}"
 
 
 def make_jobs(stages: Sequence[Stage], settings: Settings) -> list[Job]:

@@ -66,6 +66,7 @@ class Reporter:
         progress = StageProgress(self, title, epochs, images, done)
         with progress.bar:
             yield progress
+        progress.leave_line()
 
 
 class _Said(logging.Handler):
@@ -91,6 +92,7 @@ class StageProgress:
         self.began = time.monotonic()
         self.loss = ""
         self.accuracy = ""
+        self.newest = ""
         self.bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -129,11 +131,17 @@ class StageProgress:
         """Show a finished epoch: on a terminal in the bar, elsewhere as a line."""
         validation = line["validation_accuracy"]
         self.accuracy = "" if validation is None else f" val {validation:.2%}"
-        text = f"{self.title}  {epoch_text(line, self.epochs)}  {self.time_left()}"
+        self.newest = epoch_text(line, self.epochs)
+        text = f"{self.title}  {self.newest}  {self.time_left()}"
         if self.bar.disable:
             self.reporter.say(text)
         else:
             self.reporter.record(text)
+
+    def leave_line(self) -> None:
+        """On a terminal, show the last epoch where the bar was."""
+        if not self.bar.disable and self.newest:
+            self.reporter.console.print(f"  {self.newest}", style="dim", highlight=False)
 
     def time_left(self) -> str:
         """`left 1:05`, from the rate so far."""

@@ -45,6 +45,12 @@ def new_run_folder(output_root: Path, dataset: str, pair: str) -> Path:
         raise cannot_write(parent, error) from error
 
 
+def from_here(folder: Path) -> Path:
+    """The folder as one would write it here; Hydra names those of a sweep's jobs in full."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
 @contextmanager
 def occupied(folder: Path) -> Iterator[None]:
     """Have the folder to oneself, which is created where it is not there.

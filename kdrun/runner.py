@@ -27,7 +27,7 @@ from kdrun.idle import idle_lines
 from kdrun.job import Job, Setting, Settings
 from kdrun.lockstep import in_lockstep
 from kdrun.plan_warnings import plan_warnings
-from kdrun.prepare import data_line, make_jobs, make_settings
+from kdrun.prepare import make_jobs, make_settings, opening_line
 from kdrun.run_folder import (
     LOG,
     METRICS,
@@ -71,8 +71,7 @@ def run(
             make_store(root)
             write_run_files(folder, config, overrides, setting, jobs)
             setting.reporter.log = folder / LOG
-            where = f"{setting.device}, {setting.precision} -> {folder}"
-            setting.reporter.say(f"{data_line(setting.data)}, {where}")
+            setting.reporter.say(opening_line(setting, folder))
             if config.chain.method == "auto":
                 setting.reporter.say(chosen_chain([job.stage for job in jobs]))
             for line in [*idle_lines(config, overrides), *warnings_of(jobs, settings)]:

@@ -15,6 +15,23 @@ SIGNALS = tuple(
 )
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """Let Ctrl-C end the process at once while the block imports, before there is anything to lose.
+
+    Modules that are cut short while torch imports them swallow the interrupt, and the work goes on,
+    or they fail later on with errors that say nothing of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 class Stop(Protocol):
     """Whether to stop."""
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdrun.errors import ConfigError, near_miss
+from kdrun.stop import importing
 
 LEVELS = ("basic", "full")
 EXPORTS = ("safetensors", "pt2", "onnx")
@@ -17,8 +18,9 @@ def analyze(words: Sequence[str]) -> None:
     unknown = [word for word in rest if word not in levels]
     if unknown:
         raise ConfigError(f"analyze takes a folder and {' or '.join(levels)}, not {unknown[0]}")
-    from kdrun.measurement.analyze import analyze_run
-    from kdrun.report.run_page import write_report
+    with importing():
+        from kdrun.measurement.analyze import analyze_run
+        from kdrun.report.run_page import write_report
 
     print(f"measured: {analyze_run(folder, levels[rest[-1]] if rest else LEVELS[-1])}")
     print(f"written: {write_report(folder)}")
@@ -29,11 +31,13 @@ def report(words: Sequence[str]) -> None:
     form, names = taken_format(words)
     folders = [named_folder("report", names[place:])[0] for place in range(max(1, len(names)))]
     if form is None and len(folders) == 1 and not (folders[0] / "sweep.yaml").exists():
-        from kdrun.report.run_page import write_report
+        with importing():
+            from kdrun.report.run_page import write_report
 
         print(f"written: {write_report(folders[0])}")
         return
-    from kdrun.report.comparison_page import FORMATS, report_comparison
+    with importing():
+        from kdrun.report.comparison_page import FORMATS, report_comparison
 
     if form is not None and form not in FORMATS:
         hint = near_miss(form, FORMATS)
@@ -52,8 +56,9 @@ def export(words: Sequence[str]) -> None:
         if name not in EXPORTS:
             hint = near_miss(name, EXPORTS)
             raise ConfigError(f"--format {name}: must be of {', '.join(EXPORTS)}{hint}")
-    from kdrun.export.student import export_student
-    from kdrun.tables import percent
+    with importing():
+        from kdrun.export.student import export_student
+        from kdrun.tables import percent
 
     card = export_student(folder, wanted)
     right = f"{percent(card['test_accuracy'])} of {card['test_images']} test images"

@@ -80,9 +80,9 @@ def test_each_model_is_asked_once_for_both_the_chain_and_the_analysis(do, monkey
     asked = []
     ask = run_answers.ask
 
-    def counted(job, setting, splits):
+    def counted(job, setting, splits, sample):
         asked.append((job.stage.role, tuple(splits)))
-        return ask(job, setting, splits)
+        return ask(job, setting, splits, sample)
 
     monkeypatch.setattr(run_answers, "ask", counted)
     measured, folder = do(*CHAIN, "analysis=basic", "teacher.ensemble=[mlp]")
