@@ -1,4 +1,8 @@
-"""A split whose images are decoded from files by worker processes, batch by batch."""
+"""A split whose images are decoded from files by worker processes, batch by batch.
+
+Of augmented images a CUDA device resizes the crops: where it is fast, the run waits for workers,
+which should do no more than they must.
+"""
 
 import multiprocessing
 import signal
@@ -11,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from kdrun.data.batch import Batch, num_training_batches
+from kdrun.data.crops import Crops, squares
 from kdrun.data.image_files import ImageFiles, Request
 from kdrun.data.random import Stream, counter_bits, shuffled
 from kdrun.data.roots import first_line
@@ -41,13 +46,21 @@ class FolderSplit:
         image_size: pixels a side of the crops.
         device: where batches go.
         workers: processes that decode; 0 decodes in this one.
+        resize_on_device: whether augmented images are resized there; None for on CUDA.
     """
 
     def __init__(
-        self, files: Files, labels: Tensor, image_size: int, device: torch.device, workers: int
+        self,
+        files: Files,
+        labels: Tensor,
+        image_size: int,
+        device: torch.device,
+        workers: int,
+        resize_on_device: bool | None = None,
     ) -> None:
         self.labels = labels
-        self._images = ImageFiles(files, image_size)
+        leave = device.type == "cuda" if resize_on_device is None else resize_on_device
+        self._images = ImageFiles(files, image_size, leave_resizing=leave)
         self._device = device
         self._device_labels = labels.to(device)
         self._workers = workers
@@ -110,6 +123,8 @@ class FolderSplit:
             if isinstance(answer, str):
                 raise DataError(answer)
             images, indices = answer
+            if isinstance(images, Crops):
+                images = squares(images.on(self._device), self._images.image_size)
             images = images.to(self._device, non_blocking=True)
             indices = indices.to(self._device, non_blocking=True)
             yield Batch(images.permute(0, 3, 1, 2), self._device_labels[indices], indices)

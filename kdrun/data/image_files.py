@@ -1,18 +1,22 @@
-"""Decoding and augmenting image files, in a worker process or in this one."""
+"""Decoding image files and drawing what views show of them, in a worker process or in this one."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from kdrun.data.crops import Crop, Crops, resized, squares
 from kdrun.data.roots import first_line
 from kdrun.data.source import Files
 from kdrun.errors import DataError
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 RESIZE_RATIO = 256 / 224  # of the shorter side to the crop in evaluation
 
@@ -25,32 +29,55 @@ class Request(NamedTuple):
     seeds: list[int]
 
 
-class ImageFiles(Dataset[tuple[Tensor, Tensor] | str]):
+class ImageFiles(Dataset[tuple[Tensor | Crops, Tensor] | str]):
     """Answers each `Request` with (N, H, H, 3) uint8 images and their (N,) indices.
 
     A file that cannot be decoded is answered with what to tell the user: an error raised in a
     worker would reach the run wrapped into the worker's traceback.
+
+    Args:
+        files: the images.
+        image_size: H.
+        leave_resizing: answer with augmented images as `Crops`, for the asker to resize.
     """
 
-    def __init__(self, files: Files, image_size: int) -> None:
+    def __init__(self, files: Files, image_size: int, *, leave_resizing: bool) -> None:
         self.files = files
         self.image_size = image_size
+        self.leave_resizing = leave_resizing
 
     def __len__(self) -> int:
         return len(self.files.paths)
 
-    def __getitem__(self, request: Request) -> tuple[Tensor, Tensor] | str:
-        transform = self._transforms[request.augment]
-        images = np.empty((len(request.indices), self.image_size, self.image_size, 3), np.uint8)
+    def __getitem__(self, request: Request) -> tuple[Tensor | Crops, Tensor] | str:
+        try:
+            images = self._images(request)
+        except DataError as error:
+            return str(error)
+        return images, torch.tensor(request.indices)
+
+    def _images(self, request: Request) -> Tensor | Crops:
+        if request.augment == "none":
+            return torch.stack([self._centre(index) for index in request.indices])
+        make = Crops.of if self.leave_resizing else squares
         # torchvision draws from torch's generator, which is the model's own without workers.
         with torch.random.fork_rng(devices=[]):
-            for place, (index, seed) in enumerate(zip(request.indices, request.seeds, strict=True)):
-                torch.default_generator.manual_seed(seed)
-                try:
-                    images[place] = transform(self._open(index)).permute(1, 2, 0)
-                except DataError as error:
-                    return str(error)
-        return torch.from_numpy(images), torch.tensor(request.indices)
+            return make(self._crops(request), self.image_size)
+
+    def _centre(self, index: int) -> Tensor:
+        """The (H, H, 3) middle of an image."""
+        image = resized(self._open(index), [round(self.image_size * RESIZE_RATIO)])
+        top, left = (round((length - self.image_size) / 2) for length in image.shape[1:])
+        return image[:, top : top + self.image_size, left : left + self.image_size].permute(1, 2, 0)
+
+    def _crops(self, request: Request) -> Iterator[Crop]:
+        for index, seed in zip(request.indices, request.seeds, strict=True):
+            image = self._open(index)
+            torch.default_generator.manual_seed(seed)
+            box = self._crop.make_params([image])
+            top, left = box["top"], box["left"]
+            mirrored = request.augment == "crop_flip" and bool(torch.rand(1) < 0.5)
+            yield Crop(image[:, top : top + box["height"], left : left + box["width"]], mirrored)
 
     def _open(self, index: int) -> Tensor:
         """The decoded (3, H, W) uint8 image, RGB whatever the file holds."""
@@ -64,21 +91,11 @@ class ImageFiles(Dataset[tuple[Tensor, Tensor] | str]):
             raise DataError(
                 f"{path}: not a readable image ({first_line(error)}); replace or remove the file"
             ) from error
-        # As a tensor, which torch resizes several times faster than PIL, to the same pixels but
-        # for a grey level or two where they round apart.
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
     @cached_property
-    def _transforms(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """By augmentation; built in the process that uses them."""
+    def _crop(self) -> "v2.RandomResizedCrop":
+        """Draws the crops; built in the process that uses it."""
         from torchvision.transforms import v2  # noqa: PLC0415  costs seconds
 
-        size = self.image_size
-        crop = v2.RandomResizedCrop(size, antialias=True)
-        return {
-            "none": v2.Compose(
-                [v2.Resize(round(size * RESIZE_RATIO), antialias=True), v2.CenterCrop(size)]
-            ),
-            "crop": crop,
-            "crop_flip": v2.Compose([crop, v2.RandomHorizontalFlip()]),
-        }
+        return v2.RandomResizedCrop(self.image_size)

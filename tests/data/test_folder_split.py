@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 from torchvision.transforms import v2
 
 from kdrun.data.class_folders import read_class_folders
+from kdrun.data.crops import squares
 from kdrun.data.folder_split import FolderSplit
+from kdrun.data.image_files import Request
 from kdrun.data.random import shuffled
 from kdrun.errors import DataError
 
@@ -21,9 +24,10 @@ from .conftest import write_pictures
 CPU = torch.device("cpu")
 
 
-def make_split(root, workers=0, image_size=24):
+def make_split(root, workers=0, image_size=24, resize_on_device=None):
     files = read_class_folders("imagefolder", str(root)).train
-    return FolderSplit(files, torch.from_numpy(files.labels), image_size, CPU, workers)
+    labels = torch.from_numpy(files.labels)
+    return FolderSplit(files, labels, image_size, CPU, workers, resize_on_device)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,67 @@ def equal(one, other):
 @pytest.mark.parametrize("augment", ["none", "crop", "crop_flip"])
 def test_views_are_the_same_with_and_without_workers(pictures, served, augment):
     assert equal(views(served, augment=augment), views(make_split(pictures), augment=augment))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("augment", ["none", "crop", "crop_flip"])
+@pytest.mark.parametrize("image_size", [9, 24, 60])
+def test_views_resized_on_the_device_are_those_that_workers_make(
+    pictures, workers, augment, image_size
+):
+    ours = make_split(pictures, workers, image_size)
+    left = make_split(pictures, workers, image_size, resize_on_device=True)
+    assert equal(views(left, augment=augment), views(ours, augment=augment))
+    assert equal(views(left, augment=augment, start=1), views(ours, augment=augment, start=1))
+    for one, other in zip(left.batches(5), ours.batches(5), strict=True):
+        assert torch.equal(one.images, other.images)
+
+
+def test_crops_are_resized_as_floats_to_the_nearest_grey_level(pictures):
+    split = make_split(pictures, resize_on_device=True)
+    request = Request(list(range(33)), "crop_flip", list(range(33)))
+    crops, _ = split._images[request]
+    images = squares(crops.on(CPU), 24)
+    mirrored = 0
+    for crop, image in zip(crops.on(CPU), images, strict=True):
+        # CUDA has no kernel for integers, so that torchvision resizes floats there.
+        floats = interpolate(crop.pixels[None].double(), (24, 24), mode="bilinear", antialias=True)
+        expected = (floats[0].flip(2) if crop.mirrored else floats[0]).round()
+        assert (image.permute(2, 0, 1) - expected).abs().max() <= 1
+        mirrored += crop.mirrored
+    assert 5 < mirrored < 28
+
+
+def test_the_device_is_asked_nothing_when_it_resizes(pictures):
+    split = make_split(pictures, resize_on_device=True)
+    crops, _ = split._images[Request([0, 1, 2], "crop_flip", [3, 4, 5])]
+    # On this device there is no data, so that any question to it raises.
+    assert squares(crops.on(torch.device("meta")), 24).shape == (3, 24, 24, 3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_cuda_makes_the_views_of_the_cpu(pictures, workers):
+    files = read_class_folders("imagefolder", str(pictures)).train
+    labels = torch.from_numpy(files.labels)
+    split = FolderSplit(files, labels, 24, torch.device("cuda"), workers)
+    found = views(split)
+    assert equal(views(split, batch_size=3), found)
+    for index, image in views(make_split(pictures)).items():
+        assert (found[index].cpu().int() - image.int()).abs().max() <= 1
+    for one, other in zip(split.batches(5), make_split(pictures).batches(5), strict=True):
+        assert torch.equal(one.images.cpu(), other.images)
+
+
+def test_no_crop_is_sent_that_has_many_times_the_pixels_wanted(tmp_path):
+    write_pictures(tmp_path, {"train": 2, "val": 1})
+    for path in (tmp_path / "train").glob("*/*.jpg"):
+        Image.effect_noise((800, 600), 50).convert("RGB").save(path)
+    left, ours = make_split(tmp_path, resize_on_device=True), make_split(tmp_path)
+    crops, _ = left._images[Request([0, 1], "crop", [3, 4])]
+    assert crops.shapes.tolist() == [[24, 24, 0]] * 2
+    assert equal(views(left, batch_size=2), views(ours, batch_size=2))
 
 
 def test_views_are_the_same_whatever_the_batch_size_and_start(pictures):
