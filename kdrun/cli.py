@@ -127,6 +127,9 @@ def resume(words: Sequence[str]) -> None:
         with occupied(folder):
             resume_sweep(folder, overrides, config_dir)
         return
+    from kdrun.changes import checked_overrides
+
+    checked_overrides(rest)  # before seconds of imports
     with importing():
         from kdrun.resume import resume_run
 

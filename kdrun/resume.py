@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from kdrun import checkpoint
 from kdrun.chain_sizes import plan_for
+from kdrun.changes import EPOCHS, checked_overrides
 from kdrun.closing import result_tables
-from kdrun.config.parse import keys, unknown_key
 from kdrun.config.schema import ChainConfig, Config
 from kdrun.decide import as_chosen
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import check_files, read_sealed, write_atomic, write_yaml
 from kdrun.job import Job, Settings
 from kdrun.lockstep import in_lockstep
-from kdrun.plan import NO_IDENTITY, TEACHER, Stage
+from kdrun.plan import TEACHER, Stage
 from kdrun.prepare import make_job, make_jobs, make_settings
 from kdrun.run_folder import ANALYSIS, CONFIG, LOG, SUMMARY, Status, occupied
 from kdrun.run_record import write_plan
@@ -31,14 +30,6 @@ from kdrun.sweep_jobs import Siblings, no_siblings
 from kdrun.tables import console
 from kdrun.tracking import check_logger
 from kdrun.verdict import verdict
-
-CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {
-    *("teacher.min_accuracy", "analysis", "logger", "output_root")
-}
-"""What does not change the result, and may be another when a run goes on."""
-
-EPOCHS = "train.epochs"
-"""What may be raised."""
 
 
 def resume_run(
@@ -138,30 +129,6 @@ def told_again(folder: Path) -> dict[str, Any]:
         print(line)
     print(f"{folder} was done before")
     return summary
-
-
-def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """The overrides by key.
-
-    Raises:
-        ConfigError: one is no setting, or would change the result.
-    """
-    changes: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or key not in keys():
-            raise ConfigError(unknown_key(key))
-        if key not in CHANGEABLE | {EPOCHS}:
-            raise ConfigError(
-                f"{key}: would change the result, so that nothing trained before could be used; "
-                f"start a new run with it (resume takes {', '.join(sorted(CHANGEABLE))}, and "
-                f"more {EPOCHS})"
-            )
-        try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"{key}={value}: cannot be read as a value") from None
-    return changes
 
 
 def changed_config(folder: Path, saved: SavedRun, changes: dict[str, Any]) -> Config:

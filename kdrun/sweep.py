@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from kdrun.changes import checked_overrides
 from kdrun.child import Child, run_in_child
 from kdrun.config.parse import parse
 from kdrun.errors import ConfigError, DamagedError, KdrunError, Stopped
@@ -211,11 +212,11 @@ def jobs_to_extend(folder: Path, jobs: Iterable[str], overrides: Sequence[str]) 
     Raises:
         ConfigError: an override cannot be given to a run, or not to one of these.
     """
-    if not overrides:
-        return set()
-    from kdrun.resume import checked_overrides, raised_in  # noqa: PLC0415 - imports torch
-
     changes = checked_overrides(overrides)
+    if not changes:
+        return set()
+    from kdrun.resume import raised_in  # noqa: PLC0415 - imports torch
+
     longer = set()
     for number in jobs:
         try:

@@ -1,0 +1,42 @@
+"""What of a run may be another when it goes on. Imports no torch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from kdrun.config.parse import keys, unknown_key
+from kdrun.errors import ConfigError
+from kdrun.plan import NO_IDENTITY
+
+CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {
+    *("teacher.min_accuracy", "analysis", "logger", "output_root")
+}
+"""What does not change the result."""
+
+EPOCHS = "train.epochs"
+"""What may be raised."""
+
+
+def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """The overrides by key.
+
+    Raises:
+        ConfigError: one is no setting, or would change the result.
+    """
+    changes: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or key not in keys():
+            raise ConfigError(unknown_key(key))
+        if key not in CHANGEABLE | {EPOCHS}:
+            raise ConfigError(
+                f"{key}: would change the result, so that nothing trained before could be used; "
+                f"start a new run with it (resume takes {', '.join(sorted(CHANGEABLE))}, and "
+                f"more {EPOCHS})"
+            )
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"{key}={value}: cannot be read as a value") from None
+    return changes
