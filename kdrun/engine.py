@@ -18,7 +18,7 @@ from kdrun.errors import NumericError
 from kdrun.objective import Moment, Objective, Outputs
 from kdrun.objective.mixture import gradient_shares
 from kdrun.optim import clip_gradients, set_learning_rate
-from kdrun.totals import GRADIENT, TEACHER, LaggedReader, Totals
+from kdrun.totals import LaggedReader, Totals
 from kdrun.turns import Position, Turns
 
 FP16_SCALE = 1024.0
@@ -153,10 +153,9 @@ def backward(training: Training, recipe: Recipe, group: Sequence[Batch], moment:
         share = len(batch.labels) / images
         training.scaler.scale(loss if share == 1 else loss * share).backward()
         training.batch += 1
-    if not training.scaler.is_enabled():  # which leaves out updates that overflow fp16 by itself
-        norm = gradient_norm(training, recipe)
-        training.totals.check(GRADIENT, norm, images)
-    training.totals.close_update()
+    # In fp16 the scaler leaves out updates that overflow by itself.
+    norm = None if training.scaler.is_enabled() else gradient_norm(training, recipe)
+    training.totals.close_update(norm, images)
     return images
 
 
@@ -174,9 +173,6 @@ def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) ->
     # The teacher sees the student's view: consistent teaching (Beyer et al., 2022).
     views = recipe.views(batch, mixing)
     teacher = None if recipe.teacher is None else recipe.teacher(views)
-    if teacher is not None:
-        for logits in teacher.ensemble or (teacher.logits,):
-            training.totals.check(TEACHER, logits.sum(dtype=torch.float32), 1)
     with recipe.autocast():
         student = recipe.student(views.images(recipe.normalizer))
     terms = training.objective(student, teacher, views.labels, moment)
@@ -185,7 +181,8 @@ def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) ->
         scale = FP16_SCALE if training.scaler.is_enabled() else 1.0
         training.shares = gradient_shares(training.objective, terms, parameters, scale)
     loss = training.objective.total(terms)
-    training.totals.add(loss, terms, student.logits, views.labels)
+    answers = () if teacher is None else teacher.ensemble or (teacher.logits,)
+    training.totals.add(loss, terms, student.logits, views.labels, answers)
     return loss
 
 

@@ -16,6 +16,8 @@ LOGITS, TEACHER, GRADIENT, GOOD = "logits", "teacher logits", "gradient", "good"
 class Totals:
     """Sums over an epoch on the device: images, correct decisions, loss, and each raw term.
 
+    A batch is added by few operations: on a GPU small networks wait for the launches of kernels.
+
     Args:
         terms: names of the loss's terms.
         device: where they are summed up.
@@ -25,31 +27,62 @@ class Totals:
     def __init__(
         self, terms: Iterable[str], device: torch.device, checks: Sequence[str] = ()
     ) -> None:
-        losses = (TOTAL, *terms)
-        self.names = (COUNT, CORRECT, *losses, *checks, GOOD)
-        self.losses = slice(2, 2 + len(losses))
+        self.names = (COUNT, CORRECT, TOTAL, *terms, *checks, GOOD)
         dtype = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
         self.sums = torch.zeros(len(self.names), dtype=dtype, device=device)
+        self._one = torch.ones((), device=device)
+        self._factors: dict[int, Tensor] = {}
 
     @torch.no_grad()
     def add(
-        self, loss: Tensor, terms: Mapping[str, Tensor], logits: Tensor, labels: Tensor
+        self,
+        loss: Tensor,
+        terms: Mapping[str, Tensor],
+        logits: Tensor,
+        labels: Tensor,
+        checked: Sequence[Tensor] = (),
     ) -> None:
-        """Add one batch of N images whose losses are means; labels are (N,) or (N, K)."""
+        """Add one batch.
+
+        Args:
+            loss: mean over the N images.
+            terms: by name, likewise.
+            logits: (N, K).
+            labels: (N,) or (N, K).
+            checked: for the first of the checks, which is the sum of all their numbers.
+        """
         decided = labels if labels.ndim == 1 else labels.argmax(1)
-        correct = (logits.argmax(1) == decided).sum()
-        means = torch.stack([loss, *terms.values()])
-        self.sums[0].add_(len(logits))
-        self.sums[1].add_(correct)
-        self.sums[self.losses].add_(means.to(self.sums.dtype).mul_(len(logits)))
+        correct = (logits.argmax(1) == decided).sum(dtype=torch.float32)
+        added = [self._one, correct, loss, *terms.values()]
+        if checked:
+            sums = [one.sum(dtype=torch.float32) for one in checked]
+            added.append(sum(sums[1:], start=sums[0]))
+        values = torch.stack(added).to(self.sums.dtype)
+        factors = self._factors_of(len(logits), len(terms))
+        self.sums[: len(values)].addcmul_(values, factors[: len(values)])
 
-    def check(self, name: str, value: Tensor, images: int) -> None:
-        """Add a scalar that must be finite, as a mean over the images."""
-        self.sums[self.names.index(name)].add_(value.detach() * images)
+    def _factors_of(self, images: int, terms: int) -> Tensor:
+        """What `add` multiplies by: means over the images and their count, not the rest."""
+        if images not in self._factors:
+            factors = torch.ones_like(self.sums)
+            factors[0] = images
+            factors[2 : 3 + terms] = images
+            self._factors[images] = factors
+        return self._factors[images]
 
-    def close_update(self) -> None:
-        """Count an update as good while all sums are finite; once one is not, it stays so."""
-        self.sums[-1].add_(self.sums.isfinite().all())
+    @torch.no_grad()
+    def close_update(self, gradient: Tensor | None, images: int) -> None:
+        """Count an update as good while all sums are finite; once one is not, it stays so.
+
+        Args:
+            gradient: its norm, for the last of the checks.
+            images: of the update.
+        """
+        if gradient is not None:
+            self.sums[-2].add_(gradient * images)
+        # Of numbers that are not finite, the sum is not, and its difference to itself is none.
+        whole = self.sums.sum()
+        self.sums[-1].add_((whole - whole) == 0)
 
     @property
     def images(self) -> int:
