@@ -6,8 +6,7 @@ All contenders of a pair take turns in one process, a few steps each, for many r
 images and with the same batch size; medians and quartiles are over steps, ratios over rounds.
 fp32 is like for like; bf16 is what is fastest. kdrun's contenders are the real training loop with
 progress bar, checks and schedules; the bare ones are the networks alone in kdrun's memory layout,
-the teacher folded and
-fused. The plain loop and torchdistill load PIL images by torch's DataLoader.
+the teacher folded and fused. The plain loop and torchdistill load PIL images by torch's DataLoader.
 """
 
 import argparse
