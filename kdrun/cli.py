@@ -30,22 +30,30 @@ def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
     """Do the work; turn what it raises into lines on stderr and an exit code."""
     try:
         work()
-    except KdrunError as error:
-        if traceback_wanted:
-            traceback.print_exc()
-        complain(error)
-        return error.code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return 141
-    except Exception as error:  # our own bug: still one line, unless the rest is asked for
+    except Exception as error:
+        if interrupted(error):
+            return 130
         if traceback_wanted:
             traceback.print_exc()
+        if isinstance(error, KdrunError):
+            complain(error)
+            return error.code
+        # Our own bug: still one line, unless the rest is asked for.
         told = f"{type(error).__name__}: {error}".splitlines()[0]
         print(f"kdrun: internal error: {told} (--traceback shows where)", file=sys.stderr)
         return KdrunError.code
     return 0
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C led to it, as where Hydra goes on with a config that is half composed."""
+    if error is None or isinstance(error, KeyboardInterrupt):
+        return error is not None
+    return interrupted(error.__cause__) or interrupted(error.__context__)
 
 
 def complain(error: KdrunError) -> None:

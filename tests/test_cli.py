@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf.errors import ConfigAttributeError
 
 from kdrun import __version__
 from kdrun.cli import VERBS, main
@@ -203,6 +205,18 @@ def test_hydras_own_switch_shows_where_too_and_is_left_as_it_was(here, capsys, m
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     assert call("loss.T=0") == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_that_hydra_makes_a_config_error_of_is_one(here, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ConfigAttributeError("half composed")  # noqa: B904 - by way of the context
+
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", interrupted)
+    assert call() == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_the_nearest_name_is_the_one_that_begins_alike():
