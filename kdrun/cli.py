@@ -49,11 +49,18 @@ def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
     return 0
 
 
-def interrupted(error: BaseException | None) -> bool:
+def interrupted(error: Exception) -> bool:
     """Whether Ctrl-C led to it, as where Hydra goes on with a config that is half composed."""
-    if error is None or isinstance(error, KeyboardInterrupt):
-        return error is not None
-    return interrupted(error.__cause__) or interrupted(error.__context__)
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, KeyboardInterrupt):
+            return True
+        if one is not None and one not in seen:
+            seen.append(one)
+            waiting += [one.__cause__, one.__context__]
+    return False
 
 
 def complain(error: KdrunError) -> None:

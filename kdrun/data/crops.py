@@ -1,4 +1,4 @@
-"""Crops of decoded images made into square ones, where they were decoded or on the device."""
+"""PackedCrops of decoded images made into square ones, where they were decoded or on the device."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Crop(NamedTuple):
     mirrored: bool
 
 
-class Crops(NamedTuple):
+class PackedCrops(NamedTuple):
     """A batch of crops in one piece, to be sent at once.
 
     Attributes:
@@ -32,7 +32,7 @@ class Crops(NamedTuple):
     shapes: Tensor
 
     @classmethod
-    def of(cls, crops: Iterable[Crop], size: int) -> "Crops":
+    def of(cls, crops: Iterable[Crop], size: int) -> "PackedCrops":
         """In one piece what `squares` makes into images of `size` pixels a side."""
         pixels, shapes = [], []
         for crop, mirrored in crops:

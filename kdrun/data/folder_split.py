@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from kdrun.data.batch import Batch, num_training_batches
-from kdrun.data.crops import Crops, squares
+from kdrun.data.crops import PackedCrops, squares
 from kdrun.data.image_files import ImageFiles, Request
 from kdrun.data.random import Stream, counter_bits, shuffled
 from kdrun.data.roots import first_line
@@ -123,7 +123,7 @@ class FolderSplit:
             if isinstance(answer, str):
                 raise DataError(answer)
             images, indices = answer
-            if isinstance(images, Crops):
+            if isinstance(images, PackedCrops):
                 images = squares(images.on(self._device), self._images.image_size)
             images = images.to(self._device, non_blocking=True)
             indices = indices.to(self._device, non_blocking=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kdrun.data.crops import Crop, Crops, resized, squares
+from kdrun.data.crops import Crop, PackedCrops, resized, squares
 from kdrun.data.roots import first_line
 from kdrun.data.source import Files
 from kdrun.errors import DataError
@@ -29,7 +29,7 @@ class Request(NamedTuple):
     seeds: list[int]
 
 
-class ImageFiles(Dataset[tuple[Tensor | Crops, Tensor] | str]):
+class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | str]):
     """Answers each `Request` with (N, H, H, 3) uint8 images and their (N,) indices.
 
     A file that cannot be decoded is answered with what to tell the user: an error raised in a
@@ -38,7 +38,7 @@ class ImageFiles(Dataset[tuple[Tensor | Crops, Tensor] | str]):
     Args:
         files: the images.
         image_size: H.
-        leave_resizing: answer with augmented images as `Crops`, for the asker to resize.
+        leave_resizing: answer with augmented images as `PackedCrops`, for the asker to resize.
     """
 
     def __init__(self, files: Files, image_size: int, *, leave_resizing: bool) -> None:
@@ -49,17 +49,17 @@ class ImageFiles(Dataset[tuple[Tensor | Crops, Tensor] | str]):
     def __len__(self) -> int:
         return len(self.files.paths)
 
-    def __getitem__(self, request: Request) -> tuple[Tensor | Crops, Tensor] | str:
+    def __getitem__(self, request: Request) -> tuple[Tensor | PackedCrops, Tensor] | str:
         try:
             images = self._images(request)
         except DataError as error:
             return str(error)
         return images, torch.tensor(request.indices)
 
-    def _images(self, request: Request) -> Tensor | Crops:
+    def _images(self, request: Request) -> Tensor | PackedCrops:
         if request.augment == "none":
             return torch.stack([self._centre(index) for index in request.indices])
-        make = Crops.of if self.leave_resizing else squares
+        make = PackedCrops.of if self.leave_resizing else squares
         # torchvision draws from torch's generator, which is the model's own without workers.
         with torch.random.fork_rng(devices=[]):
             return make(self._crops(request), self.image_size)
