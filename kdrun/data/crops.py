@@ -1,4 +1,4 @@
-"""PackedCrops of decoded images made into square ones, where they were decoded or on the device."""
+"""Crops of decoded images made into square ones, where they were decoded or on the device."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
