@@ -70,6 +70,8 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
                 previous = {number: signal.signal(number, child.pass_on) for number in SIGNALS}
             process.start()
         sender.close()
+        # A signal that comes before it looks for them would be lost. Other threads of this process
+        # may take one even while this thread blocks them.
         wait([receiver, process.sentinel])
         receiver.close()
         child.pass_on_to(process)

@@ -21,13 +21,15 @@ class Totals:
     Args:
         terms: names of the loss's terms.
         device: where they are summed up.
-        checks: what else must be finite.
+        checks: what else must be finite: first what `add` is given, last the gradient.
     """
 
     def __init__(
         self, terms: Iterable[str], device: torch.device, checks: Sequence[str] = ()
     ) -> None:
-        self.names = (COUNT, CORRECT, TOTAL, *terms, *checks, GOOD)
+        losses = (TOTAL, *terms)
+        self.names = (COUNT, CORRECT, *losses, *checks, GOOD)
+        self.losses = slice(2, 2 + len(losses))
         dtype = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
         self.sums = torch.zeros(len(self.names), dtype=dtype, device=device)
         self._one = torch.ones((), device=device)
@@ -58,15 +60,15 @@ class Totals:
             sums = [one.sum(dtype=torch.float32) for one in checked]
             added.append(sum(sums[1:], start=sums[0]))
         values = torch.stack(added).to(self.sums.dtype)
-        factors = self._factors_of(len(logits), len(terms))
+        factors = self._factors_of(len(logits))
         self.sums[: len(values)].addcmul_(values, factors[: len(values)])
 
-    def _factors_of(self, images: int, terms: int) -> Tensor:
+    def _factors_of(self, images: int) -> Tensor:
         """What `add` multiplies by: means over the images and their count, not the rest."""
         if images not in self._factors:
             factors = torch.ones_like(self.sums)
             factors[0] = images
-            factors[2 : 3 + terms] = images
+            factors[self.losses] = images
             self._factors[images] = factors
         return self._factors[images]
 

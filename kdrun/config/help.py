@@ -14,23 +14,14 @@ COMMANDS = (
     ("kdrun -m key=v1,v2 [...]", "a sweep; teachers are trained once and shared"),
     ("kdrun resume DIR [key=value ...]", "go on with a run or a sweep; finished work is kept"),
     ("kdrun verify DIR", "check every file of a run, sweep, stage or store"),
-    (
-        "kdrun analyze DIR",
-        "measure a finished run: layers, attention, fine grids of T too",
-    ),
+    ("kdrun analyze DIR", "measure a finished run: layers, attention, fine grids of T too"),
     (
         "kdrun report DIR... [--format F]",
         "the page of a run; several or a sweep side by side, with F one of table, md, csv, json, "
         "latex, html",
     ),
-    (
-        "kdrun export DIR [--format F]",
-        "the student alone, checked: safetensors,pt2,onnx",
-    ),
-    (
-        "kdrun plan [--probe] [...]",
-        "show the stages and what they will take; write nothing",
-    ),
+    ("kdrun export DIR [--format F]", "the student alone, checked: safetensors,pt2,onnx"),
+    ("kdrun plan [--probe] [...]", "show the stages and what they will take; write nothing"),
     ("kdrun layers MODEL [...]", "module paths and shapes of a model"),
     ("kdrun --cfg job [key=value ...]", "show the whole configuration"),
     ("kdrun --version", ""),

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import patch
 
 import torch
@@ -19,6 +19,14 @@ OWN = "kdrun"
 """All the rest: schedules, sums, finite checks, gradient norm, progress, timetable, random seed."""
 
 SHARES = "gradient shares"
+
+
+class Timer(Protocol):
+    """Tells phases apart."""
+
+    def timed(self, phase: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """The same work, known as the phase's."""
+        ...
 
 
 class Clock:
@@ -66,8 +74,8 @@ class Clock:
 
 
 @contextmanager
-def watched(loop: KdrunLoop, clock: Clock) -> Iterator[None]:
-    """Inside the block the loop's calls are timed."""
+def watched(loop: KdrunLoop, clock: Timer) -> Iterator[None]:
+    """Inside the block the loop's calls are told apart."""
     recipe, batches = loop.recipe, loop.batches
     optimizer, objective = loop.training.optimizer, loop.objective
     teacher = None if recipe.teacher is None else clock.timed("teacher", recipe.teacher)

@@ -72,13 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     }
     for name, cache in (("live", "off"), ("cached", "on")):
         with ExitStack() as opened:
-            parts = opened.enter_context(
-                prepared(
-                    PAIRS[options.pair],
-                    **{"device": device, "precision": precision, "cache": cache},
-                    seed=options.seed,
-                )
-            )
+            common = {"device": device, "precision": precision, "seed": options.seed}
+            parts = opened.enter_context(prepared(PAIRS[options.pair], cache=cache, **common))
             loop = KdrunLoop(parts, opened)
             if cache == "on":
                 loop.fill_cache()
