@@ -47,15 +47,22 @@ def geometric_ensemble(probs_list: Sequence[Tensor]) -> Tensor:
     ValueError where this leaves a sample without any.
     """
     members = _members(probs_list)
-    logs = [probs.log() for probs in members]
-    mean_logs = sum(logs[1:], start=logs[0]) / len(members)
-    lost = int(mean_logs.amax(dim=1).isneginf().sum())
-    if lost:
+    ensemble = logit_ensemble([probs.log() for probs in members])
+    if lost := int(ensemble.isnan().any(dim=1).sum()):
         raise ValueError(
-            f"members of a geometric ensemble rule out every class of {lost} of {len(mean_logs)} "
+            f"members of a geometric ensemble rule out every class of {lost} of {len(ensemble)} "
             "samples together: one gives 0 wherever another does not"
         )
-    return mean_logs.softmax(dim=1)
+    return ensemble
+
+
+def logit_ensemble(logits_list: Sequence[Tensor]) -> Tensor:
+    """`geometric_ensemble` of the members' (N, K) logits, in float64.
+
+    It is defined for all finite logits, also for those so far apart that probabilities are 0.
+    """
+    members = [logits.double() for logits in logits_list]
+    return (sum(members[1:], start=members[0]) / len(members)).softmax(dim=1)
 
 
 def _members(probs_list: Sequence[Tensor]) -> list[Tensor]:

@@ -1,7 +1,6 @@
 """Tables of a chain and of generations; they read the run's summary."""
 
 from collections.abc import Mapping, Sequence
-from statistics import mean, stdev
 from typing import Any
 
 from rich.table import Table
@@ -24,7 +23,7 @@ def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
             count(step["parameters"]),
             f"{step['ratio']:.3g}x",
             *_differences(costs),
-            _spread([cost["pinsker"] for cost in costs], "{:.3f}"),
+            spread([cost["pinsker"] for cost in costs], "{:.3f}".format),
             spread([cost["agreement"] for cost in costs], percent),
         )
     names = chains[0]["steps"][0]["teacher"], chains[0]["steps"][-1]["student"]
@@ -35,14 +34,9 @@ def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
 
 def _differences(costs: Sequence[Mapping[str, float]]) -> tuple[str, str]:
     return (
-        _spread([cost["loss_difference"] for cost in costs], "{:+.4f}"),
-        _spread([100 * cost["error_difference"] for cost in costs], "{:+.2f}"),
+        spread([cost["loss_difference"] for cost in costs], "{:+.4f}".format),
+        spread([100 * cost["error_difference"] for cost in costs], "{:+.2f}".format),
     )
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    deviation = f" ± {form.replace('+', '').format(stdev(values))}" if len(values) > 1 else ""
-    return form.format(mean(values)) + deviation
 
 
 def generations_table(report: Mapping[str, Any]) -> Table:

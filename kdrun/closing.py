@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from kdrun.chain_tables import chain_table, generations_table
 from kdrun.config.schema import Config
 from kdrun.errors import Stopped
-from kdrun.files import file_entry, write_sealed
+from kdrun.files import file_entry, strict, write_sealed
 from kdrun.generations import generations_report
 from kdrun.job import Job, Setting, Settings
 from kdrun.measurement.answers import REPORTED, SPLITS
@@ -55,7 +55,7 @@ def close(
         work = partial(write_analysis, folder, run, config.analysis)
         optional("analysis", setting, work)
     if config.chain.method != "none":
-        summary |= whole_chain(config, run, stages)
+        summary |= strict(whole_chain(config, run, stages))
     names = [CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS]
     names += [TEMPERATURE] if (folder / TEMPERATURE).exists() else []
     summary["files"] = {name: file_entry(folder / name) for name in names}

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,15 @@ def write_yaml(path: Path, data: Any) -> None:
 def json_number(value: float) -> float | str:
     """The value, or as a word where JSON has no number for it (T = inf)."""
     return value if math.isfinite(value) else str(value)
+
+
+def strict(value: Any) -> Any:
+    """Plain JSON data: tuples as lists, and numbers that JSON lacks as words."""
+    if isinstance(value, Mapping):
+        return {str(key): strict(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(one) for one in value]
+    return json_number(value) if isinstance(value, float) else value
 
 
 def read_json(path: Path) -> Any:

@@ -1,24 +1,31 @@
 """Generations in a run: when no other is trained, and what they came to, also as ensembles."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+
+from torch import Tensor
 
 from kdrun.born_again import (
     arithmetic_ensemble,
     generation_gains,
-    geometric_ensemble,
     is_monotone,
+    logit_ensemble,
     stop_early,
 )
 from kdrun.gains import paired_gain
 from kdrun.job import Job, Settings
+from kdrun.measurement.answers import Answers
 from kdrun.measurement.run_answers import RunAnswers, probabilities
 from kdrun.plan import controls
 from kdrun.planned_stage import CONTROL, DIRECT, GENERATION, INDEPENDENT
 from kdrun.prepare import make_job
 
-ENSEMBLES = {"arithmetic": arithmetic_ensemble, "geometric": geometric_ensemble}
+ENSEMBLES: Mapping[str, Callable[[Sequence[Answers]], Tensor]] = {
+    "arithmetic": lambda members: arithmetic_ensemble([probabilities(one) for one in members]),
+    "geometric": lambda members: logit_ensemble([one.logits for one in members]),
+}
+"""(N, K) probabilities of the members together."""
 
 
 def without_useless(
@@ -123,6 +130,6 @@ def ensemble_accuracies(run: RunAnswers, roles: Sequence[str]) -> dict[str, list
             and (job.stage.role in roles or (job.stage.role == GENERATION and job.stage.step == 0))
         ]
         for kind, ensemble in ENSEMBLES.items():
-            decided = ensemble([probabilities(one) for one in members]).argmax(dim=1)
+            decided = ensemble(members).argmax(dim=1)
             found[kind].append((decided == members[0].labels).double().mean().item())
     return found

@@ -1,10 +1,11 @@
 """The tables and sentences that close a run or a sweep; they read summaries, never live objects."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from statistics import mean, stdev
+from statistics import fmean, stdev
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -162,13 +163,19 @@ def stage_title(stage: Mapping[str, Any]) -> str:
     return f"{stage['role']}{number} {stage['arch']}"
 
 
-def spread(values: Sequence[float | None], shown: Callable[[float | None], str]) -> str:
-    """The mean, with the deviation where there are several."""
-    numbers = [value for value in values if value is not None]
-    if not numbers:
-        return shown(None)
-    deviation = f" ± {shown(stdev(numbers)).rstrip('%')}" if len(numbers) > 1 else ""
-    return shown(mean(numbers)) + deviation
+def spread(values: Sequence[float | str | None], shown: Callable[[float], str]) -> str:
+    """The mean, with the deviation where there are several; a dash where there is none.
+
+    Args:
+        values: also as words, where JSON has no number for them.
+        shown: gives a number's text, with a sign or a per cent which a deviation goes without.
+    """
+    numbers = [float(value) for value in values if value is not None]
+    if not numbers or any(map(math.isnan, numbers)):
+        return "-"
+    finite = all(map(math.isfinite, numbers))
+    deviation = f" ± {shown(stdev(numbers)).strip('+%')}" if finite and len(numbers) > 1 else ""
+    return shown(fmean(numbers)) + deviation
 
 
 def over_control(group: list[Entry], control: list[Entry]) -> str:

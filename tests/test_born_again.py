@@ -12,6 +12,7 @@ from kdrun.born_again import (
     generation_gains,
     geometric_ensemble,
     is_monotone,
+    logit_ensemble,
     stop_early,
 )
 
@@ -113,6 +114,12 @@ def test_an_ensemble_of_one_model_is_that_model_in_any_number(seed):
     for ensemble in (arithmetic_ensemble, geometric_ensemble):
         for members in (1, 3):
             torch.testing.assert_close(ensemble([probs] * members), probs)
+
+
+def test_logits_whose_probabilities_exclude_each_other_have_an_ensemble_too():
+    logits = [torch.tensor([[900.0, -900.0, 0.0]]), torch.tensor([[-900.0, 901.0, 0.0]])]
+    expected = torch.tensor([[0.0, 0.5, 0.0]]).double().softmax(dim=1)
+    torch.testing.assert_close(logit_ensemble(logits), expected)
 
 
 def test_a_class_that_one_member_rules_out_is_ruled_out_of_the_geometric_mean():

@@ -1,12 +1,15 @@
 """Whole chains on the digits: what their stages share, cost, and come to."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import torch
 
 from kdrun.files import read_json_lines, read_sealed
 from kdrun.measurement import run_answers
+from kdrun.resume import resume_run
 from kdrun.runner import run
 from kdrun.verdict import verdict
 
@@ -185,3 +188,25 @@ def test_the_last_generation_of_a_run_can_be_a_teacher(do):
         read_sealed(used / "summary.json")["files"]["best.safetensors"]
         == (read_sealed(last / "summary.json")["files"]["best.safetensors"])
     )
+
+
+@pytest.mark.parametrize("chain", [CHAIN, BORN_AGAIN])
+def test_models_that_exclude_each_others_classes_end_with_a_summary(do, chain, monkeypatch):
+    ask = run_answers.ask
+
+    def asked_far_apart(*given):
+        answers = ask(*given)
+        asked.append(given)
+        for split, one in answers.items():
+            sure = (one.labels + len(asked)) % one.logits.shape[1]
+            logits = torch.full(one.logits.shape, -900.0)
+            logits[torch.arange(len(sure)), sure] = 900.0
+            answers[split] = replace(one, logits=logits)
+        return answers
+
+    asked = []
+    monkeypatch.setattr(run_answers, "ask", asked_far_apart)
+    summary, folder = do(*chain)
+    assert read_sealed(folder / "summary.json") == summary
+    assert summary["chain"][0]["steps"][0]["test"]["kl"] == "inf"
+    assert resume_run(folder, []) == summary

@@ -1,7 +1,7 @@
 """All measures of a run, as the content of `analysis.json`."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from statistics import median_high
 from typing import Any
 
 from kdrun.data.image_data import ImageData
-from kdrun.files import json_number, read_json_lines, write_sealed
+from kdrun.files import read_json_lines, strict, write_sealed
 from kdrun.finished_model import load_finished
 from kdrun.job import Job, Setting
 from kdrun.latency import cpu_latency
@@ -189,12 +189,3 @@ def last_taught(compared: Sequence[Comparison]) -> list[Comparison]:
     taught = [one for one in compared if one.kind in TAUGHT]
     teach = {place for one in taught for place in one.others}
     return list({one.student: one for one in taught if one.student not in teach}.values())
-
-
-def strict(value: Any) -> Any:
-    """Plain JSON data: tuples as lists, and numbers that JSON lacks as words."""
-    if isinstance(value, Mapping):
-        return {str(key): strict(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(one) for one in value]
-    return json_number(value) if isinstance(value, float) else value

@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import mean, stdev
 from typing import Any
 
 from kdrun.chain_tables import generation_rows, generations_title
@@ -50,8 +49,8 @@ def pair_rows(analysis: dict[str, Any]) -> list[dict[str, str]]:
             "student": student,
             "other": other,
             "test": spread([splits["test"]["agreement"] for splits in group], percent),
-            "kl": told([float(splits["test"]["mean_kl"]) for splits in group], "{:.4f}"),
-            "tv": told([splits["test"]["bound"]["tv"] for splits in group], "{:.4f}"),
+            "kl": spread([splits["test"]["mean_kl"] for splits in group], "{:.4f}".format),
+            "tv": spread([splits["test"]["bound"]["tv"] for splits in group], "{:.4f}".format),
             **{
                 split: spread([one[split]["agreement"] for one in group if split in one], percent)
                 for split in ("validation", "train")
@@ -121,17 +120,11 @@ def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 def step_words(steps: Sequence[dict[str, Any]]) -> list[str]:
     """What a step cost, in two lines."""
-    errors = told([100 * step["error_difference"] for step in steps], "{:+.2f}")
+    errors = spread([100 * step["error_difference"] for step in steps], "{:+.2f}".format)
     return [
         f"error {errors} points",
-        f"√(KL/2) {told([float(step['pinsker']) for step in steps], '{:.3f}')}",
+        f"√(KL/2) {spread([step['pinsker'] for step in steps], '{:.3f}'.format)}",
     ]
-
-
-def told(values: Sequence[float], form: str) -> str:
-    """The mean, with the deviation of several."""
-    deviation = f" ± {form.replace('+', '').format(stdev(values))}" if len(values) > 1 else ""
-    return form.format(mean(values)) + deviation
 
 
 def example_groups(analysis: dict[str, Any], shown: int) -> list[dict[str, Any]]:
