@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from kdrun.config.parse import keys, unknown_key
 from kdrun.errors import ConfigError
@@ -26,7 +27,7 @@ def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """
     changes: dict[str, Any] = {}
     for override in overrides:
-        key, equals, value = override.partition("=")
+        key, equals, _ = override.partition("=")
         if not equals or key not in keys():
             raise ConfigError(unknown_key(key))
         if key not in CHANGEABLE | {EPOCHS}:
@@ -35,8 +36,20 @@ def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
                 f"start a new run with it (resume takes {', '.join(sorted(CHANGEABLE))}, and "
                 f"more {EPOCHS})"
             )
-        try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"{key}={value}: cannot be read as a value") from None
+        changes[key] = value_of(override)
     return changes
+
+
+def value_of(override: str) -> Any:
+    """The value of `key=value`, read as `kdrun key=value` reads it.
+
+    Raises:
+        ConfigError: it is none, or several to sweep over.
+    """
+    try:
+        read = OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        raise ConfigError(f"{override}: cannot be read as a value") from error
+    if read.is_sweep_override():
+        raise ConfigError(f"{override}: what goes on takes one value, not several")
+    return read.value()

@@ -11,7 +11,6 @@ the best weights so far, which are kept beside the checkpoints that know them.
 import contextlib
 import io
 import shutil
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from kdrun.engine import Training
-from kdrun.errors import DamagedError, WeightsError
+from kdrun.errors import DamagedError, WeightsError, reason
 from kdrun.files import (
     cannot_write,
     check_files,
@@ -31,6 +30,7 @@ from kdrun.files import (
     write_atomic,
     write_sealed,
 )
+from kdrun.models.checkpoint_file import check_unpacked_size
 
 MODEL, STATE, MANIFEST = "weights.safetensors", "state.pt", "manifest.json"
 FORMAT = 1
@@ -163,18 +163,12 @@ def read_checkpoint(path: Path, digest: str) -> dict[str, Any]:
     if manifest.get("stage") != digest:
         raise WeightsError(f"{path} belongs to another stage")
     try:
-        # torch packs nothing: what would unpack to more than its size was not written by it.
-        with zipfile.ZipFile(path / STATE) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > (path / STATE).stat().st_size:
-            raise WeightsError(f"{path / STATE} would unpack to {unpacked} bytes")
+        check_unpacked_size(path / STATE)
         state = torch.load(path / STATE, map_location="cpu", weights_only=True)
         return state | {"models": load((path / MODEL).read_bytes())}
-    except WeightsError:
-        raise
     # Whatever the bytes of a stranger's file happen to mean: UnpicklingError, KeyError, OSError...
     except Exception as error:
-        told = str(error).splitlines()[0][:120]
+        told = reason(error)[:120]
         raise WeightsError(f"{path} is not a checkpoint of kdrun: {told}") from error
 
 
@@ -239,7 +233,7 @@ def restore(training: Training, state: dict[str, Any]) -> None:
         for name in _POSITION + _RECORDS:
             setattr(training, name, state[name])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        told = str(error).splitlines()[0][:120]
+        told = reason(error)[:120]
         raise WeightsError(f"the checkpoint does not fit the stage: {told}") from error
 
 

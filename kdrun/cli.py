@@ -3,7 +3,6 @@
 Imports neither torch nor anything that does; only a verb that is about to work does.
 """
 
-import argparse
 import os
 import sys
 import traceback
@@ -13,9 +12,9 @@ from typing import Any
 
 from kdrun import __version__
 from kdrun.config.help import help_text
-from kdrun.errors import ConfigError, KdrunError, OutputError, near_miss
+from kdrun.errors import ConfigError, KdrunError, OutputError, first_line, near_miss
 from kdrun.stop import importing
-from kdrun.verbs import analyze, export, named_folder, report
+from kdrun.verbs import analyze, export, named_folder, report, taken_option
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,7 +42,7 @@ def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
             complain(error)
             return error.code
         # Our own bug: still one line, unless the rest is asked for.
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        told = first_line(error)
         print(f"kdrun: internal error: {told} (--traceback shows where)", file=sys.stderr)
         return KdrunError.code
     return 0
@@ -138,9 +137,9 @@ def resume(words: Sequence[str]) -> None:
             from kdrun.run_folder import occupied
             from kdrun.sweep import resume_sweep
 
-        config_dir, overrides = given_config_dir(rest)
+        given, overrides = taken_option(rest, "--config-dir", "-cd")
         with occupied(folder):
-            resume_sweep(folder, overrides, config_dir)
+            resume_sweep(folder, overrides, None if given is None else Path(given))
         return
     from kdrun.changes import checked_overrides
 
@@ -149,14 +148,6 @@ def resume(words: Sequence[str]) -> None:
         from kdrun.resume import resume_run
 
     resume_run(folder, rest)
-
-
-def given_config_dir(words: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """The value of --config-dir, if it is given, and the other words."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--config-dir", "-cd", type=Path)
-    known, rest = parser.parse_known_args(list(words))
-    return known.config_dir, rest
 
 
 def verify(words: Sequence[str]) -> None:

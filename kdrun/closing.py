@@ -9,14 +9,15 @@ from rich.console import RenderableType
 
 from kdrun.chain_tables import chain_table, generations_table
 from kdrun.config.schema import Config
-from kdrun.errors import Stopped
+from kdrun.errors import Stopped, first_line
 from kdrun.files import file_entry, strict, write_sealed
 from kdrun.generations import generations_report
-from kdrun.job import Job, Setting, Settings
+from kdrun.job import Job, Settings
 from kdrun.measurement.answers import REPORTED, SPLITS
 from kdrun.measurement.chains import chain_report
 from kdrun.measurement.content import write_analysis
 from kdrun.measurement.run_answers import RunAnswers
+from kdrun.progress import Reporter
 from kdrun.report.run_page import write_report
 from kdrun.run_folder import (
     CONFIG,
@@ -53,7 +54,7 @@ def close(
     run = RunAnswers(jobs, settings, REPORTED if config.analysis == "off" else SPLITS)
     if config.analysis != "off":
         work = partial(write_analysis, folder, run, config.analysis)
-        optional("analysis", setting, work)
+        optional("analysis", setting.reporter, work)
     if config.chain.method != "none":
         summary |= strict(whole_chain(config, run, stages))
     names = [CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS]
@@ -64,21 +65,26 @@ def close(
         setting.reporter.show(table)
     for line in verdict(summary):
         setting.reporter.say(line)
-    if config.analysis != "off":
-        optional("report", setting, lambda: write_report(folder))
+    write_page(config, folder, setting.reporter)
     setting.reporter.say(f"all of it is in {from_here(folder)}")
     return summary
 
 
-def optional(what: str, setting: Setting, work: Callable[[], object]) -> None:
+def write_page(config: Config, folder: Path, reporter: Reporter) -> None:
+    """The page of a run that was measured."""
+    if config.analysis != "off":
+        optional("report", reporter, lambda: write_report(folder))
+
+
+def optional(what: str, reporter: Reporter, work: Callable[[], object]) -> None:
     """Do what a run can be without: its failure costs a line, never the run."""
     try:
         work()
     except Stopped:
         raise
     except Exception as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        setting.reporter.say(f"no {what}: {told}", style="yellow")
+        told = first_line(error)
+        reporter.say(f"no {what}: {told}", style="yellow")
 
 
 def whole_chain(config: Config, run: RunAnswers, stages: list[dict[str, Any]]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Training:
     skipped: int = 0
     seconds: float = 0.0
     best: dict[str, Any] | None = None
-    shares: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float | None] = field(default_factory=dict)
     unexplained: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 

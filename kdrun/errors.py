@@ -50,6 +50,16 @@ class Stopped(KdrunError):
     code = 75
 
 
+def reason(error: BaseException) -> str:
+    """The first line of what an error says; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def first_line(error: BaseException) -> str:
+    """`OSError: no space left`: its type too, on one line however much there is to say."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
 def near_miss(name: str, choices: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest of the choices, or nothing where none is close."""
 

@@ -14,6 +14,7 @@ from kdrun.device import place
 from kdrun.engine import train_epoch
 from kdrun.fit import fit_projections
 from kdrun.job import Setting, predictor
+from kdrun.optim import STATES
 from kdrun.plan import Stage
 from kdrun.planned_stage import live
 from kdrun.recipe import make_objective, make_recipe, make_training
@@ -22,9 +23,6 @@ from kdrun.teacher import Teacher
 from kdrun.turns import drained
 
 FLOAT = 4
-STATES = {"sgd": 1, "adamw": 2}
-"""Numbers that the optimizer keeps of each parameter."""
-
 TRIAL = 2.0
 """Seconds that a stage is tried for, after its first updates."""
 

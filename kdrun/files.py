@@ -7,13 +7,14 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
 
-from kdrun.errors import DamagedError, OutputError
+from kdrun.errors import DamagedError, OutputError, reason
 
 SEAL = "sha256"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -34,7 +35,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a file system that is read-only refuses this too
+            temporary.unlink(missing_ok=True)
         raise cannot_write(path, error, len(content)) from error
 
 
@@ -60,10 +62,10 @@ def remove_leftovers(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError, needed: int | None = None) -> OutputError:
     """The line for a file that cannot be written; of a full disk also how much is missing."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
+    told = os.strerror(error.errno) if error.errno else reason(error)
     if needed is not None and error.errno in _NO_ROOM:
-        reason += f" ({needed:,} bytes needed, {free_bytes(path.parent):,} free)"
-    return OutputError(f"cannot write {path}: {reason}")
+        told += f" ({needed:,} bytes needed, {free_bytes(path.parent):,} free)"
+    return OutputError(f"cannot write {path}: {told}")
 
 
 def free_bytes(folder: Path) -> int:
@@ -167,8 +169,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 def damaged(path: Path, error: Exception) -> DamagedError:
     """The line for a file that cannot be read as what it was written."""
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return DamagedError(f"{path} is damaged: {str(reason).splitlines()[0]}")
+    told = error.strerror if isinstance(error, OSError) else None
+    return DamagedError(f"{path} is damaged: {told or reason(error)}")
 
 
 def append_text(path: Path, text: str) -> None:

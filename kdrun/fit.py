@@ -14,8 +14,9 @@ from kdrun.epoch_line import epoch_line, forget_peak_memory, peak_memory, speed
 from kdrun.errors import DataError, NumericError, OutputError, Stopped
 from kdrun.files import append_json_line, free_bytes, write_json_lines
 from kdrun.job import Job, Setting, training_batches, view_of
-from kdrun.nonfinite import explained
+from kdrun.nonfinite import check_skipped, explained
 from kdrun.objective import Outputs
+from kdrun.optim import STATES
 from kdrun.progress import StageProgress
 from kdrun.recipe import make_objective, make_recipe, make_training
 from kdrun.saving import Saver, Timetable
@@ -208,6 +209,7 @@ def resume(job: Job, setting: Setting, training: Training) -> None:
         setting.reporter.say(f"{path} is damaged and was passed over", style="yellow")
     if state is not None:
         checkpoint.restore(training, state)
+        check_skipped(job, training.skipped)
         setting.reporter.say(f"{job.title}: going on from epoch {training.epoch + 1}")
 
 
@@ -217,8 +219,8 @@ def check_room(job: Job, training: Training) -> None:
     Raises:
         OutputError: says how much is needed.
     """
-    states = {"sgd": 1, "adamw": 2}[job.stage.train.optimizer]
-    size = 4 * sum(p.numel() for p in training.parameters()) * (2 + states)
+    numbers = 2 + STATES[job.stage.train.optimizer]
+    size = 4 * sum(p.numel() for p in training.parameters()) * numbers
     needed, free = 2 * size, free_bytes(job.folder)
     if free < needed:
         raise OutputError(

@@ -20,7 +20,7 @@ from kdrun.data.batch import Batch
 from kdrun.data.views import Mixing
 from kdrun.device import resolve_device, resolve_precision
 from kdrun.engine import Views
-from kdrun.errors import DamagedError, KdrunError, Stopped
+from kdrun.errors import ConfigError, DamagedError, KdrunError, Stopped
 from kdrun.files import remove_leftovers, write_json
 from kdrun.job import Job, Setting, Settings
 from kdrun.planned_stage import CONTROL, STUDENT, Stage
@@ -124,8 +124,11 @@ class Lockstep:
 
     def match(self, job: Job, setting: Setting, name: str, config: Config) -> Job | None:
         """The stage of another job that can be trained with this one, if there is one."""
-        if not same_setting(self.config, config, setting):
-            return None
+        try:
+            if not same_setting(self.config, config, setting):
+                return None
+        except ConfigError:
+            return None  # which the other job is going to say itself
         if name not in self.planned:
             self.planned[name] = self.jobs_of(config, setting)
         found = (one for one in self.planned[name] if side_by_side(job, one) and to_be_done(one))
@@ -167,7 +170,11 @@ def in_lockstep(config: Config, settings: Settings, siblings: Siblings) -> Setti
 
 
 def same_setting(ours: Config, theirs: Config, setting: Setting) -> bool:
-    """Whether both have the same images, splits, device and precision, and all is decided."""
+    """Whether both have the same images, splits, device and precision, and all is decided.
+
+    Raises:
+        ConfigError: there is no such device here, or it lacks their precision.
+    """
     device = resolve_device(theirs.train.device)
     return (
         ours.dataset == theirs.dataset

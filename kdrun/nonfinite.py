@@ -45,6 +45,23 @@ def explained(
     return NumericError(f"{told} (images {listed}), which is saved in {folder}; try {REMEDY}")
 
 
+def check_skipped(job: Job, skipped: int) -> None:
+    """Refuse a stage that left out more updates than its run allows, and went on.
+
+    Its result is not what the run would have come to.
+
+    Raises:
+        NumericError: it did.
+    """
+    options = job.stage.train
+    allowed = options.max_skipped if options.on_nonfinite == "skip" else 0
+    if skipped > allowed:
+        raise NumericError(
+            f"{job.title}: {skipped} of its updates were not finite and were left out by a run "
+            f"with train.on_nonfinite=skip, this one allows {allowed}; try {REMEDY}"
+        )
+
+
 def joined(group: list[Batch]) -> dict[str, Tensor]:
     """The batches as one, on the CPU."""
     fields = zip(*group, strict=True)

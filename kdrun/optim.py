@@ -8,6 +8,9 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+STATES = {"sgd": 1, "adamw": 2}
+"""Numbers that an optimizer keeps of each parameter."""
+
 
 def build_optimizer(
     name: str,

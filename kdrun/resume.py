@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from kdrun import checkpoint
 from kdrun.chain_sizes import plan_for
 from kdrun.changes import EPOCHS, checked_overrides
-from kdrun.closing import result_tables
-from kdrun.config.schema import ChainConfig, Config
+from kdrun.closing import result_tables, write_page
+from kdrun.config.schema import Config
 from kdrun.decide import as_chosen
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import check_files, read_sealed, write_atomic, write_yaml
@@ -20,6 +20,7 @@ from kdrun.job import Job, Settings
 from kdrun.lockstep import in_lockstep
 from kdrun.plan import TEACHER, Stage
 from kdrun.prepare import make_job, make_jobs, make_settings
+from kdrun.progress import Reporter
 from kdrun.run_folder import ANALYSIS, CONFIG, LOG, SUMMARY, Status, occupied
 from kdrun.run_record import write_plan
 from kdrun.runner import conduct
@@ -51,10 +52,10 @@ def resume_run(
     with stop_requests() as stop, occupied(folder):
         saved = read_run(folder)
         config = changed_config(folder, saved, changes)
-        raised = EPOCHS in changes and raise_allowed(changes[EPOCHS], saved, config.chain)
+        raised = EPOCHS in changes and raise_allowed(config, saved)
         if (folder / SUMMARY).exists() and not raised:
-            return told_again(folder)
-        return go_on(folder, config, saved, changes[EPOCHS] if raised else None, stop, siblings)
+            return told_again(folder, config, saved)
+        return go_on(folder, config, saved, raised, stop, siblings)
 
 
 def raised_in(folder: Path, changes: dict[str, Any]) -> bool:
@@ -65,24 +66,24 @@ def raised_in(folder: Path, changes: dict[str, Any]) -> bool:
         DamagedError: a file of the run is not as it was written.
     """
     saved = read_run(folder)
-    chain = changed_config(folder, saved, changes).chain
-    return EPOCHS in changes and raise_allowed(changes[EPOCHS], saved, chain)
+    config = changed_config(folder, saved, changes)
+    return EPOCHS in changes and raise_allowed(config, saved)
 
 
 def go_on(
     folder: Path,
     config: Config,
     saved: SavedRun,
-    epochs: int | None,
+    raised: bool,
     stop: StopRequest,
     siblings: Siblings,
 ) -> dict[str, Any]:
-    """Rebuild what the run was doing and do the rest, of `epochs` epochs if they are raised."""
+    """Rebuild what the run was doing and do the rest, with more epochs if they are raised."""
     check_logger(config.logger)
     jobs, settings = rebuilt(config, saved, stop)
     setting = next(iter(settings.values()))
-    if epochs is not None:
-        jobs = extended(as_chosen(jobs, settings, folder), settings, epochs)
+    if raised:
+        jobs = extended(as_chosen(jobs, settings, folder), settings, config.train.epochs)
         write_plan(folder, jobs)
         write_yaml(folder / CONFIG, OmegaConf.structured(config))
         for stale in (SUMMARY, ANALYSIS):
@@ -109,8 +110,8 @@ def rebuilt(config: Config, saved: SavedRun, stop: StopRequest) -> tuple[list[Jo
     return jobs, settings
 
 
-def told_again(folder: Path) -> dict[str, Any]:
-    """Show the result of a finished run.
+def told_again(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
+    """Show the result of a finished run; write what one that was killed at its end has not.
 
     Raises:
         DamagedError: a file of it, or of its stages, is not as it was when the run ended.
@@ -127,28 +128,31 @@ def told_again(folder: Path) -> dict[str, Any]:
         console().print(table)
     for line in verdict(summary):
         print(line)
+    status = Status(folder, saved.trained)
+    if not status.done:
+        reporter = Reporter(console(), folder / LOG)
+        write_page(config, folder, reporter)
+        status.write("done")
     print(f"{folder} was done before")
     return summary
 
 
 def changed_config(folder: Path, saved: SavedRun, changes: dict[str, Any]) -> Config:
     """The saved config with the changes, and the output root where it is now."""
-    composed: DictConfig = saved.config.copy()
-    for key, value in changes.items():
-        OmegaConf.update(composed, key, value)
-    config = parsed(composed, folder / CONFIG)
+    config = parsed(saved.config, folder / CONFIG, changes)
     if "output_root" in changes:
         return config
     return replace(config, output_root=str(output_root(folder, config)))
 
 
-def raise_allowed(epochs: int, saved: SavedRun, chain: ChainConfig) -> bool:
-    """Whether the epochs are raised.
+def raise_allowed(config: Config, saved: SavedRun) -> bool:
+    """Whether the epochs are more than the run was to have.
 
     Raises:
         ConfigError: they are lowered, or stages have epochs of their own.
     """
-    before = max(stage["epochs"] for stage in saved.stages)
+    before, epochs = max(stage["epochs"] for stage in saved.stages), config.train.epochs
+    chain = config.chain
     if chain.method != "none" or chain.stage:
         raise ConfigError(
             f"{EPOCHS}: cannot be raised for a chain or for stages with options of their own; "

@@ -127,6 +127,14 @@ class Status:
         self.path = folder / STATUS
         self.trained = list(trained)
 
+    @property
+    def done(self) -> bool:
+        """Whether the file says so."""
+        try:
+            return bool(read_json(self.path)["status"] == "done")
+        except (DamagedError, KeyError, TypeError):
+            return False
+
     def write(self, status: str, error: dict[str, Any] | None = None) -> None:
         """Replace the file."""
         content = {"format": 1, "status": status, "pid": os.getpid(), "host": socket.gethostname()}

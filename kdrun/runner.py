@@ -13,7 +13,7 @@ from kdrun.closing import close
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
 from kdrun.decide import with_temperature
-from kdrun.errors import ConfigError, DamagedError, NumericError, Stopped
+from kdrun.errors import ConfigError, DamagedError, NumericError, Stopped, reason
 from kdrun.files import (
     append_json_line,
     read_json_lines,
@@ -26,16 +26,10 @@ from kdrun.generations import without_useless
 from kdrun.idle import idle_lines
 from kdrun.job import Job, Setting, Settings
 from kdrun.lockstep import in_lockstep
+from kdrun.nonfinite import check_skipped
 from kdrun.plan_warnings import plan_warnings
 from kdrun.prepare import make_jobs, make_settings, opening_line
-from kdrun.run_folder import (
-    LOG,
-    METRICS,
-    Status,
-    new_run_folder,
-    occupied,
-    refuse_existing,
-)
+from kdrun.run_folder import LOG, METRICS, Status, new_run_folder, occupied, refuse_existing
 from kdrun.run_record import link_stage, placed_label, stage_label, write_run_files
 from kdrun.stage import run_stage
 from kdrun.stop import stop_requests
@@ -179,6 +173,7 @@ def taken_or_trained(
     with locked(job.folder, waiting_line(job, setting)):
         summary = verified(job, setting)
         if summary is not None:
+            check_skipped(job, summary.get("skipped", 0))
             setting.reporter.say(f"{job.title}: done before, taken from {job.folder}")
             for line in read_json_lines(job.folder / METRICS):
                 record(line)
@@ -192,7 +187,7 @@ def taken_or_trained(
             turns = run_stage(job, setting, loaded, record)
             return setting.company.train(turns, job, setting, loaded), False
         except RuntimeError as error:
-            told = str(error).splitlines()[0]
+            told = reason(error)
             if "does not have a deterministic implementation" in told:
                 raise ConfigError(f"train.deterministic: {job.title}: {told}") from error
             # The CPU's allocator has no exception of its own.

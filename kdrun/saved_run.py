@@ -11,7 +11,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kdrun.config.parse import parse
 from kdrun.config.schema import Config
-from kdrun.errors import ConfigError, DamagedError, DataError, KdrunError, OutputError, WeightsError
+from kdrun.errors import (
+    ConfigError,
+    DamagedError,
+    DataError,
+    KdrunError,
+    OutputError,
+    WeightsError,
+    reason,
+)
 from kdrun.files import read_sealed, read_yaml
 from kdrun.job import Job
 from kdrun.run_folder import CONFIG, ENVIRONMENT, PLAN, trained_stages
@@ -86,12 +94,15 @@ def saved_config(path: Path) -> DictConfig:
     try:
         return OmegaConf.create(content)
     except (OmegaConfBaseException, ValueError, TypeError) as error:
-        raise DamagedError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+        raise DamagedError(f"{path} is damaged: {reason(error)}") from error
 
 
-def parsed(config: DictConfig, path: Path) -> Config:
-    """The checked Config of a saved one."""
+def parsed(saved: DictConfig, path: Path, changes: Mapping[str, Any]) -> Config:
+    """The checked Config of a saved one, with the changes."""
+    config: DictConfig = saved.copy()
     try:
+        for key, value in changes.items():
+            OmegaConf.update(config, key, value)
         return parse(config)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path} is not a config of this kdrun: {error}") from error

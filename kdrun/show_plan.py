@@ -1,6 +1,7 @@
 """What `kdrun plan` prints: stages, who teaches whom, what was chosen, and what it will take."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.table import Table
 from rich.tree import Tree
@@ -176,7 +177,8 @@ def probed(config: Config, stages: Sequence[Stage]) -> list[float]:
     seconds = []
     for stage in stages:
         teachers = [stages[i] for i in stage.teachers]
-        alike = f"{stage.model} {stage.loss} {[one.model for one in teachers]}"
+        updates = replace(stage.train, epochs=1, seed=0)
+        alike = f"{stage.model} {stage.loss} {updates} {[one.model for one in teachers]}"
         if alike not in speeds:
             speeds[alike] = tried(stage, teachers, setting)
         seconds.append(speeds[alike].seconds(stage, setting))

@@ -122,6 +122,7 @@ def outcome_of(training: Training) -> dict[str, Any]:
     return {
         "epochs": training.epoch,
         "best_epoch": best["epoch"],
+        "skipped": training.skipped,
         "seconds": round(seconds, 2),
         "images_per_second": round(images / max(seconds, 1e-9), 1),
         "accuracy": {

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from kdrun.errors import ConfigError
+from kdrun.errors import ConfigError, first_line
 
 Line = Mapping[str, Any]
 
@@ -132,7 +132,7 @@ def tracking(
         try:
             work()
         except Exception as error:
-            told = f"{type(error).__name__}: {error}".splitlines()[0]
+            told = first_line(error)
             say(f"logger={name} is left out from here on: {told}")
             open_sinks.clear()
 

@@ -28,7 +28,7 @@ def analyze(words: Sequence[str]) -> None:
 
 def report(words: Sequence[str]) -> None:
     """`kdrun report DIR... [--format F]`: the page of a run; of several or a sweep a comparison."""
-    form, names = taken_format(words)
+    form, names = taken_option(words, "--format")
     folders = [named_folder("report", names[place:])[0] for place in range(max(1, len(names)))]
     if form is None and len(folders) == 1 and not (folders[0] / "sweep.yaml").exists():
         with importing():
@@ -47,7 +47,7 @@ def report(words: Sequence[str]) -> None:
 
 def export(words: Sequence[str]) -> None:
     """`kdrun export DIR [--format safetensors,pt2,onnx]`: the student alone, checked."""
-    form, names = taken_format(words)
+    form, names = taken_option(words, "--format")
     folder, rest = named_folder("export", names)
     if rest:
         raise ConfigError(f"export takes one folder, not also {rest[0]}")
@@ -72,15 +72,15 @@ def export(words: Sequence[str]) -> None:
     print(f"the model card is {folder / 'export' / 'README.md'}")
 
 
-def taken_format(words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The value of --format, if it is given, and the other words."""
+def taken_option(words: Sequence[str], *names: str) -> tuple[str | None, list[str]]:
+    """The value of an option, if it is given, and the other words."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--format")
+    parser.add_argument(*names, dest="value")
     try:
         known, rest = parser.parse_known_args(list(words))
     except argparse.ArgumentError as error:
         raise ConfigError(str(error)) from error
-    return known.format, rest
+    return known.value, rest
 
 
 def named_folder(verb: str, words: Sequence[str]) -> tuple[Path, Sequence[str]]:

@@ -12,7 +12,7 @@ from kdrun.config.chain_checks import CHAIN_CHECKS, at_stage
 from kdrun.config.checks import CHECKS
 from kdrun.config.schema import Config, StageConfig
 from kdrun.config.stages import read_stages
-from kdrun.errors import ConfigError, near_miss
+from kdrun.errors import ConfigError, near_miss, reason
 
 
 def parse(composed: DictConfig) -> Config:
@@ -120,5 +120,5 @@ def explain(key: str, error: OmegaConfBaseException) -> str:
     """One line for what OmegaConf says of a value."""
     if isinstance(error, MissingMandatoryValue):
         return f"{key}: must be given"
-    reason = str(error).splitlines()[0].strip()
-    return f"{key}: {reason[0].lower()}{reason[1:]}"
+    told = reason(error)
+    return f"{key}: {told[0].lower()}{told[1:]}"

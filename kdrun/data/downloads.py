@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kdrun.data.roots import data_root, fetch, first_line
+from kdrun.data.roots import data_root, fetch
 from kdrun.data.source import Images, Source
-from kdrun.errors import DataError
+from kdrun.errors import DataError, first_line
 
 
 @dataclass(frozen=True)

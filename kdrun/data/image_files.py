@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from kdrun.data.crops import Crop, PackedCrops, resized, squares
-from kdrun.data.roots import first_line
 from kdrun.data.source import Files
-from kdrun.errors import DataError
+from kdrun.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from torchvision.transforms import v2

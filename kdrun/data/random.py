@@ -48,11 +48,6 @@ def counter_bits(seed: int, view: int, indices: Tensor, stream: int) -> Tensor:
     return z ^ _shift_right(z, SHIFTS[2])
 
 
-def counter_uniform(seed: int, view: int, indices: Tensor, stream: int) -> Tensor:
-    """A float32 in [0, 1), a multiple of 2^-24, for each int64 index."""
-    return _shift_right(counter_bits(seed, view, indices, stream), 40).float() * 2.0**-24
-
-
 def counter_integers(seed: int, view: int, indices: Tensor, stream: int, *, high: int) -> Tensor:
     """An int64 in [0, high) for each int64 index; high at most 2^31, bias below high / 2^32."""
     bits = _shift_right(counter_bits(seed, view, indices, stream), 32)

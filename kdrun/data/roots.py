@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from kdrun.errors import DataError
+from kdrun.errors import DataError, first_line
 
 
 def data_root(root: str | None) -> Path:
@@ -29,8 +29,3 @@ def fetch(name: str, root: Path, layout: str, download: Callable[[], object]) ->
             f"{name}: the download to {root} failed ({first_line(error)}); try again, "
             f"or put {layout} below dataset.root yourself and set dataset.download=false"
         ) from error
-
-
-def first_line(error: Exception) -> str:
-    """`OSError: no space left`, on one line however much there is to say."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]

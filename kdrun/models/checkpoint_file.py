@@ -68,13 +68,18 @@ def _read_torch(path: Path) -> Any:
         raise EOFError("the file is empty")
     is_zip = zipfile.is_zipfile(path)  # else the format of torch before 1.6, which cannot be mapped
     if is_zip:
-        _check_unpacked_size(path)
+        check_unpacked_size(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of foreign pickle protocols: an error follows anyway
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
 
 
-def _check_unpacked_size(path: Path) -> None:
+def check_unpacked_size(path: Path) -> None:
+    """Refuse a zip file that holds more than its own size.
+
+    Raises:
+        ValueError: it does.
+    """
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > path.stat().st_size:  # torch packs nothing, so this is no checkpoint but a bomb

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from kdrun.errors import ConfigError
+from kdrun.errors import ConfigError, reason
 
 # Tried in this order for the remedy; 224 last, for the few that take only ImageNet's size.
 _CANDIDATES = (16, 32, 64, 128, 256, 512, 224)
@@ -37,5 +37,5 @@ def _failure(build: Callable[[int], nn.Module], in_channels: int, image_size: in
             model = build(image_size).eval()
             model(torch.empty(1, in_channels, image_size, image_size))
     except (RuntimeError, ValueError, AssertionError, ArithmeticError) as error:
-        return (str(error) or type(error).__name__).splitlines()[0]
+        return reason(error)
     return None

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from kdrun.errors import ConfigError, WeightsError, near_miss
+from kdrun.errors import ConfigError, WeightsError, near_miss, reason
 
 
 def build_timm(
@@ -25,9 +25,8 @@ def build_timm(
     try:
         return _create(create, image_size)
     except OSError as error:
-        reason = str(error).splitlines()[0]
         raise WeightsError(
-            f"cannot download the weights '{weights}' of timm's {arch} ({reason}): "
+            f"cannot download the weights '{weights}' of timm's {arch} ({reason(error)}): "
             "download them by hand and give the file's path"
         ) from error
 

@@ -52,23 +52,16 @@ def check_finite(state: Mapping[str, Tensor], *, source: str) -> None:
             raise WeightsError(f"{source} has non-finite values in {name}: use another checkpoint")
 
 
-def apply_state(
-    model: nn.Module, state: Mapping[str, Tensor], *, source: str, skip_head: bool = False
-) -> None:
+def apply_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
     """Copy a state dict into the model, all of it or nothing; `source` names it in errors.
 
-    With `skip_head` the classifying layer keeps its fresh values. BatchNorm's batch counters may
-    be missing, as in old checkpoints.
+    BatchNorm's batch counters may be missing, as in old checkpoints.
 
     Raises:
         WeightsError: missing or unexpected names, other shapes, a head for other classes.
     """
     own: dict[str, Tensor] = model.state_dict()
-    head = head_path(model)
-    if skip_head:
-        own = _outside(own, head)
-        state = _outside(state, head)
-    _check_fit(own, state, source, head)
+    _check_fit(own, state, source, head_path(model))
     with torch.no_grad():
         for name, tensor in state.items():
             own[name].copy_(tensor)
@@ -100,10 +93,6 @@ def _without_prefixes(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]
         _log.info("%s: stripped '%s' from all names", path, prefix)
         state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     return state
-
-
-def _outside(state: Mapping[str, Tensor], head: str) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in state.items() if not name.startswith(f"{head}.")}
 
 
 def _check_fit(

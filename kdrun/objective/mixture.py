@@ -1,5 +1,6 @@
 """The objective: a weighted sum of terms."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
@@ -51,8 +52,10 @@ def gradient_shares(
     terms: Mapping[str, Tensor],
     parameters: Sequence[nn.Parameter],
     scale: float = 1.0,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Each weighted term's share of the sum of the terms' gradient norms, from 0 to 1.
+
+    None, of all terms, where a norm is not finite, as of a gradient that overflows fp16.
 
     Args:
         objective: for the weights.
@@ -65,6 +68,8 @@ def gradient_shares(
         for name, value in terms.items()
     }
     total = sum(norms.values())
+    if not math.isfinite(total):
+        return dict.fromkeys(norms)
     return {name: norm / total if total > 0 else 0.0 for name, norm in norms.items()}
 
 

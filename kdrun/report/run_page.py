@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kdrun import __version__
-from kdrun.errors import DamagedError, OutputError
+from kdrun.errors import DamagedError, OutputError, first_line
 from kdrun.files import cannot_write, write_atomic
 from kdrun.report import facts, model_plots, pair_plots, training_plots
 from kdrun.report.figure import Plot, house_style, label
@@ -31,7 +31,7 @@ def write_report(folder: Path) -> Path:
         plots = run_plots(files)
         page = render("run.html.jinja", page_content(files, plots))
     except MALFORMED as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        told = first_line(error)
         raise DamagedError(f"{folder}: its files are not of this kdrun ({told})") from error
     write_plots(folder / PLOTS, plots)
     write_atomic(folder / REPORT, page.encode())

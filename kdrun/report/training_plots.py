@@ -1,5 +1,6 @@
 """Figures of how a run was trained, from the lines of `metrics.jsonl`."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -75,7 +76,8 @@ def loss_plot(lines: Lines, stage: int) -> Plot:
         terms = [line["terms"][term] for line in epochs]
         look = {"color": SERIES[number % len(SERIES)], "label": plain(term), "marker": marker}
         upper.plot(ticks, [one["weighted"] for one in terms], **look)
-        lower.plot(ticks, [100 * one["gradient_share"] for one in terms], **look)
+        shares = [one["gradient_share"] for one in terms]
+        lower.plot(ticks, [math.nan if s is None else 100 * s for s in shares], **look)
     upper.plot(ticks, [line["loss"] for line in epochs], ":", color=MARK, label="sum")
     upper.set(ylabel="weighted loss", title="loss terms")
     lower.set(xlabel="epoch", ylabel="share (%)", title="share of the gradient", ylim=(0, 103))

@@ -39,11 +39,6 @@ class Page:
     whole: bool
     distortion: Distortion
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that a copy takes."""
-        return sum(t.nbytes for t in (self.positions, *self.stored))
-
     def to(self, device: torch.device) -> "Page":
         """A copy in the device's memory: with indices there too, nothing waits for the host."""
         positions, *stored = (t.to(device, copy=True) for t in (self.positions, *self.stored))

@@ -146,21 +146,6 @@ def test_another_architecture_is_not_mistaken_for_another_head():
     assert "teacher.pt does not fit the model" in message
 
 
-def test_skipping_the_head_takes_the_body_and_leaves_a_fresh_head():
-    model, other = net(seed=0), net(num_classes=100, seed=1)
-    head = model.fc.weight.clone()
-    apply_state(model, other.state_dict(), source="teacher.pt", skip_head=True)
-    assert torch.equal(model.fc.weight, head)
-    for name, tensor in other.state_dict().items():
-        assert name.startswith("fc.") or torch.equal(model.state_dict()[name], tensor)
-
-
-def test_skipping_the_head_still_checks_the_body():
-    state = net(num_classes=100, seed=1).state_dict()
-    del state["conv1.weight"]
-    assert "1 missing (conv1.weight)" in refused(net(), state, skip_head=True)
-
-
 def test_batch_counters_may_be_missing():
     model, other = net(seed=0), net(seed=1)
     state = {k: v for k, v in other.state_dict().items() if "num_batches_tracked" not in k}
