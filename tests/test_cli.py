@@ -193,6 +193,16 @@ def test_a_folder_may_bear_the_name_of_a_command(here, capsys):
     assert "loss.T=0: must be above 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", [("resume", "sweep", "--config-dir"), ("report", "sweep", "--format")]
+)
+def test_an_option_without_its_value_is_told(here, capsys, words):
+    (here / "sweep").mkdir()
+    (here / "sweep" / "sweep.yaml").touch()
+    assert call(*words) == 2
+    assert "expected one argument" in capsys.readouterr().err
+
+
 def test_traceback_shows_where(here, capsys):
     assert call("loss.T=0", "--traceback") == 2
     assert "Traceback" in capsys.readouterr().err

@@ -1,11 +1,21 @@
 """Files that are whole or absent."""
 
+import errno
+import math
 import os
+from pathlib import Path
 
 import pytest
 
 from kdrun.errors import DamagedError, OutputError
-from kdrun.files import read_json, read_json_lines, write_atomic, write_json, write_json_lines
+from kdrun.files import (
+    read_json,
+    read_json_lines,
+    strict,
+    write_atomic,
+    write_json,
+    write_json_lines,
+)
 
 
 def test_an_atomic_write_replaces_the_content_and_leaves_nothing_beside_it(tmp_path):
@@ -28,6 +38,21 @@ def test_a_failed_write_keeps_the_old_content(tmp_path, monkeypatch):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_system_that_takes_nothing_is_told(tmp_path, monkeypatch):
+    def read_only(path, *args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "open", read_only)
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with pytest.raises(OutputError, match=r"cannot write .*Read-only file system"):
+        write_atomic(tmp_path / "file", b"new")
+
+
+def test_numbers_that_json_lacks_become_words():
+    inner = {"a": [math.inf, (0.5, -math.inf)], 1: math.nan, "b": None}
+    assert strict(inner) == {"a": ["inf", [0.5, "-inf"]], "1": "nan", "b": None}
 
 
 def test_json_is_strict(tmp_path):

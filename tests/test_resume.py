@@ -1,5 +1,6 @@
 """Going on with a run in its own folder: to the same end, and only with what was saved."""
 
+import json
 import os
 import signal
 
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 
 from kdrun.config.folder import config_folder
 from kdrun.errors import ConfigError, DamagedError, DataError, OutputError, Stopped, WeightsError
-from kdrun.files import read_json_lines, read_sealed, write_sealed
+from kdrun.files import read_json, read_json_lines, read_sealed, write_sealed
 from kdrun.resume import resume_run
 from kdrun.runner import run
 from kdrun.saving import Saver
@@ -153,6 +154,17 @@ def test_a_finished_run_is_shown_again_and_left_as_it_is(begin, capsys):
     resume_run(folder, [])
     assert "was done before" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.json*")} == before
+
+
+def test_a_run_that_was_killed_at_its_very_end_is_closed(begin):
+    folder = begin("analysis=basic")
+    status, page = folder / "status.json", folder / "report.html"
+    written = read_json(status)
+    status.write_text(json.dumps(written | {"status": "running"}))
+    page.unlink()
+    resume_run(folder, [])
+    assert read_json(status) == written | {"pid": os.getpid()}
+    assert page.exists()
 
 
 def test_what_does_not_change_the_result_may_change(begin, stop_at, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from kdrun import runner
 from kdrun.config.folder import config_folder
 from kdrun.errors import ConfigError, NumericError, Stopped, WeightsError
 from kdrun.files import read_json, read_json_lines, read_sealed
@@ -245,6 +246,18 @@ def test_an_interrupted_run_goes_on_when_repeated_and_ends_the_same(do, tmp_path
     )
     assert ours == theirs
     assert summary["stages"][0]["reused"]
+
+
+def test_a_stage_that_left_out_updates_is_not_given_to_a_run_that_allows_none(do, monkeypatch):
+    do()
+    found = runner.finished
+    monkeypatch.setattr(runner, "finished", lambda folder: {**found(folder), "skipped": 3})
+    with pytest.raises(NumericError, match=r"3 of its updates were not finite.*this one allows 0"):
+        do()
+    with pytest.raises(NumericError, match="this one allows 2"):
+        do("train.on_nonfinite=skip", "train.max_skipped=2")
+    summary, _ = do("train.on_nonfinite=skip")
+    assert all(stage["reused"] for stage in summary["stages"])
 
 
 PRESETS = sorted(path.stem for path in (config_folder() / "loss").glob("*.yaml"))

@@ -4,7 +4,7 @@ import pytest
 
 from kdrun.data.shapes import ImageShape
 from kdrun.errors import ConfigError
-from kdrun.estimates import bytes_for_backward, disk_bytes, training_bytes, tried
+from kdrun.estimates import Speed, bytes_for_backward, disk_bytes, training_bytes, tried
 from kdrun.plan import build_plan
 from kdrun.prepare import make_setting
 from kdrun.runner import run
@@ -128,6 +128,20 @@ def test_a_trial_tells_the_order_of_magnitude_of_the_time(make_config, tmp_path,
     seconds = speed.seconds(stages[1], setting)
     expected = 4 * (630 * speed.training + 70 * speed.evaluation) + 449 * speed.evaluation
     assert seconds == pytest.approx(expected)
+
+
+def test_stages_that_take_other_updates_are_tried_apart(shown, monkeypatch):
+    tries = []
+
+    def trial(stage, teachers, setting):
+        tries.append(stage.train.batch_size)
+        return Speed(0.0, 0.0)
+
+    monkeypatch.setattr("kdrun.show_plan.tried", trial)
+    chain = ("chain=born_again", "chain.generations=4", "chain.control=false")
+    longer, other = "chain.stage.2.train.epochs=9", "chain.stage.3.train.batch_size=32"
+    shown("student=resnet8", *chain, longer, other, probe=True)
+    assert tries == [64, 64, 32]
 
 
 def test_the_time_is_told_on_request_only(shown, monkeypatch):

@@ -42,6 +42,12 @@ def test_a_heavier_term_has_a_larger_share():
     assert heavy["soft"] > light["soft"]
 
 
+@pytest.mark.parametrize("weight", [1e38, float("inf")])
+def test_gradients_that_overflow_have_no_shares(weight):
+    found, _ = shares({"soft": 1.0, "hard": weight})
+    assert found == {"soft": None, "hard": None}
+
+
 def test_gradient_shares_leave_no_gradient_behind():
     model = nn.Linear(5, 3)
     objective = Objective({"hard": LabelTerm()}, {"hard": 1.0})
