@@ -43,7 +43,7 @@ def generations_table(report: Mapping[str, Any]) -> Table:
     """Test accuracy of every generation, its gain over the one before, and the ensembles."""
     table = plain_table(generations_title(report))
     table.add_column("model", no_wrap=True)
-    add_columns(table, "test", "gain ± error")
+    add_columns(table, "test", "gain ± standard error")
     for row in generation_rows(report):
         table.add_row(*row)
     return table

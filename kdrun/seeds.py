@@ -8,20 +8,23 @@ from typing import Any
 from rich.table import Table
 
 from kdrun.gains import PairedGain, paired_gain, told
-from kdrun.tables import add_columns, add_settings, percent, plain_table
+from kdrun.stage_groups import chosen_by, rank
+from kdrun.tables import OVER_CONTROL, add_columns, add_settings, percent, plain_table
 
 SEED = "train.seed"
 
 
 def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Finished jobs that differ in the seed alone, as one row; best mean test accuracy first.
+    """Finished jobs that differ in the seed alone, as one row, as one chooses between them.
 
     Args:
-        jobs: with `settings` (key -> value), `test` and `control_test` (fractions).
+        jobs: with `settings` (key -> value), `train`, `validation`, `test` and `control_test`
+            (fractions).
 
     Returns:
-        Rows of `settings` without the seed, `seeds`, `test` and its `deviation`, `gain` over the
-        control of the same seed and its standard `error`; None where one cannot be computed.
+        Rows of `settings` without the seed, `seeds`, mean `train`, `validation` and `test` with its
+        `deviation`, `gain` over the control of the same seed and its standard `error`; None where
+        one cannot be computed. Best mean validation accuracy first.
     """
     groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = defaultdict(list)
     for job in jobs:
@@ -29,7 +32,7 @@ def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             setting = {k: v for k, v in job["settings"].items() if k != SEED}
             groups[tuple(sorted(setting.items()))].append(job)
     rows = [_row(dict(setting), members) for setting, members in groups.items()]
-    return sorted(rows, key=lambda row: -row["test"])
+    return sorted(rows, key=lambda row: rank(row["validation"], row["train"]))
 
 
 def _row(settings: dict[str, str], jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -39,6 +42,8 @@ def _row(settings: dict[str, str], jobs: Sequence[Mapping[str, Any]]) -> dict[st
     return {
         "settings": settings,
         "seeds": len(jobs),
+        "train": _mean(jobs, "train"),
+        "validation": _mean(jobs, "validation"),
         "test": mean(tests),
         "deviation": stdev(tests) if len(jobs) > 1 else None,
         "gain": gain and gain.mean,
@@ -46,21 +51,32 @@ def _row(settings: dict[str, str], jobs: Sequence[Mapping[str, Any]]) -> dict[st
     }
 
 
+def _mean(jobs: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    values = [job[name] for job in jobs]
+    return None if None in values else mean(values)
+
+
 def seeds_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Table:
     """A row a setting; the gain is the mean of paired differences, with its standard error."""
-    table = plain_table("mean over seeds")
+    chosen = chosen_by(rows)
+    table = plain_table(f"mean over seeds by {chosen} accuracy")
     names = [name for name in varied if name != SEED]
     settings = add_settings(table, names)
-    add_columns(table, "seeds", "test", "deviation", "over control")
+    column = "train" if chosen == "training" else "val best"
+    add_columns(table, "seeds", column, "test\n± deviation", OVER_CONTROL)
     for row in rows:
         table.add_row(
             *settings(row["settings"]),
             str(row["seeds"]),
-            percent(row["test"]),
-            percent(row["deviation"]),
+            percent(row["train" if chosen == "training" else "validation"]),
+            percent(row["test"]) + _deviation(row),
             _points(row),
         )
     return table
+
+
+def _deviation(row: Mapping[str, Any]) -> str:
+    return "" if row["deviation"] is None else f" ± {100 * row['deviation']:.2f}"
 
 
 def _points(row: Mapping[str, Any]) -> str:

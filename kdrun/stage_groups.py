@@ -1,6 +1,6 @@
 """The stages of a run's summary by what they are: one group holds the same stage of every seed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Entry = Mapping[str, Any]
@@ -35,6 +35,21 @@ def group_of(summary: Entry, role: str) -> list[Entry]:
 def result_of(summary: Entry) -> list[Entry]:
     """What the run was for, one a seed: the student, or the last generation."""
     return group_of(summary, "student") or group_of(summary, "generation")
+
+
+def rank(validation: float | None, train: float | None) -> tuple[bool, float]:
+    """A key that sorts models as one chooses between them, the best first.
+
+    By their accuracy on validation; those without come after, by that in training. Never by test.
+    """
+    chosen = train if validation is None else validation
+    return validation is None, -(chosen or 0.0)
+
+
+def chosen_by(rows: Iterable[Mapping[str, Any]]) -> str:
+    """`training` where no model had validation images, else `validation`."""
+    done = [row for row in rows if row["train"] is not None]
+    return "training" if done and all(row["validation"] is None for row in done) else "validation"
 
 
 def tests(group: list[Entry]) -> list[float]:

@@ -1,6 +1,6 @@
 """What the jobs of a sweep came to, as data and as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -11,7 +11,7 @@ from kdrun.errors import DamagedError
 from kdrun.files import read_json, read_sealed, read_yaml
 from kdrun.run_folder import OVERRIDES, STATUS, SUMMARY, in_use
 from kdrun.seeds import SEED, over_seeds, seeds_table
-from kdrun.stage_groups import Entry, group_of, result_of
+from kdrun.stage_groups import Entry, chosen_by, group_of, rank, result_of
 from kdrun.tables import add_columns, add_settings, console, percent, plain_table
 
 # Exit codes of jobs that did not come to an end of their own.
@@ -30,9 +30,14 @@ def show_sweep(folder: Path) -> dict[str, Any]:
 
 
 def read_jobs(folder: Path) -> list[dict[str, Any]]:
-    """What each job's folder says, best validation accuracy first, failures last."""
+    """What each job's folder says; the finished first, as one chooses between them."""
     jobs = [read_job(path.parent) for path in folder.glob(f"*/{OVERRIDES}")]
-    return sorted(jobs, key=lambda job: (-(job["validation"] or 0.0), job["job"]))
+    return sorted(jobs, key=_order)
+
+
+def _order(job: Mapping[str, Any]) -> tuple[Any, ...]:
+    number = job["job"].zfill(9)
+    return job["status"] != "done", *rank(job["validation"], job["train"]), number
 
 
 def read_job(folder: Path) -> dict[str, Any]:
@@ -91,10 +96,12 @@ def varied_settings(jobs: Sequence[dict[str, Any]]) -> list[str]:
 def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
     """A row a job, with a column for each setting that differs between jobs."""
     varied = varied_settings(jobs)
-    table = plain_table(f"{len(jobs)} jobs by validation accuracy")
+    chosen = chosen_by(jobs)
+    table = plain_table(f"{len(jobs)} jobs by {chosen} accuracy")
     add_columns(table, "job")
     settings = add_settings(table, varied)
-    add_columns(table, "val best", "test", "over control")
+    column = "train" if chosen == "training" else "val best"
+    add_columns(table, column, "test", "over control")
     table.add_column("status")
     for job in jobs:
         gain = (
@@ -104,5 +111,6 @@ def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
         )
         state = f"{job['status']}: {job['error']}" if job["error"] else job["status"]
         cells = [job["job"], *settings(job["settings"])]
-        table.add_row(*cells, percent(job["validation"]), percent(job["test"]), gain, state)
+        shown = job["train" if chosen == "training" else "validation"]
+        table.add_row(*cells, percent(shown), percent(job["test"]), gain, state)
     return table

@@ -113,6 +113,8 @@ def add_settings(
 
 
 MOST_COLUMNS, LONG_HEAD = 3, 10
+OVER_CONTROL = "over control\n± std. error"
+"""Head of the paired difference to the control over several seeds."""
 
 
 def console() -> Console:
@@ -128,11 +130,13 @@ def closing_table(summary: dict[str, Any]) -> Table:
     standard error.
     """
     several = len(seeds(summary)) > 1
-    told = f"seeds {', '.join(map(str, seeds(summary)))}" if several else f"seed {summary['seed']}"
+    told = f"seed {summary['seed']}"
+    if several:
+        told = f"seeds {', '.join(map(str, seeds(summary)))}, mean ± deviation"
     spare = ("val last", "MACs", "time", "ratio", "val best")
     table = plain_table(f"{summary['dataset']}, {told}", spare)
     table.add_column("stage", no_wrap=True)
-    over = ["over control"] if several else []
+    over = [OVER_CONTROL] if several else []
     add_columns(table, "params", "MACs", "ratio", "val last", "val best", "test", *over, "time")
     largest = max(stage["parameters"] for stage in summary["stages"])
     result, control = result_of(summary), group_of(summary, "control")

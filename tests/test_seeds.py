@@ -7,9 +7,10 @@ import pytest
 from kdrun.seeds import over_seeds
 
 
-def job(seed, test, control, **settings):
+def job(seed, test, control, validation=0.9, train=0.99, **settings):
     settings = {"train.seed": str(seed)} | settings
-    return {"settings": settings, "test": test, "control_test": control}
+    accuracies = {"train": train, "validation": validation, "test": test}
+    return {"settings": settings, "control_test": control} | accuracies
 
 
 JOBS = [
@@ -20,15 +21,22 @@ JOBS = [
 
 
 def test_a_setting_is_one_row_with_mean_and_deviation_over_its_finished_seeds():
-    first, second = over_seeds(JOBS)
+    second, first = over_seeds(JOBS)
     assert (first["settings"], first["seeds"]) == ({"loss": "rkd"}, 2)
     assert (second["settings"], second["seeds"]) == ({"loss": "kd"}, 3)
     assert second["test"] == pytest.approx(0.92)
     assert second["deviation"] == pytest.approx(0.02)
 
 
+def test_the_best_on_validation_is_first_and_without_it_the_best_in_training():
+    jobs = [job(0, test=0.9, control=None, validation=v, loss=v) for v in (0.7, 0.8, None)]
+    assert [row["validation"] for row in over_seeds(jobs)] == [0.8, 0.7, None]
+    jobs = [job(0, 0.9, None, validation=None, train=t, loss=t) for t in (0.7, 0.8)]
+    assert [row["train"] for row in over_seeds(jobs)] == [0.8, 0.7]
+
+
 def test_the_gain_is_the_mean_of_paired_differences_with_its_standard_error():
-    row = over_seeds(JOBS)[1]
+    row = over_seeds(JOBS)[0]
     gains = [0.05, 0.02, 0.08]
     assert row["gain"] == pytest.approx(0.05)
     spread = math.sqrt(sum((g - 0.05) ** 2 for g in gains) / 2)

@@ -3,25 +3,18 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from kdrun.errors import ConfigError, DamagedError
-from kdrun.files import read_json, read_sealed, read_yaml
+from kdrun.files import read_json, read_sealed
 from kdrun.gains import PairedGain, paired_gain
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files, student_place
+from kdrun.report.run_settings import fill_settings, told_settings
 from kdrun.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
 from kdrun.seeds import SEED
-from kdrun.stage_groups import places, result_of
+from kdrun.stage_groups import places, rank, result_of
 from kdrun.sweep_jobs import SWEEP, listed_jobs
-
-UNTOLD = (
-    *("output_root", "analysis", "logger", "train.device", "train.workers", "hydra.run.dir"),
-    "seeds",  # each of them has a row
-)
-"""Settings that do not tell one result from another."""
 
 CONFIDENCE = 0.95
 
@@ -41,11 +34,13 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
         raise ConfigError(f"{', '.join(map(str, folders))}: no finished run to report")
     rows = [row for folder in done for row in run_rows(folder)]
     varied = fill_settings(rows)
+    kept, repeated = without_repeats(rows, varied)
     return {
         "format": 1,
         "varied": varied,
-        "runs": sorted(rows, key=lambda row: -row["choice"]),
-        "settings": setting_rows(rows, varied),
+        "runs": sorted(rows, key=lambda row: rank(row["validation"], row["train"])),
+        "settings": setting_rows(kept, varied),
+        "repeated": repeated,
         "unfinished": [unfinished(folder) for folder in found if folder not in done],
     }
 
@@ -66,16 +61,16 @@ def run_folders(folder: Path) -> list[Path]:
 def unfinished(folder: Path) -> dict[str, str]:
     """Why a job has no result."""
     if not folder.exists():
-        return {"run": folder.name, "status": "not begun", "error": ""}
+        return {"run": str(folder), "status": "not begun", "error": ""}
     try:
         status = read_json(folder / STATUS)
         return {
-            "run": folder.name,
+            "run": str(folder),
             "status": str(status["status"]),
             "error": str(status.get("error", {}).get("message", "")),
         }
     except (DamagedError, *MALFORMED):
-        return {"run": folder.name, "status": "missing", "error": ""}
+        return {"run": str(folder), "status": "missing", "error": ""}
 
 
 def run_rows(folder: Path) -> list[Row]:
@@ -94,13 +89,6 @@ def run_rows(folder: Path) -> list[Row]:
         raise DamagedError(f"{folder}: its files are not of this kdrun ({error!r})") from error
 
 
-def told_settings(folder: Path) -> dict[str, str]:
-    """The overrides of a run that bear on its result."""
-    lines = map(str, read_yaml(folder / OVERRIDES) or [])
-    pairs = (line.partition("=") for line in lines)
-    return {key.lstrip("+"): value for key, _, value in pairs if key.lstrip("+") not in UNTOLD}
-
-
 def student_row(files: RunFiles, plan: Any, place: int, settings: Mapping[str, str]) -> Row:
     """A student's accuracies beside its control's and its teacher's, and its sizes."""
     stages = files.summary["stages"]
@@ -115,15 +103,14 @@ def student_row(files: RunFiles, plan: Any, place: int, settings: Mapping[str, s
     teachers = [stages[number] for number in plan[place]["teachers"]]
     measured = files.analysis["models"][place] if files.analysis else {}
     accuracy = student["accuracy"]
-    best = accuracy["best_validation"]
     return {
-        "run": files.folder.name,
+        "run": str(files.folder),
         "dataset": str(files.summary["dataset"]),
         "arch": str(student["arch"]),
         "config": files.config,
         "settings": {**settings, SEED: str(seed)},
-        "choice": float(accuracy["train"] if best is None else best),
-        "validation": best,
+        "train": accuracy["train"],
+        "validation": accuracy["best_validation"],
         "test": float(accuracy["test_at_best_validation"]),
         "control": _test_of(control),
         "teacher": _test_of(teachers[0]) if teachers else None,
@@ -131,6 +118,7 @@ def student_row(files: RunFiles, plan: Any, place: int, settings: Mapping[str, s
         "parameters": int(student["parameters"]),
         "macs": int(student["macs"]),
         "latency_ms": measured.get("latency", {}).get("median_ms"),
+        "threads": measured.get("latency", {}).get("threads"),
     }
 
 
@@ -138,70 +126,67 @@ def _test_of(stage: Mapping[str, Any] | None) -> float | None:
     return None if stage is None else float(stage["accuracy"]["test_at_best_validation"])
 
 
-def fill_settings(rows: Sequence[Row]) -> list[str]:
-    """Give each row a value of every setting that differs between rows; returns those settings."""
-    names = dict.fromkeys(name for row in rows for name in row["settings"])
+def without_repeats(
+    rows: Sequence[Row], varied: Sequence[str]
+) -> tuple[list[Row], list[dict[str, Any]]]:
+    """The rows without those of the settings and seed of an earlier one; and which these are."""
+    kept: dict[tuple[str, ...], Row] = {}
+    repeated = []
     for row in rows:
-        config = row.pop("config")
-        told = row["settings"]
-        row["settings"] = {
-            name: told[name] if name == SEED else setting(config, name, told.get(name))
-            for name in names
-        }
-    varied = [name for name in names if len({row["settings"][name] for row in rows}) > 1]
-    for row in rows:
-        row["settings"] = {name: row["settings"][name] for name in varied}
-    return varied
-
-
-GROUPS = {
-    **{"teacher": "arch", "student": "arch", "dataset": "name"},
-    **{"chain": "method", "temperature": "schedule"},
-}
-"""Groups by what names the one that was chosen."""
-
-
-def setting(config: Any, name: str, told: str | None) -> str:
-    """What a setting is: its value in the run's config; of a group the name that was told.
-
-    A run that was resumed with another value was told the former one.
-    """
-    unchained = configured(config, "chain") == "none"
-    if unchained and name.startswith("chain.") and name != "chain.control":
-        return "-"
-    value = configured(config, name)
-    return (told or "-") if value == "-" else value
-
-
-def configured(config: Any, name: str) -> str:
-    """A value of the config as it is written on the command line; of a group what names it."""
-    value = config
-    for part in name.split("."):
-        value = value.get(part) if OmegaConf.is_dict(value) else None
-    if OmegaConf.is_dict(value):
-        value = value.get(GROUPS.get(name, ""))
-    if OmegaConf.is_list(value):
-        return f"[{','.join(map(str, value))}]"  # as it is written on the command line
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        first = kept.setdefault(tuple(row["settings"][name] for name in varied), row)
+        if first is not row:
+            equal = first["test"] == row["test"]
+            repeated.append({"run": row["run"], "of": first["run"], "equal": equal})
+    return list(kept.values()), repeated
 
 
 def setting_rows(rows: Sequence[Row], varied: Sequence[str]) -> list[Row]:
     """Runs that differ in the seed alone as one row; best mean validation accuracy first.
 
-    `gain` is over the control of the same seed, `difference` to the first row at the seeds that
-    both have; each with its confidence interval by Student's t.
+    Data sets one after the other. `gain` is over the control of the same seed, `difference` to the
+    first row of the data set at the seeds that both have; each with its confidence interval by
+    Student's t.
     """
     groups: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in rows:
         key = tuple(row["settings"][name] for name in varied if name != SEED)
         groups[key][row["settings"].get(SEED, "0")] = row
-    ordered = sorted(groups.values(), key=lambda g: -mean(row["choice"] for row in g.values()))
-    return [_setting(group, ordered[0]) for group in ordered]
+    latencies = latency_of_networks(rows)
+    found: dict[str, list[Row]] = defaultdict(list)
+    firsts: dict[str, Mapping[str, Row]] = {}
+    for group in sorted(groups.values(), key=_rank_of):
+        one = next(iter(group.values()))
+        first = firsts.setdefault(one["dataset"], group)
+        found[one["dataset"]].append(_setting(group, first, latencies[_network(one)]))
+    return [row for dataset in found.values() for row in dataset]
 
 
-def _setting(group: Mapping[str, Row], first: Mapping[str, Row]) -> Row:
+def _rank_of(group: Mapping[str, Row]) -> tuple[bool, float]:
+    rows = list(group.values())
+    return rank(_mean(rows, "validation"), _mean(rows, "train"))
+
+
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    values = [row[name] for row in rows]
+    return None if None in values else mean(values)
+
+
+def latency_of_networks(rows: Sequence[Row]) -> dict[tuple[Any, ...], float | None]:
+    """The median over all runs of a network; that one takes another time in each is noise."""
+    found: dict[tuple[Any, ...], list[float | None]] = defaultdict(list)
+    for row in rows:
+        found[_network(row)].append(row["latency_ms"])
+    return {
+        network: None if None in times else median(t for t in times if t is not None)
+        for network, times in found.items()
+    }
+
+
+def _network(row: Row) -> tuple[Any, ...]:
+    return row["dataset"], row["arch"], row["parameters"], row["macs"], row["threads"]
+
+
+def _setting(group: Mapping[str, Row], first: Mapping[str, Row], latency: float | None) -> Row:
     members = list(group.values())
     tests = [row["test"] for row in members]
     controls = [row["control"] for row in members]
@@ -211,13 +196,13 @@ def _setting(group: Mapping[str, Row], first: Mapping[str, Row]) -> Row:
     if group is not first and common:
         ours, theirs = ([side[seed]["test"] for seed in common] for side in (group, first))
         difference = paired_gain(ours, theirs, members[0]["images"])
-    latencies = [row["latency_ms"] for row in members]
     return {
         "settings": {k: v for k, v in members[0]["settings"].items() if k != SEED},
         "arch": members[0]["arch"],
         "dataset": members[0]["dataset"],
         "seeds": len(members),
-        "validation": mean(row["choice"] for row in members),
+        "train": _mean(members, "train"),
+        "validation": _mean(members, "validation"),
         "test": mean(tests),
         "deviation": stdev(tests) if len(tests) > 1 else None,
         "gain": gain and gain.mean,
@@ -227,7 +212,8 @@ def _setting(group: Mapping[str, Row], first: Mapping[str, Row]) -> Row:
         "teacher": members[0]["teacher"],
         "parameters": members[0]["parameters"],
         "macs": members[0]["macs"],
-        "latency_ms": None if None in latencies else mean(latencies),
+        "latency_ms": latency,
+        "threads": members[0]["threads"],
     }
 
 

@@ -9,9 +9,10 @@ from kdrun.report import comparison_plots as plots
 from kdrun.report.comparison import compare
 from kdrun.report.figure import Plot, house_style
 from kdrun.report.formats import TEXTS, cells, columns, notes, points, table
-from kdrun.report.run_page import render
+from kdrun.report.run_page import render, weights_told
 from kdrun.run_folder import REPORT
 from kdrun.saved_run import refuse_links
+from kdrun.stage_groups import chosen_by
 from kdrun.sweep_jobs import SWEEP
 from kdrun.tables import console, percent
 
@@ -47,6 +48,8 @@ def write_page(folders: Sequence[Path], content: dict[str, Any]) -> Path:
     page = {
         "title": title(content),
         "lead": lead(content),
+        "chosen_by": chosen_by(content["settings"]),
+        "weights": weights_told(row["validation"] for row in content["settings"]),
         "columns": columns(content),
         "rows": cells(content),
         "notes": notes(content),
@@ -68,23 +71,29 @@ def title(content: dict[str, Any]) -> str:
 
 
 def lead(content: dict[str, Any]) -> str:
-    """Which setting was best on validation, and what it came to on test."""
-    best = content["settings"][0]
-    told = ", ".join(f"{name}={value}" for name, value in best["settings"].items())
-    gain = points(best["gain"], best["gain_half_width"])
-    over = "" if best["gain"] is None else f", {gain} points over the control"
-    return (
-        f"Best on validation: {told or best['arch']}, with {percent(best['test'])} on test{over}."
-    )
+    """Which setting was best, on each data set, and what it came to on test."""
+    rows = content["settings"]
+    firsts = {row["dataset"]: row for row in reversed(rows)}
+    said = [best_of(firsts[dataset]) for dataset in dict.fromkeys(row["dataset"] for row in rows)]
+    return f"Best by {chosen_by(rows)} accuracy: {'; '.join(said)}."
+
+
+def best_of(row: dict[str, Any]) -> str:
+    """A setting and what it came to."""
+    told = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
+    gain = points(row["gain"], row["gain_half_width"])
+    over = "" if row["gain"] is None else f", {gain} points over the control"
+    return f"{told or row['arch']}, with {percent(row['test'])} on test{over}"
 
 
 def comparison_figures(content: dict[str, Any]) -> Iterator[Plot]:
     """Those that the runs have data for."""
     rows = content["settings"]
+    several = len({row["dataset"] for row in rows}) > 1  # whose accuracies have no common scale
     two = plots.two_settings(content["varied"])
-    if two is not None:
+    if two is not None and not several:
         yield plots.heat_plot(rows, *two)
     if any(row["gain"] is not None for row in rows):
         yield plots.gain_plot(rows)
-    if plots.costs_of(rows):
+    if plots.costs_of(rows) and not several:
         yield plots.pareto_plot(rows)

@@ -1,6 +1,6 @@
 """`report.html` of a run: one page that needs no network, and its figures as files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,12 @@ def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:
     return found
 
 
+def weights_told(validation: Iterable[float | None]) -> str:
+    """Which weights the test accuracies are of, by the best accuracies on validation."""
+    held_out = any(one is not None for one in validation)
+    return "that were best on validation" if held_out else "of the last epoch"
+
+
 KINDS = ("teacher", "ensemble", "origin", "control", "direct")
 
 
@@ -161,6 +167,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         "dataset": summary["dataset"],
         "images": summary["test_images"],
         "verdict": verdict(summary),
+        "weights": weights_told(s["accuracy"]["best_validation"] for s in summary["stages"]),
         "stages": stage_rows(files),
         "means": mean_rows(files) if len(seeds(summary)) > 1 else [],
         "shown": label(summary["stages"][place]),

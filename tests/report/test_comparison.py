@@ -14,9 +14,11 @@ from scipy import stats
 from kdrun.cli import main
 from kdrun.errors import ConfigError
 from kdrun.files import read_sealed, write_sealed, write_yaml
-from kdrun.report.comparison import compare, configured
+from kdrun.report.comparison import compare
+from kdrun.report.comparison_page import comparison_figures, lead
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
 from kdrun.report.formats import csv_text, latex, markdown, notes
+from kdrun.report.run_settings import configured
 from kdrun.runner import run
 from tests.report.sealing import seal_again
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
@@ -28,7 +30,9 @@ RESULTS = {
 }  # fmt: skip
 
 
-def made_run(finished_run, folder, overrides, seed, validation, test, control):
+def made_run(
+    finished_run, folder, overrides, seed, validation, test, control, train=0.99, dataset="digits"
+):
     """A copy of a finished run with other results."""
     shutil.copytree(finished_run, folder, symlinks=True, ignore=shutil.ignore_patterns("plots"))
     summary, plan = (read_sealed(folder / f"{name}.json") for name in ("summary", "plan"))
@@ -36,7 +40,8 @@ def made_run(finished_run, folder, overrides, seed, validation, test, control):
         planned["identity"]["train"]["seed"] = seed + 1000 * (stage["role"] == "teacher")
         value = {"student": test, "control": control}.get(stage["role"], 0.95)
         stage["accuracy"] |= {"best_validation": validation, "test_at_best_validation": value}
-    write_sealed(folder / "summary.json", summary | {"seed": seed})
+        stage["accuracy"] |= {"train": train}
+    write_sealed(folder / "summary.json", summary | {"seed": seed, "dataset": dataset})
     write_sealed(folder / "plan.json", plan)
     write_yaml(folder / "overrides.yaml", overrides)
     config = OmegaConf.load(folder / "config.yaml")
@@ -78,8 +83,9 @@ def test_jobs_of_a_sweep_that_were_not_begun_are_named(finished_run, tmp_path):
     jobs = [["loss.T=1"], ["loss.T=2"]]
     write_yaml(tmp_path / "sweep.yaml", {"format": 1, "overrides": [], "jobs": jobs})
     content = compare([tmp_path])
-    assert content["unfinished"] == [{"run": "1", "status": "not begun", "error": ""}]
-    assert "job 1 is left out: not begun" in notes(content)
+    missing = str(tmp_path / "1")
+    assert content["unfinished"] == [{"run": missing, "status": "not begun", "error": ""}]
+    assert f"{missing} is left out: not begun" in notes(content)
 
 
 def test_a_run_that_was_resumed_with_another_length_is_told_by_it(finished_run, tmp_path):
@@ -89,6 +95,87 @@ def test_a_run_that_was_resumed_with_another_length_is_told_by_it(finished_run, 
     other = made_run(finished_run, tmp_path / "b", ["train.epochs=5"], 0, 0.9, 0.9, 0.7)
     rows = compare([longer, other])["settings"]
     assert [row["settings"] for row in rows] == [{"train.epochs": "5"}, {"train.epochs": "7"}]
+
+
+def test_what_had_no_validation_images_is_ranked_by_training_and_says_so(
+    finished_run, tmp_path, capsys
+):
+    runs = [
+        made_run(finished_run, tmp_path / T, [f"loss.T={T}"], 0, None, 0.9, 0.7, train)
+        for T, train in (("1", 0.93), ("2", 0.97), ("3", 0.95))
+    ]
+    rows = compare(runs)["settings"]
+    assert [row["settings"]["loss.T"] for row in rows] == ["2", "3", "1"]
+    assert [row["validation"] for row in rows] == [None] * 3
+    assert call("report", *map(str, runs)) == 0
+    out = capsys.readouterr().out
+    assert "3 runs by training accuracy" in out
+    assert "there are no validation images" in out
+    assert "97.00%" in out
+    held_out = made_run(finished_run, tmp_path / "4", ["loss.T=4"], 0, 0.5, 0.9, 0.7)
+    content = compare([*runs, held_out])
+    assert [row["settings"]["loss.T"] for row in content["settings"]] == ["4", "2", "3", "1"]
+    assert "those without validation images" in " ".join(notes(content))
+
+
+def test_a_run_that_repeats_another_is_counted_once_and_named(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / str(n), ["loss.T=1"], 0, 0.8, test, 0.7)
+        for n, test in enumerate([0.81, 0.81, 0.83])
+    ]
+    content = compare(runs)
+    (row,) = content["settings"]
+    assert (row["seeds"], row["test"]) == (1, 0.81)
+    assert len(content["runs"]) == 3
+    told = " ".join(notes(content))
+    assert f"{runs[1]} is left out: the settings and seed of {runs[0]}, with the same" in told
+    assert f"{runs[2]} is left out: the settings and seed of {runs[0]}, with another" in told
+
+
+def test_each_data_set_is_compared_within_itself(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / f"{name}{T}", [f"dataset={name}", f"loss.T={T}"], 0, v,
+                 v, 0.5, dataset=name)
+        for name, T, v in (("digits", 1, 0.9), ("mnist", 1, 0.7), ("digits", 2, 0.8),
+                           ("mnist", 2, 0.75))
+    ]  # fmt: skip
+    content = compare(runs)
+    rows = [(row["dataset"], row["test"], row["difference"]) for row in content["settings"]]
+    assert rows == [
+        ("digits", 0.9, None),
+        ("digits", 0.8, pytest.approx(-0.1)),
+        ("mnist", 0.75, None),
+        ("mnist", 0.7, pytest.approx(-0.05)),
+    ]
+    assert lead(content).count("on test") == 2
+    assert [figure.name for figure in comparison_figures(content)] == ["gains"]
+    head = csv_text(content).splitlines()[0].split(",")
+    assert len(head) == len(set(head))
+
+
+def test_no_column_stands_twice_and_what_does_not_apply_is_empty(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / "a", ["student=mlp", "train.ema=0.9"], 0, 0.8, 0.8, 0.7),
+        made_run(finished_run, tmp_path / "b", ["student=convnet"], 0, 0.9, 0.9, 0.7),
+    ]
+    content = compare(runs)
+    for text, sign, line in ((markdown(content), "|", 0), (latex(content), "&", 2)):
+        heads = [head.strip() for head in text.splitlines()[line].split(sign)]
+        assert heads.count("student") == 1
+    rows = list(csv.DictReader(io.StringIO(csv_text(content))))
+    assert {row["train.ema"] for row in rows} == {"0.9", ""}
+
+
+def test_equal_networks_have_one_latency(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / str(n), [f"loss.T={n}"], 0, 0.8, 0.8, 0.7) for n in (1, 2)
+    ]
+    content = read_sealed(runs[1] / "analysis.json")
+    for model in content["models"]:
+        model["latency"]["median_ms"] *= 3
+    write_sealed(runs[1] / "analysis.json", content)
+    first, second = compare(runs)["settings"]
+    assert first["latency_ms"] == second["latency_ms"] > 0
 
 
 def test_seeds_of_one_run_are_those_of_a_sweep(finished_run, tmp_path):
@@ -167,7 +254,7 @@ def test_the_verb_prints_a_table_and_names_what_is_missing(sweep, capsys):
     out = capsys.readouterr().out
     assert "6 runs by validation accuracy" in out
     assert re.search(r"\b4 +convnet +3 +91\.00% +89\.00% +1\.00% +\+13\.00 ± 2\.48", out)
-    assert "job 6 is left out: failed: loss.T=0: must be above 0" in out
+    assert "6 is left out: failed: loss.T=0: must be above 0" in out
     assert call("report", str(sweep), "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)["format"] == 1
 
@@ -227,15 +314,17 @@ def test_the_page_shows_the_figures_and_is_inert_for_hostile_settings(
     assert len(page.all("figure")) == 2
     words = " ".join(page.text)
     assert "4 runs of convnet on digits" in words
-    assert "Best on validation: loss.alpha=" in words
+    assert "Best by validation accuracy: loss.alpha=" in words
     assert call("report", *folders) == 0
     assert "\x1b[31m" not in capsys.readouterr().out
 
 
 def test_the_latency_of_one_network_is_noise_and_no_cost():
-    rows = [{"parameters": 9, "macs": 9, "latency_ms": ms} for ms in (1.0, 2.0)]
+    rows = [{"parameters": 9, "macs": 9, "latency_ms": ms, "threads": 1} for ms in (1.0, 2.0)]
     assert costs_of(rows) == []
-    assert costs_of([rows[0], rows[1] | {"macs": 18}]) == [COSTS[1], COSTS[2]]
+    larger = rows[1] | {"macs": 18}
+    assert costs_of([rows[0], larger]) == [COSTS[1], COSTS[2]]
+    assert costs_of([rows[0], larger | {"threads": 2}]) == [COSTS[1]]
 
 
 def test_the_pareto_front_is_what_nothing_beats():

@@ -1,0 +1,73 @@
+"""The settings of runs, as they are told apart by them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from kdrun.files import read_yaml
+from kdrun.run_folder import OVERRIDES
+from kdrun.seeds import SEED
+
+UNTOLD = (
+    *("output_root", "analysis", "logger", "train.device", "train.workers", "hydra.run.dir"),
+    "seeds",  # each of them has a row
+)
+"""Settings that do not tell one result from another."""
+
+
+def told_settings(folder: Path) -> dict[str, str]:
+    """The overrides of a run that bear on its result."""
+    lines = map(str, read_yaml(folder / OVERRIDES) or [])
+    pairs = (line.partition("=") for line in lines)
+    return {key.lstrip("+"): value for key, _, value in pairs if key.lstrip("+") not in UNTOLD}
+
+
+def fill_settings(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Give each row a value of every setting that differs between rows; returns those settings."""
+    names = dict.fromkeys(name for row in rows for name in row["settings"])
+    for row in rows:
+        config = row.pop("config")
+        told = row["settings"]
+        row["settings"] = {
+            name: told[name] if name == SEED else setting(config, name, told.get(name))
+            for name in names
+        }
+    varied = [name for name in names if len({row["settings"][name] for row in rows}) > 1]
+    for row in rows:
+        row["settings"] = {name: row["settings"][name] for name in varied}
+    return varied
+
+
+GROUPS = {
+    **{"teacher": "arch", "student": "arch", "dataset": "name"},
+    **{"chain": "method", "temperature": "schedule"},
+}
+"""Groups by what names the one that was chosen."""
+
+
+def setting(config: Any, name: str, told: str | None) -> str:
+    """What a setting is: its value in the run's config; of a group the name that was told.
+
+    A run that was resumed with another value was told the former one.
+    """
+    unchained = configured(config, "chain") == "none"
+    if unchained and name.startswith("chain.") and name != "chain.control":
+        return "-"
+    value = configured(config, name)
+    return (told or "-") if value == "-" else value
+
+
+def configured(config: Any, name: str) -> str:
+    """A value of the config as it is written on the command line; of a group what names it."""
+    value = config
+    for part in name.split("."):
+        value = value.get(part) if OmegaConf.is_dict(value) else None
+    if OmegaConf.is_dict(value):
+        value = value.get(GROUPS.get(name, ""))
+    if OmegaConf.is_list(value):
+        return f"[{','.join(map(str, value))}]"  # as it is written on the command line
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
