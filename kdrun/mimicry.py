@@ -34,12 +34,14 @@ def mimicry_line(stage: Stage, teacher: Stage, shape: ImageShape) -> str:
     units = width**layers
     needed = FLOAT * units * (shape.channels * shape.image_size**2 + 1 + shape.num_classes)
     memory = physical_memory()
-    fits = "would fit" if needed <= memory else "would not fit"
+    fits = ""
+    if memory is not None:
+        fits = f" would {'not ' * (needed > memory)}fit in this machine's {count(memory)}B"
     return (
         f"{stage.role} {stage.model.arch} has {hidden_units(stage, shape)}; were a shallow network "
         f"exponentially wide to equal the {layers} layers of {teacher.model.arch}, of at least "
         f"{width} units each, it would have {width}^{layers} = {rounded(units)}, whose weights of "
-        f"{rounded(needed)} bytes {fits} in this machine's {count(memory)}B"
+        f"{rounded(needed)} bytes{fits}"
     )
 
 
@@ -70,6 +72,8 @@ def rounded(number: int) -> str:
     return f"{number / 10**exponent:.1f}e{exponent}" if exponent < 300 else f"10^{exponent}"
 
 
-def physical_memory() -> int:
-    """Bytes of the machine's memory."""
+def physical_memory() -> int | None:
+    """Bytes of the machine's memory; None where the system does not tell, as Windows."""
+    if not hasattr(os, "sysconf"):
+        return None
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -37,6 +37,21 @@ def result_of(summary: Entry) -> list[Entry]:
     return group_of(summary, "student") or group_of(summary, "generation")
 
 
+def student_place(summary: Entry) -> int:
+    """The stage that a run is about: the first seed's student, or last stage but controls."""
+    stages = summary["stages"]
+    seed = stages[0].get("seed")
+    for wanted in (("student",), ("generation", "assistant", "teacher")):
+        places = [
+            place
+            for place, stage in enumerate(stages)
+            if stage["role"] in wanted and stage.get("seed") == seed
+        ]
+        if places:
+            return places[-1]
+    return len(stages) - 1
+
+
 def rank(validation: float | None, train: float | None) -> tuple[bool, float]:
     """A key that sorts models as one chooses between them, the best first.
 

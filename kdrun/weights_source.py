@@ -11,6 +11,7 @@ from kdrun.models.names import CIFAR_NETS, TORCHVISION
 from kdrun.models.published import find_weights
 from kdrun.models.timm_nets import timm_config
 from kdrun.models.weights import file_sha256
+from kdrun.stage_groups import student_place
 from kdrun.store import IDENTITY, SUMMARY, WEIGHTS
 
 PUBLISHED_SMOOTHING = {"IMAGENET1K_V2": 0.1}
@@ -104,13 +105,24 @@ def _timm_weights(weights: str, arch: str) -> WeightsSource:
 
 
 def _stage_folder(folder: Path) -> Path:
-    """The folder itself if it is a finished stage, else what a run made last."""
-    made = [path for role in MADE for path in folder.glob(f"stages/*-{role}-*")]
-    candidates = [folder, *sorted(made, reverse=True)]
-    for candidate in candidates:
+    """The folder itself if it is a finished stage, else what a run is about.
+
+    Of several seeds the first, as `kdrun export` takes it; of an unfinished run what it made last.
+    """
+    for candidate in (folder, *_made(folder)):
         if all((candidate / name).is_file() for name in (WEIGHTS, SUMMARY)):
             return candidate
     raise WeightsError(f"{folder.absolute()}: holds no finished stage or run (no best.safetensors)")
+
+
+def _made(folder: Path) -> list[Path]:
+    """The stages of a run that may be meant, the first choice first."""
+    if (folder / SUMMARY).is_file():
+        summary = read_sealed(folder / SUMMARY)
+        place = student_place(summary) if summary.get("stages") else 0
+        return list(folder.glob(f"stages/{place:02}-*"))
+    made = [path for role in MADE for path in folder.glob(f"stages/*-{role}-*")]
+    return sorted(made, key=lambda path: path.name.partition("-")[0].zfill(9), reverse=True)
 
 
 def check_card(source: WeightsSource, *, arch: str, class_names: tuple[str, ...]) -> None:

@@ -9,6 +9,8 @@ from kdrun.plan import build_plan
 
 SHAPE = ImageShape(10, 1, 8)
 
+REAL = mimicry.physical_memory
+
 
 @pytest.fixture
 def lines(make_config):
@@ -25,6 +27,9 @@ def test_a_mimic_is_told_the_width_to_the_power_of_the_depth(lines, monkeypatch)
         assert "the 3 layers of mlp, of at least 20 units each" in line
         assert f"20^3 = 8000, whose weights of {needed} bytes {fits} in this machine's" in line
         assert line.startswith("student mlp has 256 hidden units;")
+    monkeypatch.delattr(mimicry.os, "sysconf")  # as on Windows
+    monkeypatch.setattr(mimicry, "physical_memory", REAL)
+    assert lines(*words)[0].endswith(f"of {needed} bytes")
 
 
 def test_other_students_and_losses_are_not(lines):

@@ -29,9 +29,11 @@ def _known_assistants(config: Config) -> str | None:
 
 
 def _no_model_twice(config: Config) -> str | None:
-    names = [config.teacher.arch, *config.chain.assistants, config.student.arch]
-    twice = [name for name in config.chain.assistants if names.count(name) > 1]
-    return f"chain.assistants: {twice[0]} stands twice in the chain" if twice else None
+    # Assistants are built as wide and deep as their architecture is by default.
+    assistants = [(name, None, None) for name in config.chain.assistants]
+    ends = [(model.arch, model.width, model.depth) for model in (config.teacher, config.student)]
+    twice = [one for one in assistants if [*ends, *assistants].count(one) > 1]
+    return f"chain.assistants: {twice[0][0]} stands twice in the chain" if twice else None
 
 
 def _taught_by_a_teacher(config: Config) -> str | None:

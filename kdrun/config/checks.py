@@ -23,6 +23,12 @@ def _student_arch(config: Config) -> str | None:
     return _known_arch("student", config.student)
 
 
+def _grey_or_colour(config: Config) -> str | None:
+    if config.dataset.channels != 2:
+        return None
+    return "dataset.channels=2: must be 1 (grey) or 3 (colour)"
+
+
 def _some_term(config: Config) -> str | None:
     if term_weights(config.loss):
         return None
@@ -148,6 +154,7 @@ def _lockstep(config: Config) -> str | None:
 CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _teacher_arch,
     _student_arch,
+    _grey_or_colour,
     _some_term,
     _finite_schedule,
     _soft_takes_infinite_T,

@@ -23,10 +23,10 @@ from kdrun.files import (
 from kdrun.finished_model import load_finished
 from kdrun.job import Job, Setting
 from kdrun.latency import latency
-from kdrun.report.run_files import student_place
 from kdrun.run_folder import SUMMARY
 from kdrun.saved_jobs import finished_jobs
 from kdrun.stage import bare, build, normalization
+from kdrun.stage_groups import student_place
 from kdrun.weights_source import stage_weights
 
 EXPORT, CARD = "export", "student.json"

@@ -9,11 +9,11 @@ from typing import Any
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import read_json, read_sealed
 from kdrun.gains import PairedGain, paired_gain
-from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files, student_place
+from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.report.run_settings import fill_settings, told_settings
 from kdrun.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
 from kdrun.seeds import SEED
-from kdrun.stage_groups import places, rank, result_of
+from kdrun.stage_groups import places, rank, result_of, student_place
 from kdrun.sweep_jobs import SWEEP, listed_jobs
 
 CONFIDENCE = 0.95

@@ -7,8 +7,8 @@ from typing import Any
 from kdrun.analysis.intervals import wilson_interval
 from kdrun.progress import clock
 from kdrun.report.figure import label
-from kdrun.report.run_files import RunFiles, student_place
-from kdrun.stage_groups import group_of, groups, places
+from kdrun.report.run_files import RunFiles
+from kdrun.stage_groups import group_of, groups, places, student_place
 from kdrun.tables import count, over_control, percent, spread, stage_title
 
 Row = dict[str, Any]

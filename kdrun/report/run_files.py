@@ -58,18 +58,3 @@ def read_run_files(folder: Path) -> RunFiles:
         config=saved_config(folder / CONFIG),
         config_text=(folder / CONFIG).read_text(),
     )
-
-
-def student_place(summary: dict[str, Any]) -> int:
-    """The stage that a run is about: the first seed's student, or last stage but controls."""
-    stages = summary["stages"]
-    seed = stages[0].get("seed")
-    for wanted in (("student",), ("generation", "assistant", "teacher")):
-        places = [
-            place
-            for place, stage in enumerate(stages)
-            if stage["role"] in wanted and stage.get("seed") == seed
-        ]
-        if places:
-            return places[-1]
-    return len(stages) - 1

@@ -12,9 +12,9 @@ from kdrun.files import cannot_write, write_atomic
 from kdrun.report import facts, model_plots, pair_plots, training_plots
 from kdrun.report.figure import Plot, house_style, label
 from kdrun.report.model_rows import mean_rows, stage_rows
-from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files, student_place
+from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.run_folder import PLOTS, REPORT
-from kdrun.stage_groups import seeds
+from kdrun.stage_groups import seeds, student_place
 from kdrun.verdict import verdict
 
 

@@ -24,6 +24,11 @@ def test_values_of_a_stage_have_the_types_of_the_schema(make_config):
     assert own.weights.hard is None
 
 
+def test_an_assistant_may_be_a_wider_network_of_the_students_kind(make_config):
+    chain = ("chain=assistants", "chain.assistants=[mlp]", "student=mlp", "student.width=9")
+    assert make_config(*chain).chain.assistants == ["mlp"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
@@ -31,6 +36,7 @@ def test_values_of_a_stage_have_the_types_of_the_schema(make_config):
         (["chain=assistants", "chain.assistants=[resnt14]"], "did you mean 'resnet14'?"),
         (["chain=assistants", "chain.assistants=[resnet14,resnet14]"], "resnet14 stands twice"),
         (["chain=assistants", "chain.assistants=[resnet20]"], "resnet20 stands twice"),
+        (["chain=assistants", "chain.assistants=[mlp]", "student=mlp"], "mlp stands twice"),
         (["chain.assistants=[resnet14]"], "is for chain=assistants, not none"),
         (["chain=born_again", "chain.generations=1"], "must be at least 2"),
         (["chain=born_again", "loss=none"], "no term of the loss looks at a teacher"),

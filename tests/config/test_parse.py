@@ -68,6 +68,7 @@ def test_temperatures_in_range_are_accepted(T):
         ("loss.T=-1", "loss.T=-1: must be above 0"),
         ("loss.T=nan", "loss.T=nan: must be above 0"),
         ("loss.T=-inf", "loss.T=-inf: must be above 0"),
+        ("dataset.channels=2", "dataset.channels=2: must be 1 (grey) or 3 (colour)"),
         ("loss.alpha=2", "loss.alpha=2: must be at least 0 and at most 1"),
         ("loss.alpha=nan", "loss.alpha=nan: must be"),
         ("train.epochs=0", "train.epochs=0: must be at least 1"),
