@@ -11,7 +11,8 @@ from kdrun.errors import ConfigError
 from kdrun.plan import NO_IDENTITY
 
 CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {
-    *("teacher.min_accuracy", "analysis", "logger", "output_root")
+    *("teacher.min_accuracy", "analysis", "logger", "output_root"),
+    *("dataset.root", "dataset.download"),  # whose images are compared with those of before
 }
 """What does not change the result."""
 
@@ -28,7 +29,9 @@ def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for override in overrides:
         key, equals, _ = override.partition("=")
-        if not equals or key not in keys():
+        if not equals:
+            raise ConfigError(f"{override}: is no setting, which is written key=value")
+        if key not in keys():
             raise ConfigError(unknown_key(key))
         if key not in CHANGEABLE | {EPOCHS}:
             raise ConfigError(
@@ -37,6 +40,18 @@ def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
                 f"more {EPOCHS})"
             )
         changes[key] = value_of(override)
+    return changes
+
+
+def checked_places(overrides: Sequence[str]) -> dict[str, Any]:
+    """Those by key with which a finished run is opened, which is not trained on.
+
+    Raises:
+        ConfigError: as of `checked_overrides`.
+    """
+    changes = checked_overrides(overrides)
+    if EPOCHS in changes:
+        raise ConfigError(f"{EPOCHS}: nothing is trained here; 'kdrun resume' takes it")
     return changes
 
 

@@ -1,6 +1,6 @@
 """The errors a user can cause or meet; each becomes one line on stderr and an exit code."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
 
@@ -58,6 +58,11 @@ def reason(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """`OSError: no space left`: its type too, on one line however much there is to say."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def some_of(names: Sequence[object], most: int = 8) -> str:
+    """`a, b, ...`: names, of many the first."""
+    return ", ".join([*map(str, names[:most]), *["..."] * (len(names) > most)])
 
 
 def near_miss(name: str, choices: Iterable[str]) -> str:

@@ -11,11 +11,10 @@ from torch import Tensor
 from kdrun.checkpoint import save_weights
 from kdrun.data.batch import Batch
 from kdrun.engine import Recipe, Training
-from kdrun.errors import NumericError
+from kdrun.errors import NumericError, some_of
 from kdrun.files import json_number, write_atomic, write_sealed
 from kdrun.job import Job, Setting, training_batches
 
-SHOWN = 8
 REMEDY = "a lower train.lr, train.grad_clip=1, train.precision=fp32 or train.on_nonfinite=skip"
 
 
@@ -41,8 +40,9 @@ def explained(
         save_weights(folder / "weights.safetensors", training.student.state_dict())
     told = f"{job.title}: {error}"
     write_sealed(folder / "report.json", report(told, training, recipe, start, indices))
-    listed = ", ".join(map(str, indices[:SHOWN])) + (", ..." if len(indices) > SHOWN else "")
-    return NumericError(f"{told} (images {listed}), which is saved in {folder}; try {REMEDY}")
+    return NumericError(
+        f"{told} (images {some_of(indices)}), which is saved in {folder}; try {REMEDY}"
+    )
 
 
 def check_skipped(job: Job, skipped: int) -> None:

@@ -1,6 +1,6 @@
 """Going on with a run in its own folder, to the very result it would have had."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,8 +94,16 @@ def go_on(
     return conduct(config, jobs, settings, folder, Status(folder, saved.trained))
 
 
-def rebuilt(config: Config, saved: SavedRun, stop: StopRequest) -> tuple[list[Job], Settings]:
+def rebuilt(
+    config: Config, saved: SavedRun, stop: StopRequest, remedy: str = "start a new run"
+) -> tuple[list[Job], Settings]:
     """The run's jobs and settings as they were, in its precision and with its threads.
+
+    Args:
+        config: the run's, changed where that may be.
+        saved: what its folder holds.
+        stop: asked between two batches.
+        remedy: what a user is told to do where they are not.
 
     Raises:
         DataError, WeightsError, ConfigError: what they depend on has changed.
@@ -106,7 +114,7 @@ def rebuilt(config: Config, saved: SavedRun, stop: StopRequest) -> tuple[list[Jo
     shape = next(iter(settings.values())).data.shape
     stages = as_recorded(plan_for(precise, shape), saved.stages)
     jobs = make_jobs(stages, settings)
-    check_same(jobs, saved.stages)
+    check_same(jobs, saved.stages, remedy)
     return jobs, settings
 
 
@@ -137,7 +145,7 @@ def told_again(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
     return summary
 
 
-def changed_config(folder: Path, saved: SavedRun, changes: dict[str, Any]) -> Config:
+def changed_config(folder: Path, saved: SavedRun, changes: Mapping[str, Any]) -> Config:
     """The saved config with the changes, and the output root where it is now."""
     config = parsed(saved.config, folder / CONFIG, changes)
     if "output_root" in changes:

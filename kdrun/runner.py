@@ -226,8 +226,9 @@ def check_teacher(config: Config, job: Job, summary: dict[str, Any], setting: Se
     least = config.teacher.min_accuracy
     least = least_accuracy(held_out.labels) if least is None else least
     accuracy = summary["accuracy"]
-    reached = accuracy["best_validation"]
-    check_accuracy(job.stage.model.arch, accuracy["train"] if reached is None else reached, least)
+    images = "training" if accuracy["best_validation"] is None else "validation"
+    reached = accuracy["train" if images == "training" else "best_validation"]
+    check_accuracy(job.stage.model.arch, reached, least, images, job.stage.pretrained)
 
 
 def waiting_line(job: Job, setting: Setting) -> Callable[[], None]:

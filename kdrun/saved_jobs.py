@@ -1,8 +1,9 @@
 """A finished run opened from its folder and the store, to be measured or exported."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kdrun.decide import as_chosen
 from kdrun.errors import ConfigError
@@ -15,10 +16,21 @@ from kdrun.saved_run import read_run
 from kdrun.stop import stop_requests
 from kdrun.store import finished
 
+REMEDY = (
+    "a run is measured and exported on the images that it knows: bring them back as they were, or "
+    "say where they are with dataset.root=; the weights stay in its stages/"
+)
+
 
 @contextmanager
-def finished_jobs(folder: Path) -> Iterator[tuple[list[Job], Settings]]:
+def finished_jobs(
+    folder: Path, changes: Mapping[str, Any] | None = None
+) -> Iterator[tuple[list[Job], Settings]]:
     """Have the run to oneself: its stages, finished and whole, and their settings by seed.
+
+    Args:
+        folder: the run's.
+        changes: of `checked_places`: where its images are now, on which device.
 
     Raises:
         ConfigError: it is no finished run.
@@ -28,9 +40,9 @@ def finished_jobs(folder: Path) -> Iterator[tuple[list[Job], Settings]]:
     saved = read_run(folder)
     if not (folder / SUMMARY).exists():
         raise ConfigError(f"{folder}: the run is not finished; 'kdrun resume {folder}' goes on")
-    config = changed_config(folder, saved, {})
+    config = changed_config(folder, saved, changes or {})
     with stop_requests() as stop, occupied(folder):
-        planned, settings = rebuilt(config, saved, stop)
+        planned, settings = rebuilt(config, saved, stop, REMEDY)
         jobs = as_chosen(planned, settings, folder)
         if config.chain.stop_early:
             stages = read_sealed(folder / SUMMARY)["stages"]

@@ -141,7 +141,7 @@ def output_root(folder: Path, config: Config) -> Path:
     )
 
 
-def check_same(jobs: list[Job], stages: list[dict[str, Any]]) -> None:
+def check_same(jobs: list[Job], stages: list[dict[str, Any]], remedy: str) -> None:
     """See that everything the stages depend on is as it was when the run began.
 
     Raises:
@@ -151,19 +151,19 @@ def check_same(jobs: list[Job], stages: list[dict[str, Any]]) -> None:
         raise ConfigError("this version of kdrun plans other stages for the run's config")
     for job, stage in zip(jobs, stages, strict=True):
         if job.digest != stage["hash"]:
-            raise changed(job, list(differences(stage["identity"], job.identity)))
+            raise changed(job, list(differences(stage["identity"], job.identity)), remedy)
 
 
-def changed(job: Job, names: list[str]) -> KdrunError:
+def changed(job: Job, names: list[str], remedy: str) -> KdrunError:
     """The error for a stage whose identity is not what it was."""
     since = f"changed since the run began, and {job.title} would be another"
     if "data" in names:
-        return DataError(f"dataset: its images or labels {since}; start a new run")
+        return DataError(f"dataset: its images or labels {since}; {remedy}")
     if any(name.startswith("model.weights") for name in names):
-        return WeightsError(f"{job.stage.model.weights}: the weights {since}; start a new run")
+        return WeightsError(f"{job.stage.model.weights}: the weights {since}; {remedy}")
     if "format" in names:
-        return ConfigError(f"kdrun's own way of training {since}; start a new run")
-    return ConfigError(f"{', '.join(names) or 'plan.json'} {since}; start a new run")
+        return ConfigError(f"kdrun's own way of training {since}; {remedy}")
+    return ConfigError(f"{', '.join(names) or 'plan.json'} {since}; {remedy}")
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:

@@ -139,15 +139,24 @@ def least_accuracy(labels: Tensor) -> float:
     return min(1.0, chance + 3 * math.sqrt(chance * (1 - chance) / len(labels)))
 
 
-def check_accuracy(name: str, accuracy: float, least: float) -> None:
+def check_accuracy(name: str, accuracy: float, least: float, images: str, given: bool) -> None:
     """Refuse a teacher that has little to teach.
+
+    Args:
+        name: of its architecture.
+        accuracy: as a fraction.
+        least: what it must reach.
+        images: which it was measured on.
+        given: whether its weights are, and were not trained here.
 
     Raises:
         WeightsError: the accuracy is below `least`.
     """
     if accuracy < least:
+        why = "too little training, or wrong labels? Train it longer (train.epochs)"
+        if given:
+            why = "are its weights of other classes, another normalisation or size? Give others"
         raise WeightsError(
-            f"teacher {name} is right on only {accuracy:.2%} of the validation images, below "
-            f"{least:.2%}: wrong normalisation, labels or weights, or too little training? "
-            "Train it longer (train.epochs), or set teacher.min_accuracy=0 to use it all the same"
+            f"teacher {name} is right on only {accuracy:.2%} of the {images} images, below "
+            f"{least:.2%}: {why}, or set teacher.min_accuracy=0 to use it all the same"
         )

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from kdrun.errors import ConfigError, near_miss
 from kdrun.stop import importing
@@ -12,17 +13,17 @@ EXPORTS = ("safetensors", "pt2", "onnx")
 
 
 def analyze(words: Sequence[str]) -> None:
-    """`kdrun analyze DIR [analysis=full]`: measure a finished run's models."""
+    """`kdrun analyze DIR [analysis=full] [overrides]`: measure a finished run's models."""
     folder, rest = named_folder("analyze", words)
-    levels = {f"analysis={level}": level for level in LEVELS}
-    unknown = [word for word in rest if word not in levels]
-    if unknown:
-        raise ConfigError(f"analyze takes a folder and {' or '.join(levels)}, not {unknown[0]}")
+    changes = places_given(rest)
+    level = changes.pop("analysis", LEVELS[-1])
+    if level not in LEVELS:
+        raise ConfigError(f"analyze takes analysis={' or analysis='.join(LEVELS)}, not {level}")
     with importing():
         from kdrun.measurement.analyze import analyze_run
         from kdrun.report.run_page import write_report
 
-    print(f"measured: {analyze_run(folder, levels[rest[-1]] if rest else LEVELS[-1])}")
+    print(f"measured: {analyze_run(folder, level, changes)}")
     print(f"written: {write_report(folder)}")
 
 
@@ -46,11 +47,10 @@ def report(words: Sequence[str]) -> None:
 
 
 def export(words: Sequence[str]) -> None:
-    """`kdrun export DIR [--format safetensors,pt2,onnx]`: the student alone, checked."""
+    """`kdrun export DIR [--format safetensors,pt2] [overrides]`: the student alone, checked."""
     form, names = taken_option(words, "--format")
     folder, rest = named_folder("export", names)
-    if rest:
-        raise ConfigError(f"export takes one folder, not also {rest[0]}")
+    changes = places_given(rest)
     wanted = (form or "safetensors,pt2").split(",")
     for name in wanted:
         if name not in EXPORTS:
@@ -60,7 +60,7 @@ def export(words: Sequence[str]) -> None:
         from kdrun.export.student import export_student
         from kdrun.tables import percent
 
-    card = export_student(folder, wanted)
+    card = export_student(folder, wanted, changes)
     right = f"{percent(card['test_accuracy'])} of {card['test_images']} test images"
     print(f"{card['arch']}: {right}, in float32")
     for entry in card["files"].values():
@@ -70,6 +70,13 @@ def export(words: Sequence[str]) -> None:
             f"{entry['latency']['median_ms']:.3g} ms an image on the CPU"
         )
     print(f"the model card is {folder / 'export' / 'README.md'}")
+
+
+def places_given(words: Sequence[str]) -> dict[str, Any]:
+    """The overrides with which a finished run is opened."""
+    from kdrun.changes import checked_places  # imports Hydra
+
+    return checked_places(words)
 
 
 def taken_option(words: Sequence[str], *names: str) -> tuple[str | None, list[str]]:

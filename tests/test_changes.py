@@ -3,12 +3,14 @@
 import pytest
 from omegaconf import OmegaConf
 
-from kdrun.changes import CHANGEABLE, EPOCHS, checked_overrides
+from kdrun.changes import CHANGEABLE, EPOCHS, checked_overrides, checked_places
 from kdrun.config.parse import flat
 from kdrun.errors import ConfigError
 from kdrun.saved_run import parsed
 
 VALUES = {
+    "dataset.download": "false",
+    "dataset.root": "elsewhere",
     "analysis": "off",
     "logger": "tensorboard",
     "output_root": "2024-01-01",
@@ -47,13 +49,19 @@ def test_a_value_means_what_it_means_to_a_new_run(key, make_config, changed):
         ("train.workers=0,1", "takes one value, not several"),
         ("train.workers=range(3)", "takes one value, not several"),
         ("train.workers=[0", r"train\.workers=\[0: cannot be read as a value"),
-        ("train.workers", "unknown key"),
+        ("train.workers", "is no setting, which is written key=value"),
         ("train.lr=0.1", "would change the result"),
     ],
 )
 def test_what_is_no_change_is_refused(override, told):
     with pytest.raises(ConfigError, match=told):
         checked_overrides([override])
+
+
+def test_where_nothing_is_trained_epochs_are_none_to_change():
+    assert checked_places(["train.device=cpu"]) == {"train.device": "cpu"}
+    with pytest.raises(ConfigError, match="nothing is trained here"):
+        checked_places(["train.epochs=9"])
 
 
 @pytest.mark.parametrize("value", ["${nowhere}", "{a: 1}", "[1]", "soon"])

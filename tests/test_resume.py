@@ -184,7 +184,7 @@ def test_what_does_not_change_the_result_may_change(begin, stop_at, monkeypatch,
         ("train.epochs=many", r"train\.epochs"),
         ("train.workrs=1", r"did you mean 'train.workers'"),
         ("train.device=cuda:9", r"no such device"),
-        ("--config-dir", r"unknown key"),
+        ("--config-dir", "--config-dir: is no setting"),
     ],
 )
 def test_an_override_that_cannot_be_followed_is_refused(begin, override, told):

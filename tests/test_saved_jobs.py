@@ -4,15 +4,18 @@ from statistics import mean, stdev
 
 import pytest
 
+from kdrun.errors import DataError
 from kdrun.export.student import export_student
 from kdrun.files import read_json, read_sealed, write_json
 from kdrun.measurement.analyze import analyze_run
 from kdrun.report.comparison import run_rows
 from kdrun.report.run_page import write_report
+from kdrun.resume import resume_run
 from kdrun.run_folder import Status, trained_stages
 from kdrun.runner import run
 from kdrun.saved_jobs import finished_jobs
 from kdrun.sweep import record_failure
+from tests.data.conftest import write_pictures
 
 QUICK = (
     *("teacher=convnet", "teacher.width=8", "student=mlp", "student.width=8", "train.epochs=1"),
@@ -79,6 +82,28 @@ def test_it_can_be_compared_and_exported(folder):
     seeds = read_sealed(folder / "summary.json")["seeds"]
     assert len(run_rows(folder)) == max(1, len(seeds))
     assert export_student(folder, ["safetensors"])["test_accuracy"] >= 0
+
+
+def test_a_run_on_images_that_were_moved_says_where_they_may_be_told(make_config, tmp_path):
+    images, folder = write_pictures(tmp_path / "images", {"train": 8, "val": 4}), tmp_path / "run"
+    options = (f"dataset.root={images}", "dataset.image_size=16", "dataset.val_fraction=0.25")
+    small = (
+        "teacher=mlp",
+        "student=mlp",
+        "train.epochs=1",
+        "train.batch_size=8",
+        "train.workers=0",
+    )
+    chance = ("teacher.min_accuracy=0", f"output_root={tmp_path / 'outputs'}", "analysis=off")
+    run(make_config("dataset=imagefolder", *options, *small, *chance), folder, [])
+    moved = {"dataset.root": str(images.rename(tmp_path / "moved"))}
+    with pytest.raises(DataError, match=r"images/train.*dataset\.root"):
+        export_student(folder, ["safetensors"])
+    assert export_student(folder, ["safetensors"], moved)["test_images"] == 12
+    assert resume_run(folder, [f"dataset.root={moved['dataset.root']}"])["status"] == "done"
+    (tmp_path / "moved" / "train" / "cat" / "1.jpg").unlink()
+    with pytest.raises(DataError, match=r"changed since the run began.*bring them back"):
+        analyze_run(folder, "basic", moved)
 
 
 def test_a_failure_recorded_from_outside_keeps_what_the_run_had_trained(tmp_path):

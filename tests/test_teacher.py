@@ -8,8 +8,9 @@ import torch
 from kdrun.cached import CachedTeacher
 from kdrun.data.views import Normalizer
 from kdrun.device import autocast
+from kdrun.errors import WeightsError
 from kdrun.models.build import build_model
-from kdrun.teacher import Teacher, lower_weights
+from kdrun.teacher import Teacher, check_accuracy, lower_weights
 from kdrun.teacher_cache import Room, TeacherCache
 
 CPU = torch.device("cpu")
@@ -87,3 +88,17 @@ def test_a_page_is_whole_to_passes_that_all_leave_the_same_image_out(tmp_path, o
     assert member.page.whole == one_order
     assert torch.equal(member.page.rows(torch.tensor([4, 2])), logits[[4, 2]])
     assert one_order or member.page.rows(torch.tensor([4, 6])) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "told", "not_told"),
+    [(True, "another normalisation", "longer"), (False, "Train it longer", "another")],
+)
+def test_a_weak_teacher_is_refused_with_what_can_be_done_about_it(given, told, not_told):
+    check_accuracy("resnet8", 0.5, 0.5, "validation", given)
+    with pytest.raises(
+        WeightsError, match=r"49\.00% of the training images, below 50\.00%"
+    ) as caught:
+        check_accuracy("resnet8", 0.49, 0.5, "training", given)
+    assert told in str(caught.value)
+    assert not_told not in str(caught.value)

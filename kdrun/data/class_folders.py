@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kdrun.data.source import Files, Source
-from kdrun.errors import DataError
+from kdrun.errors import DataError, some_of
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LAYOUT = "train/CLASS/IMAGE and val/CLASS/IMAGE, or test/CLASS/IMAGE, or both"
@@ -67,6 +67,13 @@ def list_classes(folder: Path) -> tuple[str, ...]:
 def _list_part(folder: Path, part: str, class_names: tuple[str, ...]) -> Files:
     _check_same_classes(folder, part, class_names)
     found = [_list_class(folder / part / name) for name in class_names]
+    empty = [path for images in found for path, size in images if size == 0]
+    if empty:
+        told = f"{empty[0]}: an empty file"
+        if len(empty) == 1:
+            raise DataError(f"{told}; replace or remove it")
+        told += f", and {len(empty) - 1} more ({some_of(empty[1:])})"
+        raise DataError(f"{told}; replace or remove them")
     paths, sizes = zip(*(image for images in found for image in images), strict=True)
     return Files(
         root=str(folder),
@@ -98,9 +105,6 @@ def _list_class(folder: Path) -> list[tuple[str, int]]:
             f"{folder}: no image in this class folder ({', '.join(SUFFIXES)}); "
             "add some, or remove the folder from every part"
         )
-    for path, size in images:
-        if size == 0:
-            raise DataError(f"{path}: an empty file; replace or remove it")
     return images
 
 

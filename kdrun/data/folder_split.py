@@ -120,7 +120,7 @@ class FolderSplit:
     def _decoded(self, answers: Iterator[Any]) -> Iterator[Batch]:
         for answer in answers:
             if isinstance(answer, str):
-                raise DataError(answer)
+                raise DataError(self._images.unreadable(answer))
             images, indices = answer
             if isinstance(images, PackedCrops):
                 images = squares(images.on(self._device), self._images.image_size)

@@ -1,6 +1,7 @@
 """Decoding image files and drawing what views show of them, in a worker process or in this one."""
 
 import os
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,10 +13,13 @@ from torch.utils.data import Dataset
 
 from kdrun.data.crops import Crop, PackedCrops, resized, squares
 from kdrun.data.source import Files
-from kdrun.errors import DataError, first_line
+from kdrun.errors import DataError, first_line, some_of
 
 if TYPE_CHECKING:
     from torchvision.transforms import v2
+
+LOOK = 10.0
+"""Seconds to look for more files that cannot be decoded, once there is one."""
 
 RESIZE_RATIO = 256 / 224  # of the shorter side to the crop in evaluation
 
@@ -82,15 +86,36 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | str]):
         """The decoded (3, H, W) uint8 image, RGB whatever the file holds."""
         from PIL import Image  # noqa: PLC0415  only where files are decoded
 
-        path = os.path.join(self.files.root, os.fsdecode(self.files.paths[index]))
+        path = self._path(index)
         try:
             with Image.open(path) as image:
                 pixels = np.array(image.convert("RGB"))
         except Exception as error:  # whatever broken bytes lead a decoder to
-            raise DataError(
-                f"{path}: not a readable image ({first_line(error)}); replace or remove the file"
-            ) from error
+            raise DataError(f"{path}: not a readable image ({first_line(error)})") from error
         return torch.from_numpy(pixels).permute(2, 0, 1)
+
+    def _path(self, index: int) -> str:
+        return os.path.join(self.files.root, os.fsdecode(self.files.paths[index]))
+
+    def unreadable(self, known: str, seconds: float = LOOK) -> str:
+        """What to tell the user of a file that cannot be decoded, and of others like it.
+
+        Args:
+            known: what decoding it was answered with.
+            seconds: to look for the others, so that not each of them ends a run.
+        """
+        deadline, others = time.monotonic() + seconds, []
+        for index in range(len(self)):
+            if time.monotonic() > deadline:
+                break
+            try:
+                self._open(index)
+            except DataError as error:
+                others += [] if str(error) == known else [self._path(index)]
+        if not others:
+            return f"{known}; replace or remove the file"
+        more = f"{len(others)} more ({some_of(others)})"
+        return f"{known}, and {more} that are not either; replace or remove the files"
 
     @cached_property
     def _crop(self) -> "v2.RandomResizedCrop":

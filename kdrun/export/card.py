@@ -9,7 +9,7 @@ from kdrun.tables import count, percent
 from kdrun.verdict import verdict
 
 USE = {
-    "safetensors": "`safetensors.torch.load_model(network, 'student.safetensors')`, as below",
+    "safetensors": "the weights alone, as below",
     "pt2": "`torch.export.load('student.pt2').module()(images)`",
     "onnx": "`onnxruntime.InferenceSession('student.onnx').run(None, {'images': images})`",
 }
@@ -41,10 +41,9 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         "| --- | ---: | ---: | ---: | --- |",
         *(_file_line(name, entry) for name, entry in card["files"].items()),
         "",
-        "The network for the weights alone, with kdrun installed, in eval mode:",
+        "With the weights alone, and kdrun installed:",
         "",
-        "    from kdrun.models.build import build_model",
-        _network(card),
+        *_from_weights(card),
         "",
         "## Training",
         "",
@@ -69,19 +68,30 @@ def _input_and_output(card: Mapping[str, Any]) -> list[str]:
         f"uint8 images, {shape} (N, channels, height, width); logits of {len(classes)} classes: "
         + literal(", ".join(classes[:20]))
         + ("…" if len(classes) > 20 else "."),
-        f"Each image is prepared as the test images were: {card['input']['preparation']}.",
+        "The files take images of that size alone; how the test images came to it: "
+        f"{card['input']['preparation']}.",
         f"Mean {card['normalization']['mean']} and deviation {card['normalization']['std']} of "
-        "pixels in [0, 1] are part of pt2 and onnx; with safetensors alone normalise by them.",
+        "pixels in [0, 1] are part of pt2 and onnx; with the weights alone normalise by them.",
     ]
 
 
-def _network(card: Mapping[str, Any]) -> str:
-    """The call that builds the network for its weights alone."""
+def _from_weights(card: Mapping[str, Any]) -> list[str]:
+    """Python that builds the network, loads its weights and asks it."""
     _, channels, size, _ = card["input"]["shape"]
     options = {"num_classes": len(card["class_names"]), "in_channels": channels, "image_size": size}
     options |= {name: card[name] for name in ("library", "stem", "width", "depth")}
     told = [f"{name}={value!r}" for name, value in options.items() if value is not None]
-    return f"    network = build_model({', '.join([repr(card['arch']), *told])})"
+    mean, std = (card["normalization"][name] for name in ("mean", "std"))
+    return [
+        "    from safetensors.torch import load_model",
+        "    from kdrun.data.views import Normalizer",
+        "    from kdrun.models.build import build_model",
+        "",
+        f"    network = build_model({', '.join([repr(card['arch']), *told])}).eval()",
+        "    load_model(network, 'student.safetensors')",
+        f"    normalizer = Normalizer(mean={mean}, std={std})",
+        "    logits = network(normalizer(images))",
+    ]
 
 
 def _file_line(name: str, entry: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """`kdrun export`: write the student of a finished run, check every file, leave a card."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,15 @@ EXPORT, CARD = "export", "student.json"
 CHECK_BATCH = 256
 
 
-def export_student(folder: Path, names: list[str]) -> dict[str, Any]:
+def export_student(
+    folder: Path, names: list[str], changes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Write the student in each format below `folder/export`; returns the card's content.
+
+    Args:
+        folder: the run's.
+        names: of the formats.
+        changes: as of `finished_jobs`.
 
     Raises:
         ConfigError: the folder holds no finished run, or a package is missing.
@@ -42,7 +49,7 @@ def export_student(folder: Path, names: list[str]) -> dict[str, Any]:
         OutputError: it cannot be written.
     """
     formats = chosen_formats(names)
-    with finished_jobs(folder) as (jobs, settings):
+    with finished_jobs(folder, changes) as (jobs, settings):
         summary = read_sealed(folder / SUMMARY)
         job = jobs[student_place(summary)]
         setting = settings[job.stage.seed]

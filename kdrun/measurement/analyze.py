@@ -1,6 +1,8 @@
 """`kdrun analyze`: measure a finished run from its folder and the store."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kdrun.measurement.content import write_analysis
 from kdrun.measurement.run_answers import RunAnswers
@@ -8,9 +10,15 @@ from kdrun.run_folder import ANALYSIS
 from kdrun.saved_jobs import finished_jobs
 
 
-def analyze_run(folder: Path, level: str) -> Path:
-    """Measure a finished run; returns the file written. Raises what `finished_jobs` does."""
-    with finished_jobs(folder) as (jobs, settings):
+def analyze_run(folder: Path, level: str, changes: Mapping[str, Any] | None = None) -> Path:
+    """Measure a finished run; returns the file written. Raises what `finished_jobs` does.
+
+    Args:
+        folder: the run's.
+        level: `basic` or `full`.
+        changes: as of `finished_jobs`.
+    """
+    with finished_jobs(folder, changes) as (jobs, settings):
         next(iter(settings.values())).reporter.say(
             f"measuring {', '.join(job.title for job in jobs)}"
         )

@@ -119,6 +119,17 @@ def test_a_faulty_folder_is_named_with_the_remedy(tmp_path, harm, named, remedy)
     assert remedy in message
 
 
+def test_all_empty_files_of_a_part_are_named_at_once(tmp_path):
+    write_pictures(tmp_path, {"train": 4, "val": 1})
+    for name in ("bird", "cat", "dog"):
+        for number in range(4):
+            (tmp_path / "train" / name / f"{number}.jpg").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"bird/0\.jpg: an empty file, and 11 more \(.*cat/0.*, \.\.\.\)"
+    ):
+        read(tmp_path)
+
+
 def test_a_missing_root_key_says_what_to_set():
     with pytest.raises(DataError, match=r"imagefolder: set dataset\.root to a folder that holds"):
         read_class_folders("imagefolder", None)

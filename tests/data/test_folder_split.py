@@ -275,6 +275,20 @@ def check_unreadable(root, harm, training, workers):
         list(augmented if training else split.batches(2))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_of_several_unreadable_images_all_are_named_at_once(tmp_path, workers):
+    write_pictures(tmp_path, {"train": 3, "val": 1})
+    split = make_split(tmp_path, workers=workers)
+    files = [tmp_path / "train" / name for name in ("bird/2.jpg", "cat/0.jpg", "dog/1.jpg")]
+    for file in files:
+        truncate(file)
+    with pytest.raises(DataError, match="and 2 more") as caught:
+        list(split.batches(2))
+    message = str(caught.value)
+    assert message.startswith(str(files[0]))
+    assert all(str(file) in message for file in files)
+
+
 def test_every_truncation_of_a_jpeg_is_read_or_refused(tmp_path):
     write_pictures(tmp_path, {"train": 1, "val": 1})
     split = make_split(tmp_path)
