@@ -11,7 +11,6 @@ the best weights so far, which are kept beside the checkpoints that know them.
 import contextlib
 import io
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,22 @@ _POSITION = ("epoch", "batch", "update", "skipped")
 _RECORDS = ("seconds", "best", "shares", "unexplained", "history")
 
 
-def save_weights(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write a model's state as safetensors, atomically."""
-    write_atomic(path, save(_contiguous(state)))
+def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write a model's `weights_of` as safetensors, atomically."""
+    write_atomic(path, save(weights))
 
 
-def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # safetensors refuses other layouts and tensors that share memory (tied weights).
-    return {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the model's state on the CPU, as safetensors takes it.
+
+    Contiguous, and of tied weights one for each name. Not to be made in another thread than the
+    one that trains: copying is parallel, and while two threads have teams of OpenMP, their threads
+    go to sleep at every barrier, of which a step has hundreds.
+    """
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
 
 
 def best_path(folder: Path, update: int) -> Path:
@@ -189,18 +196,18 @@ def training_state(training: Training) -> dict[str, Any]:
     models: dict[str, nn.Module] = {"student": training.student, "objective": training.objective}
     if training.average is not None:
         models["average"] = training.average
+    weights = {
+        f"{name}.{key}": value
+        for name, model in models.items()
+        for key, value in weights_of(model).items()
+    }
     state = {
-        "models": {
-            f"{name}.{key}": value
-            for name, model in models.items()
-            for key, value in model.state_dict().items()
-        },
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
         "totals": training.totals.sums,
     }
     state |= {name: getattr(training, name) for name in _POSITION + _RECORDS}
-    return copied(state)
+    return {"models": weights} | copied(state)
 
 
 def copied(value: Any) -> Any:

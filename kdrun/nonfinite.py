@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from kdrun.checkpoint import save_weights
+from kdrun.checkpoint import save_weights, weights_of
 from kdrun.data.batch import Batch
 from kdrun.engine import Recipe, Training
 from kdrun.errors import NumericError, some_of
@@ -37,7 +37,7 @@ def explained(
     folder.mkdir(exist_ok=True)
     write_atomic(folder / "batch.safetensors", save(joined(group)))
     if setting.device.type == "cpu":
-        save_weights(folder / "weights.safetensors", training.student.state_dict())
+        save_weights(folder / "weights.safetensors", weights_of(training.student))
     told = f"{job.title}: {error}"
     write_sealed(folder / "report.json", report(told, training, recipe, start, indices))
     return NumericError(

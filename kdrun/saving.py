@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from kdrun import checkpoint
 from kdrun.config.schema import EVERY
@@ -78,8 +78,8 @@ class Saver:
     def keep_best(self, model: nn.Module, update: int) -> None:
         """Write the best weights so far."""
         self.wait()
-        state = checkpoint.copied(model.state_dict())
-        self.pending.append(self.thread.submit(self._write_best, state, update))
+        weights = checkpoint.weights_of(model)
+        self.pending.append(self.thread.submit(self._write_best, weights, update))
 
     def save(self, training: Training) -> None:
         """Write a checkpoint."""
@@ -87,9 +87,9 @@ class Saver:
         state = checkpoint.training_state(training)
         self.pending.append(self.thread.submit(self._write, state))
 
-    def _write_best(self, state: dict[str, Any], update: int) -> None:
+    def _write_best(self, weights: dict[str, Tensor], update: int) -> None:
         path = checkpoint.best_path(self.folder, update)
-        checkpoint.save_weights(path, state)
+        checkpoint.save_weights(path, weights)
         checkpoint.prune(self.folder, self.keep, path)
 
     def _write(self, state: dict[str, Any]) -> None:

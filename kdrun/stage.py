@@ -140,7 +140,7 @@ def measure_given(
     began = time.monotonic()
     held_out = setting.data.validation
     result = measure(job, setting, network, normalizer, held_out or setting.data.train)
-    checkpoint.save_weights(job.folder / WEIGHTS, network.state_dict())
+    checkpoint.save_weights(job.folder / WEIGHTS, checkpoint.weights_of(network))
     validation = None if held_out is None else result.accuracy
     return {
         "epochs": 0,

@@ -14,6 +14,7 @@ from kdrun.checkpoint import (
     restore,
     save_weights,
     training_state,
+    weights_of,
 )
 from kdrun.engine import Training
 from kdrun.errors import OutputError, WeightsError
@@ -62,7 +63,7 @@ def equal(a, b) -> bool:
 
 
 def save_checkpoint(folder, made, digest, keep):
-    save_weights(best_path(folder, 1), made.student.state_dict())
+    save_weights(best_path(folder, 1), weights_of(made.student))
     with Saver(folder, digest, keep) as saver:
         saver.save(made)
     return checkpoints(folder)[0]

@@ -1,11 +1,56 @@
 """When a checkpoint is due."""
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from kdrun import saving
 from kdrun.saving import Timetable
+
+ONE_TEAM = """
+import os, sys, tempfile
+from pathlib import Path
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+import torch
+from torch import nn
+from kdrun.saving import Saver
+
+torch.set_num_threads(2)
+student = nn.Sequential(nn.Conv2d(64, 256, 3), nn.BatchNorm2d(256))
+student.to(memory_format=torch.channels_last)
+student(torch.randn(4, 64, 9, 9)).sum().backward()
+optimizer = torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9)
+optimizer.step()
+plain = dict.fromkeys(("epoch", "batch", "update", "skipped"), 0)
+plain |= dict.fromkeys(("seconds", "best", "shares", "unexplained", "history"))
+models = {"student": student, "objective": nn.Module(), "average": None, "optimizer": optimizer}
+scaler, totals = torch.amp.GradScaler("cpu", enabled=False), SimpleNamespace(sums=torch.zeros(3))
+training = SimpleNamespace(**models, scaler=scaler, totals=totals, **plain)
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+with tempfile.TemporaryDirectory() as folder, Saver(Path(folder), "hash", 2) as saver:
+    saver.keep_best(nn.Linear(1, 1), 0)  # starts the thread
+    saver.wait()
+    before = threads()
+    saver.keep_best(student, 1)
+    saver.save(training)
+    saver.wait()
+    print(threads() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux lists threads")
+def test_the_thread_that_writes_makes_no_team_of_threads_beside_that_of_training():
+    words = (sys.executable, "-c", ONE_TEAM)
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "0\n"
 
 
 def at(epoch=0, update=0):

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import nn
 
-from kdrun.checkpoint import read_checkpoint, save_weights
+from kdrun.checkpoint import read_checkpoint, save_weights, weights_of
 from kdrun.cli import main
 from kdrun.config.folder import config_folder
 from kdrun.data.batch import Batch
@@ -92,7 +92,7 @@ def test_case_36_a_checkpoint_of_another_format_is_refused(tmp_path):
 
 def test_case_37_tied_weights_are_saved(tmp_path):
     layer = nn.Linear(3, 3)
-    save_weights(tmp_path / "tied.safetensors", nn.Sequential(layer, layer).state_dict())
+    save_weights(tmp_path / "tied.safetensors", weights_of(nn.Sequential(layer, layer)))
     state = load_file(tmp_path / "tied.safetensors")
     assert torch.equal(state["0.weight"], state["1.weight"])
     assert torch.equal(state["0.weight"], layer.weight)
