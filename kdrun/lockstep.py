@@ -170,7 +170,7 @@ def in_lockstep(config: Config, settings: Settings, siblings: Siblings) -> Setti
 
 
 def same_setting(ours: Config, theirs: Config, setting: Setting) -> bool:
-    """Whether both have the same images, splits, device and precision, and all is decided.
+    """Whether both have the same images, splits, device, threads and precision, and all is decided.
 
     Raises:
         ConfigError: there is no such device here, or it lacks their precision.
@@ -180,6 +180,7 @@ def same_setting(ours: Config, theirs: Config, setting: Setting) -> bool:
         ours.dataset == theirs.dataset
         and (ours.seeds, ours.train.seed) == (theirs.seeds, theirs.train.seed)
         and ours.train.deterministic == theirs.train.deterministic
+        and ours.train.threads == theirs.train.threads
         # Where it differs, the other job may refuse the teacher that this one takes.
         and ours.teacher.min_accuracy == theirs.teacher.min_accuracy
         and Path(ours.output_root).resolve() == Path(theirs.output_root).resolve()

@@ -28,6 +28,7 @@ SCHEDULE_OPTIONS: dict[str, tuple[str, ...]] = {
 NO_IDENTITY = {
     "device",
     "workers",
+    "threads",
     "eval_batch_size",
     "checkpoint_every",
     "keep_last",

@@ -31,7 +31,8 @@ from kdrun.weights_source import WeightsSource, check_card, resolve_weights
 
 
 def make_setting(config: Config, stop: StopRequest) -> Setting:
-    """Data, device and precision of the run."""
+    """Data, device and precision of the run; the threads are the process's."""
+    use_threads(config.train.threads)
     device = resolve_device(config.train.device)
     use_device(device)
     precision = resolve_precision(config.train.precision, device)
@@ -40,6 +41,20 @@ def make_setting(config: Config, stop: StopRequest) -> Setting:
     reporter = Reporter(console())
     root = Path(config.output_root)
     return Setting(data, config.dataset.augment, device, precision, reporter, stop, root)
+
+
+def use_threads(threads: int | None) -> None:
+    """Compute with so many threads of the CPU; None: as many as torch takes by itself.
+
+    Raises:
+        ConfigError: they are more than there are cores.
+    """
+    if threads is None:
+        return
+    cores = os.cpu_count() or threads
+    if threads > cores:
+        raise ConfigError(f"train.threads={threads}: this machine has {cores} cores")
+    torch.set_num_threads(threads)
 
 
 def make_settings(config: Config, stop: StopRequest) -> Settings:

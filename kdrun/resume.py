@@ -110,7 +110,7 @@ def rebuilt(
     """
     precise = replace(config, train=replace(config.train, precision=saved.precision))
     settings = make_settings(precise, stop)
-    torch.set_num_threads(saved.threads)
+    torch.set_num_threads(config.train.threads or saved.threads)
     shape = next(iter(settings.values())).data.shape
     stages = as_recorded(plan_for(precise, shape), saved.stages)
     jobs = make_jobs(stages, settings)

@@ -12,6 +12,7 @@ from kdrun.chain_sizes import chosen_chain, plan_for
 from kdrun.closing import close
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
+from kdrun.cores import Watch
 from kdrun.decide import with_temperature
 from kdrun.errors import ConfigError, DamagedError, NumericError, Stopped, reason
 from kdrun.files import (
@@ -53,6 +54,7 @@ def run(
         siblings: the later jobs of a sweep, whose students train.lockstep takes along.
     """
     check_logger(config.logger)
+    watch = Watch()
     with stop_requests() as stop:
         settings = make_settings(config, stop)
         setting = next(iter(settings.values()))
@@ -68,7 +70,8 @@ def run(
             setting.reporter.say(opening_line(setting, folder))
             if config.chain.method == "auto":
                 setting.reporter.say(chosen_chain([job.stage for job in jobs]))
-            for line in [*idle_lines(config, overrides), *warnings_of(jobs, settings)]:
+            told = [*idle_lines(config, overrides), *warnings_of(jobs, settings)]
+            for line in [*told, *watch.advice(setting.device)]:
                 setting.reporter.say(line, style="yellow")
             settings = in_lockstep(config, settings, siblings)
             return conduct(config, jobs, settings, folder, Status(folder))

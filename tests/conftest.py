@@ -13,6 +13,13 @@ from kdrun.config.parse import parse
 from kdrun.engine import Training
 
 
+@pytest.fixture(autouse=True)
+def no_more_threads():
+    """A test may set them, for itself alone."""
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Models this small lose by more threads, badly so beside other work."""

@@ -23,6 +23,7 @@ VALUES = {
     "train.lockstep": "4",
     "train.max_skipped": "11",
     "train.on_nonfinite": "skip",
+    "train.threads": "1",
     "train.workers": "0",
     EPOCHS: "'3'",
 }

@@ -160,6 +160,7 @@ def test_what_another_jobs_stage_fails_with_stays_its_own(do, alone, monkeypatch
         "teacher.min_accuracy=0.999",  # which its own job is going to refuse
         "train.precision=fp16",  # which a CPU lacks
         "train.device=cuda:99",
+        "train.threads=1",
         "loss.T=4",  # the very stage
     ],
 )

@@ -429,3 +429,19 @@ def test_a_finished_run_with_a_changed_file_is_not_shown_as_if_whole(begin, name
     resume_run(folder, [])
     found = (folder / name).read_bytes()
     assert found == content
+
+
+def test_a_run_computes_with_the_threads_it_is_given_and_goes_on_with_them(
+    begin, stop_at, monkeypatch, tmp_path
+):
+    used = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    stop_at(4)
+    with pytest.raises(Stopped):
+        begin("train.threads=1")
+    resume_run(tmp_path / "outputs" / "run", [])
+    resume_run(tmp_path / "outputs" / "run", ["train.threads=3", "train.epochs=4"])
+    with pytest.raises(ConfigError, match=r"train\.threads=4: this machine has 3 cores"):
+        resume_run(tmp_path / "outputs" / "run", ["train.threads=4", "train.epochs=5"])
+    assert [number for number in used if number] == [1, 1, 1, 3, 3]

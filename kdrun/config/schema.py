@@ -201,6 +201,7 @@ class TrainConfig:
     checkpoint_every: str = text(EVERY, "10min, 2epochs, 500steps")
     keep_last: int = number(1, 1000)
     workers: int | None = number(0, 1024)
+    threads: int | None = number(1, 1024)
     lockstep: int = number(1, 10_000)
 
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdrun.config.schema import Config, StageConfig
 
-RUN_WIDE = ("device", "precision", "deterministic", "workers", "seed")
+RUN_WIDE = ("device", "precision", "deterministic", "workers", "threads", "seed")
 """Options of `train` that hold for all the stages of a run."""
 
 Merge = Callable[[DictConfig, DictConfig, type, str], Iterator[str]]

@@ -28,7 +28,7 @@ TINY = (
 KEYS = sorted(keys())
 LARGE = {f"{model}.{name}" for model in ("teacher", "student") for name in ("width", "depth")} | {
     *("dataset.num_images", "dataset.image_size", "dataset.num_classes", "train.epochs"),
-    *("train.workers",),
+    *("train.workers", "train.threads"),
 }
 ODD = (
     *(
