@@ -21,7 +21,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_checkpoint(path: Path) -> Any:
+def read_weights_file(path: Path) -> Any:
     """Whatever a safetensors or torch file holds, on the CPU, mapped rather than read.
 
     Raises:

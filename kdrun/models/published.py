@@ -12,7 +12,7 @@ from torchvision.models import WeightsEnum, get_model_weights
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from kdrun.errors import WeightsError, near_miss
-from kdrun.models.checkpoint_file import file_sha256, read_checkpoint
+from kdrun.models.checkpoint_file import file_sha256, read_weights_file
 from kdrun.models.weights import check_finite
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def load_published(model: nn.Module, arch: str, weights: WeightsEnum) -> None:
     A vision transformer's position embeddings are interpolated to the model's image size.
     """
     file = fetch(weights.url)
-    state = read_checkpoint(file)
+    state = read_weights_file(file)
     _drop_auxiliary_heads(state)
     _rename_dense_layers(state)
     check_finite(state, source=f"the weights {weights.name} of {arch}")

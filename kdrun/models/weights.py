@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdrun.errors import WeightsError
-from kdrun.models.checkpoint_file import file_sha256, read_checkpoint
+from kdrun.models.checkpoint_file import file_sha256, read_weights_file
 from kdrun.models.heads import head_path
 
 __all__ = ["apply_state", "check_finite", "file_sha256", "load_state"]
@@ -33,7 +33,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: a file that is missing, damaged, unsafe, without a state dict, or not finite.
     """
-    content = read_checkpoint(path)
+    content = read_weights_file(path)
     state = _find_state(content)
     if state is None:
         raise WeightsError(

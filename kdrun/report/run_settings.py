@@ -7,13 +7,14 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from kdrun.files import read_yaml
+from kdrun.plan import NO_IDENTITY
 from kdrun.run_folder import OVERRIDES
 from kdrun.seeds import SEED
 
-UNTOLD = (
-    *("output_root", "analysis", "logger", "train.device", "train.workers", "hydra.run.dir"),
+UNTOLD = {f"train.{name}" for name in NO_IDENTITY} | {
+    *("output_root", "analysis", "logger", "teacher.min_accuracy", "hydra.run.dir"),
     "seeds",  # each of them has a row
-)
+}
 """Settings that do not tell one result from another."""
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from kdrun.errors import WeightsError
-from kdrun.models.checkpoint_file import file_sha256, read_checkpoint
+from kdrun.models.checkpoint_file import file_sha256, read_weights_file
 from kdrun.models.weights import load_state
 
 
@@ -39,13 +39,13 @@ STATE = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
 def test_torch_files_of_both_formats_are_read(tmp_path, legacy):
     path = tmp_path / "model.pt"
     path.write_bytes(torch_bytes(STATE, legacy=legacy))
-    assert torch.equal(read_checkpoint(path)["weight"], STATE["weight"])
+    assert torch.equal(read_weights_file(path)["weight"], STATE["weight"])
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.bin"])
 def test_safetensors_are_read_whatever_their_suffix(tmp_path, name):
     save_file(STATE, tmp_path / name)
-    assert torch.equal(read_checkpoint(tmp_path / name)["weight"], STATE["weight"])
+    assert torch.equal(read_weights_file(tmp_path / name)["weight"], STATE["weight"])
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path):

@@ -187,6 +187,13 @@ def test_seeds_of_one_run_are_those_of_a_sweep(finished_run, tmp_path):
     assert (row["settings"], row["seeds"]) == ({}, 2)
 
 
+def test_where_and_how_fast_a_run_went_tells_nothing_of_its_result(finished_run, tmp_path):
+    one = made_run(finished_run, tmp_path / "a", ["train.threads=1"], 0, 0.8, 0.8, 0.7)
+    other = made_run(finished_run, tmp_path / "b", ["train.keep_last=3"], 1, 0.9, 0.9, 0.7)
+    (row,) = compare([one, other])["settings"]
+    assert (row["settings"], row["seeds"]) == ({}, 2)
+
+
 def test_options_of_a_chain_tell_nothing_of_a_run_without_one(finished_run, tmp_path):
     told = made_run(finished_run, tmp_path / "a", ["chain.generations=4"], 0, 0.8, 0.8, 0.7)
     plain = made_run(finished_run, tmp_path / "b", [], 0, 0.9, 0.9, 0.7)
