@@ -13,6 +13,7 @@ from kdrun.chain_sizes import plan_for
 from kdrun.changes import EPOCHS, checked_overrides
 from kdrun.closing import result_tables, write_page
 from kdrun.config.schema import Config
+from kdrun.cores import Watch
 from kdrun.decide import as_chosen
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.files import check_files, read_sealed, write_atomic, write_yaml
@@ -80,6 +81,7 @@ def go_on(
 ) -> dict[str, Any]:
     """Rebuild what the run was doing and do the rest, with more epochs if they are raised."""
     check_logger(config.logger)
+    watch = Watch()
     jobs, settings = rebuilt(config, saved, stop)
     setting = next(iter(settings.values()))
     if raised:
@@ -90,6 +92,8 @@ def go_on(
             (folder / stale).unlink(missing_ok=True)
     setting.reporter.log = folder / LOG
     setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
+    for line in watch.advice(setting.device):
+        setting.reporter.say(line, style="yellow")
     settings = in_lockstep(config, settings, siblings)
     return conduct(config, jobs, settings, folder, Status(folder, saved.trained))
 

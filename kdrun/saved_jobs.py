@@ -17,8 +17,8 @@ from kdrun.stop import stop_requests
 from kdrun.store import finished
 
 REMEDY = (
-    "a run is measured and exported on the images that it knows: bring them back as they were, or "
-    "say where they are with dataset.root=; the weights stay in its stages/"
+    "a run is measured and exported with all that it was made of: bring that back as it was, and "
+    "tell where images were moved to with dataset.root=; its weights stay in its stages/"
 )
 
 

@@ -1,7 +1,7 @@
 """What a run folder says of its run. It may come from anyone: nothing in it is executed."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kdrun.config.parse import parse
+from kdrun.config.parse import keys, parse
 from kdrun.config.schema import Config
 from kdrun.errors import (
     ConfigError,
@@ -101,11 +101,32 @@ def parsed(saved: DictConfig, path: Path, changes: Mapping[str, Any]) -> Config:
     """The checked Config of a saved one, with the changes."""
     config: DictConfig = saved.copy()
     try:
-        for key, value in changes.items():
+        for key, value in {**later_settings(saved), **changes}.items():
             OmegaConf.update(config, key, value)
         return parse(config)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{path} is not a config of this kdrun: {error}") from error
+        raise ConfigError(f"{path} is not a config of this kdrun: {reason(error)}") from error
+
+
+def later_settings(saved: DictConfig) -> dict[str, Any]:
+    """The defaults of settings that kdrun did not have yet when the config was saved.
+
+    One that bears on a result changes the identity of its stages, which `check_same` notices.
+    """
+    absent = [key for key in keys() if not has(saved, key.split("."))]
+    if not absent:
+        return {}
+    from kdrun.config.compose import compose_job  # noqa: PLC0415 - imports all of Hydra
+
+    defaults = compose_job([])
+    return {key: OmegaConf.select(defaults, key) for key in absent}
+
+
+def has(section: Any, path: Sequence[str]) -> bool:
+    """Whether there is such a key, whatever its value."""
+    if not path:
+        return True
+    return OmegaConf.is_dict(section) and path[0] in section and has(section[path[0]], path[1:])
 
 
 def checked_stage(stage: Any) -> dict[str, Any]:

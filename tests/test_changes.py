@@ -65,6 +65,13 @@ def test_where_nothing_is_trained_epochs_are_none_to_change():
         checked_places(["train.epochs=9"])
 
 
+def test_a_setting_that_is_younger_than_the_run_has_its_default(make_config, tmp_path):
+    saved = OmegaConf.create(OmegaConf.to_container(OmegaConf.structured(make_config("loss.T=7"))))
+    del saved.train.threads, saved.cache, saved.loss.hint.weight
+    assert flat(parsed(saved, tmp_path, {})) == flat(make_config("loss.T=7"))
+    assert flat(parsed(saved, tmp_path, {"train.threads": 1}))["train.threads"] == 1
+
+
 @pytest.mark.parametrize("value", ["${nowhere}", "{a: 1}", "[1]", "soon"])
 def test_a_value_of_another_kind_is_refused_as_by_a_new_run(value, changed):
     with pytest.raises(ConfigError, match=r"train\.workers"):
