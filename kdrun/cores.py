@@ -67,5 +67,5 @@ class Watch:
         fewer = max(1, round(cores - others))
         return [
             f"other processes use {others:.1f} of {cores} cores, and {threads} threads would wait "
-            f"for one another: train.threads={fewer} may be faster, for small networks several times"
+            f"for one another: train.threads={fewer} may be faster, small networks severalfold"
         ]
