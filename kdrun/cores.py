@@ -22,6 +22,12 @@ class Moment(NamedTuple):
     ours: float
 
 
+def allowed_cores() -> frozenset[int]:
+    """Those that this process may use; none where the system does not tell, which Linux does."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return frozenset(allowed(0)) if allowed else frozenset()
+
+
 def now(allowed: frozenset[int]) -> Moment | None:
     """The moment, for these cores; None where the system does not count them like this."""
     try:
@@ -48,8 +54,7 @@ class Watch:
     """Counts from its beginning on; asked a second or more later, when it is about to train."""
 
     def __init__(self) -> None:
-        allowed = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-        self.cores = frozenset(allowed(0)) if allowed else frozenset()
+        self.cores = allowed_cores()
         self.before = now(self.cores)
 
     def advice(self, device: torch.device) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from kdrun.config.schema import Config
+from kdrun.cores import allowed_cores
 from kdrun.data.image_data import ImageData
 from kdrun.data.load import load_dataset
 from kdrun.data.shapes import ImageShape
@@ -90,8 +91,7 @@ def load_data(config: Config, device: torch.device) -> ImageData:
 
 def default_workers() -> int:
     """Processes that decode images: one for each core that this process may use, 8 at most."""
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    return min(8, len(allowed(0)) if allowed else os.cpu_count() or 1)
+    return min(8, len(allowed_cores()) or os.cpu_count() or 1)
 
 
 def opening_line(setting: Setting, folder: Path) -> str:

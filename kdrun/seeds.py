@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from kdrun.gains import PairedGain, paired_gain, told
-from kdrun.stage_groups import chosen_by, rank
+from kdrun.stage_groups import chosen_accuracy, chosen_by, mean_of, rank
 from kdrun.tables import OVER_CONTROL, add_columns, add_settings, percent, plain_table
 
 SEED = "train.seed"
@@ -42,18 +42,13 @@ def _row(settings: dict[str, str], jobs: Sequence[Mapping[str, Any]]) -> dict[st
     return {
         "settings": settings,
         "seeds": len(jobs),
-        "train": _mean(jobs, "train"),
-        "validation": _mean(jobs, "validation"),
+        "train": mean_of(jobs, "train"),
+        "validation": mean_of(jobs, "validation"),
         "test": mean(tests),
         "deviation": stdev(tests) if len(jobs) > 1 else None,
         "gain": gain and gain.mean,
         "error": gain and gain.error,
     }
-
-
-def _mean(jobs: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    values = [job[name] for job in jobs]
-    return None if None in values else mean(values)
 
 
 def seeds_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Table:
@@ -68,7 +63,7 @@ def seeds_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Tab
         table.add_row(
             *settings(row["settings"]),
             str(row["seeds"]),
-            percent(row["train" if chosen == "training" else "validation"]),
+            percent(chosen_accuracy(row, chosen)),
             percent(row["test"]) + _deviation(row),
             _points(row),
         )

@@ -1,6 +1,7 @@
 """The stages of a run's summary by what they are: one group holds the same stage of every seed."""
 
 from collections.abc import Iterable, Mapping
+from statistics import mean
 from typing import Any
 
 Entry = Mapping[str, Any]
@@ -65,6 +66,18 @@ def chosen_by(rows: Iterable[Mapping[str, Any]]) -> str:
     """`training` where no model had validation images, else `validation`."""
     done = [row for row in rows if row["train"] is not None]
     return "training" if done and all(row["validation"] is None for row in done) else "validation"
+
+
+def chosen_accuracy(row: Mapping[str, Any], chosen: str) -> float | None:
+    """The accuracy of a row that `chosen_by` named."""
+    value: float | None = row["train" if chosen == "training" else "validation"]
+    return value
+
+
+def mean_of(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    """The mean of one of their numbers; None where there are no rows, or one lacks it."""
+    found = [row[name] for row in rows]
+    return None if not found or None in found else mean(found)
 
 
 def tests(group: list[Entry]) -> list[float]:

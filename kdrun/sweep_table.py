@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from rich.table import Table
@@ -11,7 +10,7 @@ from kdrun.errors import DamagedError
 from kdrun.files import read_json, read_sealed, read_yaml
 from kdrun.run_folder import OVERRIDES, STATUS, SUMMARY, in_use
 from kdrun.seeds import SEED, over_seeds, seeds_table
-from kdrun.stage_groups import Entry, chosen_by, group_of, rank, result_of
+from kdrun.stage_groups import chosen_accuracy, chosen_by, group_of, mean_of, rank, result_of
 from kdrun.tables import add_columns, add_settings, console, percent, plain_table
 
 # Exit codes of jobs that did not come to an end of their own.
@@ -72,19 +71,16 @@ def job_state(folder: Path) -> dict[str, Any]:
 
 def accuracies(summary: dict[str, Any]) -> dict[str, Any]:
     """The accuracies of a finished run's student or last generation, and of its control."""
-    result, control = result_of(summary), group_of(summary, "control")
+    result, control = (
+        [stage["accuracy"] for stage in group]
+        for group in (result_of(summary), group_of(summary, "control"))
+    )
     return {
         "train": mean_of(result, "train"),
         "validation": mean_of(result, "best_validation"),
         "test": mean_of(result, "test_at_best_validation"),
         "control_test": mean_of(control, "test_at_best_validation"),
     }
-
-
-def mean_of(group: Sequence[Entry], name: str) -> float | None:
-    """One of the accuracies of a stage, the mean of several seeds; None where it was not taken."""
-    found = [stage["accuracy"][name] for stage in group]
-    return None if not found or None in found else mean(found)
 
 
 def varied_settings(jobs: Sequence[dict[str, Any]]) -> list[str]:
@@ -111,6 +107,6 @@ def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
         )
         state = f"{job['status']}: {job['error']}" if job["error"] else job["status"]
         cells = [job["job"], *settings(job["settings"])]
-        shown = job["train" if chosen == "training" else "validation"]
-        table.add_row(*cells, percent(shown), percent(job["test"]), gain, state)
+        shown = percent(chosen_accuracy(job, chosen))
+        table.add_row(*cells, shown, percent(job["test"]), gain, state)
     return table

@@ -13,7 +13,7 @@ from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.report.run_settings import fill_settings, told_settings
 from kdrun.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
 from kdrun.seeds import SEED
-from kdrun.stage_groups import places, rank, result_of, student_place
+from kdrun.stage_groups import mean_of, places, rank, result_of, student_place
 from kdrun.sweep_jobs import SWEEP, listed_jobs
 
 CONFIDENCE = 0.95
@@ -162,13 +162,8 @@ def setting_rows(rows: Sequence[Row], varied: Sequence[str]) -> list[Row]:
 
 
 def _rank_of(group: Mapping[str, Row]) -> tuple[bool, float]:
-    rows = list(group.values())
-    return rank(_mean(rows, "validation"), _mean(rows, "train"))
-
-
-def _mean(rows: Sequence[Row], name: str) -> float | None:
-    values = [row[name] for row in rows]
-    return None if None in values else mean(values)
+    rows = group.values()
+    return rank(mean_of(rows, "validation"), mean_of(rows, "train"))
 
 
 def latency_of_networks(rows: Sequence[Row]) -> dict[tuple[Any, ...], float | None]:
@@ -201,8 +196,8 @@ def _setting(group: Mapping[str, Row], first: Mapping[str, Row], latency: float 
         "arch": members[0]["arch"],
         "dataset": members[0]["dataset"],
         "seeds": len(members),
-        "train": _mean(members, "train"),
-        "validation": _mean(members, "validation"),
+        "train": mean_of(members, "train"),
+        "validation": mean_of(members, "validation"),
         "test": mean(tests),
         "deviation": stdev(tests) if len(tests) > 1 else None,
         "gain": gain and gain.mean,

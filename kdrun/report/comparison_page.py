@@ -73,8 +73,10 @@ def title(content: dict[str, Any]) -> str:
 def lead(content: dict[str, Any]) -> str:
     """Which setting was best, on each data set, and what it came to on test."""
     rows = content["settings"]
-    firsts = {row["dataset"]: row for row in reversed(rows)}
-    said = [best_of(firsts[dataset]) for dataset in dict.fromkeys(row["dataset"] for row in rows)]
+    firsts: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        firsts.setdefault(row["dataset"], row)
+    said = map(best_of, firsts.values())
     return f"Best by {chosen_by(rows)} accuracy: {'; '.join(said)}."
 
 
