@@ -1,4 +1,4 @@
-"""Where the arithmetic runs and in which precision."""
+"""Device, precision and determinism."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""The errors a user can cause or meet; each becomes one line on stderr and an exit code."""
+"""Errors that users can cause or meet, and their exit codes."""
 
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches

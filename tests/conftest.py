@@ -8,9 +8,9 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from kdrun.config import compose as kdrun_compose
-from kdrun.config.folder import config_folder
 from kdrun.config.parse import parse
-from kdrun.engine import Training
+from kdrun.config.paths import config_folder
+from kdrun.training.state import Training
 
 
 @pytest.fixture(autouse=True)

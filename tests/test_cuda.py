@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from kdrun.errors import Stopped
-from kdrun.files import read_json_lines
-from kdrun.resume import resume_run
-from kdrun.runner import run
-from tests.test_lockstep import assert_same, stages
-from tests.test_resume import same
+from kdrun.runs.resume import resume_run
+from kdrun.runs.runner import run
+from kdrun.store.files import read_json_lines
+from tests.runs.lockstep.test_group import assert_same, stages
+from tests.runs.test_resume import same
 
 QUICK = (
     *("teacher=convnet", "teacher.width=8", "student=resnet8", "train.epochs=2", "analysis=off"),

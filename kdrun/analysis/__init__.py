@@ -4,11 +4,7 @@ They return Python floats or frozen objects of them, take no gradient, run on th
 their inputs lie, and raise ValueError for arguments that do not fit.
 """
 
-from kdrun.analysis.attention import (
-    AttentionComparison,
-    attention_information,
-    compare_attention,
-)
+from kdrun.analysis.attention import AttentionComparison, attention_information, compare_attention
 from kdrun.analysis.bounds import (
     GeneralizationBound,
     TrainTestGap,
@@ -28,7 +24,6 @@ from kdrun.analysis.class_similarity import (
     class_similarity_information,
     top_confusions,
 )
-from kdrun.analysis.curves import TemperatureCurve, temperature_curve
 from kdrun.analysis.dark_knowledge import (
     DarkKnowledge,
     DarkKnowledgeCurve,
@@ -37,10 +32,11 @@ from kdrun.analysis.dark_knowledge import (
 )
 from kdrun.analysis.entropy import entropy
 from kdrun.analysis.fidelity import agreement, mean_kl
+from kdrun.analysis.gradient_probe import GradientProbe, ensemble_gradient_probe, gradient_probe
 from kdrun.analysis.intervals import Interval, hoeffding_half_width, wilson_interval
-from kdrun.analysis.probe import GradientProbe, ensemble_gradient_probe, gradient_probe
 from kdrun.analysis.representation import linear_cka, relation_similarity, unexplained_share
 from kdrun.analysis.scores import brier_score, negative_log_likelihood
+from kdrun.analysis.temperature_curves import TemperatureCurve, temperature_curve
 
 __all__ = [
     "AttentionComparison",

@@ -1,4 +1,4 @@
-"""What attention maps tell about the image, and how far two models' can be apart."""
+"""Measures of attention maps: information about the image, distance between two models."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How far the student's error can be from the teacher's, and what was found."""
+"""Bounds on the student's error in terms of the teacher's, beside the observed errors."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether a model's confidence is its accuracy (Guo et al., 2017)."""
+"""Calibration: confidence against accuracy (Guo et al., 2017)."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kdrun.analysis.inputs import class_indices, class_probabilities, finite_table
-from kdrun.analysis.root import increasing_root
+from kdrun.analysis.root_finding import increasing_root
 
 # The optimal log T is sought this far from that of the largest logit: beyond, float64 takes the
 # probabilities for one-hot or uniform.

@@ -1,4 +1,4 @@
-"""What each step of a chain of teaching assistants cost."""
+"""Costs of each step of a chain of teaching assistants."""
 
 import math
 from collections.abc import Sequence

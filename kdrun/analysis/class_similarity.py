@@ -1,4 +1,4 @@
-"""Which classes a model takes for which: what its probabilities say beside the label."""
+"""Class similarities in a model's probabilities."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a teacher's probabilities tell about an image beyond its label: I(X; Ŷ | Y), Ŷ ~ p_T."""
+"""Dark knowledge: what soft targets say beyond the label, I(X; Ŷ | Y), Ŷ ~ p_T."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ from kdrun.analysis.inputs import (
     class_probabilities,
     finite_table,
 )
-from kdrun.temperature import softmax_with_temperature
+from kdrun.losses.temperature import softmax_with_temperature
 
 FEW_SAMPLES = 20
 

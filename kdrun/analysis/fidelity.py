@@ -1,4 +1,4 @@
-"""How far the student says what the teacher says (Stanton et al., 2021)."""
+"""Fidelity: agreement of student and teacher (Stanton et al., 2021)."""
 
 from torch import Tensor
 

@@ -1,11 +1,11 @@
-"""What measurements do with their inputs first: check them, bring them to the CPU in float64."""
+"""Input checks of the measures: shapes, values, float64 on the CPU."""
 
 from collections.abc import Iterable
 
 from torch import Tensor
 
 from kdrun.losses import inputs
-from kdrun.temperature import check_temperature
+from kdrun.losses.temperature import check_temperature
 
 
 def measured(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How far a share that was counted may be from the true one."""
+"""Confidence intervals of a proportion."""
 
 import math
 from statistics import NormalDist

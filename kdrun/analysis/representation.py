@@ -1,4 +1,4 @@
-"""How alike two models' features of the same samples are, whatever their widths."""
+"""Representation similarity of two models' features, of any widths."""
 
 import torch
 import torch.nn.functional as F

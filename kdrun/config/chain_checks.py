@@ -1,13 +1,13 @@
-"""Faults of a chain and of the seeds that show when several keys are seen together."""
+"""Checks of chains and of several seeds."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
+from kdrun.catalog.architectures import ARCHITECTURES
+from kdrun.config.loss_mixture import needs_teacher
 from kdrun.config.schema import Config
-from kdrun.config.stages import stage_options
+from kdrun.config.stage_overrides import stage_options
 from kdrun.errors import near_miss
-from kdrun.models.names import ARCHITECTURES
-from kdrun.terms import needs_teacher
 
 LARGEST_SEED = 2**53
 

@@ -1,12 +1,12 @@
-"""Faults that only show when several keys are seen together; each check returns a line or None."""
+"""Checks that relate several keys; each returns a line or None."""
 
 import math
 from collections.abc import Callable
 
+from kdrun.catalog.architectures import ARCHITECTURES
+from kdrun.config.loss_mixture import looks_inside, term_weights, uses_temperature
 from kdrun.config.schema import Config, ModelConfig
 from kdrun.errors import near_miss
-from kdrun.models.names import ARCHITECTURES
-from kdrun.terms import looks_inside, term_weights, uses_temperature
 
 
 def _known_arch(key: str, model: ModelConfig) -> str | None:

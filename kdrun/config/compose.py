@@ -1,4 +1,4 @@
-"""Hydra's part: the app around a task, and one-line errors in place of its own."""
+"""Composition by Hydra: the app around a task, one-line errors in place of Hydra's own."""
 
 import os
 import re
@@ -21,9 +21,9 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from kdrun.config import options
-from kdrun.config.folder import config_folder, shipped_options
+from kdrun.config import model_groups
 from kdrun.config.parse import explain, parse, unknown_key
+from kdrun.config.paths import config_folder, shipped_options
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError, near_miss
 
@@ -37,7 +37,7 @@ def register() -> None:
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema.chain.stage, False)  # its keys are the stages that there are
     ConfigStore.instance().store(name="schema", node=schema)
-    options.register()
+    model_groups.register()
 
 
 def run_app(arguments: Sequence[str], task: Task) -> None:

@@ -1,4 +1,4 @@
-"""A composed DictConfig -> a checked Config; every fault of it in one ConfigError."""
+"""Parsing a composed DictConfig into a checked Config; all faults in one ConfigError."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from kdrun.config.chain_checks import CHAIN_CHECKS, at_stage
 from kdrun.config.checks import CHECKS
 from kdrun.config.schema import Config, StageConfig
-from kdrun.config.stages import read_stages
+from kdrun.config.stage_overrides import read_stages
 from kdrun.errors import ConfigError, near_miss, reason
 
 

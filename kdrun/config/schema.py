@@ -5,8 +5,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from kdrun.config.ranges import choice, number, text
-from kdrun.data.names import AUGMENTATIONS, DATASETS
+from kdrun.catalog.datasets import AUGMENTATIONS, DATASETS
+from kdrun.catalog.options import choice, number, text
 
 EVERY = r"(\d+(?:\.\d+)?)\s*(min|epoch|step)s?"
 """How `train.checkpoint_every` is written: a number and its unit."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kdrun.data.random import Stream, counter_integers
+from kdrun.data.counter_random import Stream, counter_integers
 
 
 class Crops(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a split of a data set is: labels, and passes over its images in batches."""
+"""A batch, and the protocol of a split: labels, and passes over its images in batches."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol

@@ -1,4 +1,4 @@
-"""One hash of all that determines the images and labels a run sees."""
+"""Fingerprint of the images, labels and splits of a run."""
 
 import hashlib
 import json

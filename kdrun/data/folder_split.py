@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from kdrun.data.batch import Batch, num_training_batches
+from kdrun.data.counter_random import Stream, counter_bits, shuffled
 from kdrun.data.crops import PackedCrops, squares
-from kdrun.data.image_files import ImageFiles, Request
-from kdrun.data.random import Stream, counter_bits, shuffled
+from kdrun.data.decoding import ImageFiles, Request
 from kdrun.data.source import Files
 from kdrun.errors import DataError, first_line
 
 PREFETCH = 4  # batches that a worker prepares ahead
+
 # What torch says when it misses a worker; until then, reading what a dead one sent fails otherwise.
 LOST = ("DataLoader worker", "Pin memory thread")
 

@@ -1,15 +1,16 @@
-"""A data set by its name: read, divided into splits, described and fingerprinted."""
+"""Loading a data set by name: read, split, described, fingerprinted."""
 
 import torch
 
-from kdrun.data.class_folders import read_class_folders
-from kdrun.data.downloads import DOWNLOADS, read_download
-from kdrun.data.image_data import ImageData, from_files, from_images
-from kdrun.data.made import make_fake, read_digits
-from kdrun.data.mnist import read_mnist
-from kdrun.data.selection import Rules
-from kdrun.data.shapes import SHAPES
+from kdrun.catalog.datasets import SHAPES
+from kdrun.data.dataset import ImageData, from_files, from_images
+from kdrun.data.readers.digits import read_digits
+from kdrun.data.readers.image_folders import read_class_folders
+from kdrun.data.readers.mnist import read_mnist
+from kdrun.data.readers.synthetic import make_fake
+from kdrun.data.readers.torchvision_sets import DOWNLOADS, read_download
 from kdrun.data.source import Images, Source
+from kdrun.data.splitting import Rules
 from kdrun.errors import DataError
 
 __all__ = ["ImageData", "load_dataset"]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kdrun.data.augment import draw_crops, take_crops, with_margins, without_margins
 from kdrun.data.batch import Batch, num_training_batches
-from kdrun.data.random import shuffled
+from kdrun.data.counter_random import shuffled
 
 
 class MemorySplit:

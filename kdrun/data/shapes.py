@@ -1,31 +1,7 @@
-"""What a data set's images look like, known without reading them. Imports no torch."""
+"""Image shapes of data sets, known without reading them. Imports no torch."""
 
-from dataclasses import dataclass
-
-from kdrun.data.class_folders import given_root, list_classes
-
-FAKE_IMAGE_SIZE = 32
-FOLDER_IMAGE_SIZE = 224
-
-
-@dataclass(frozen=True)
-class ImageShape:
-    """Square images of `channels` and `image_size` pixels a side, in `num_classes` classes."""
-
-    num_classes: int
-    channels: int
-    image_size: int
-
-
-SHAPES = {
-    "cifar10": ImageShape(10, 3, 32),
-    "cifar100": ImageShape(100, 3, 32),
-    "digits": ImageShape(10, 1, 8),
-    "fashion_mnist": ImageShape(10, 1, 28),
-    "imagenet": ImageShape(1000, 3, FOLDER_IMAGE_SIZE),
-    "mnist": ImageShape(10, 1, 28),
-    "svhn": ImageShape(10, 3, 32),
-}
+from kdrun.catalog.datasets import FAKE_IMAGE_SIZE, FOLDER_IMAGE_SIZE, SHAPES, ImageShape
+from kdrun.data.readers.image_folders import given_root, list_classes
 
 
 def known_shape(

@@ -1,4 +1,4 @@
-"""A data set's parts, in memory or on disk, and the checks that they make one. Imports no torch."""
+"""The parts of a data set, in memory or on disk, and their consistency checks. Imports no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

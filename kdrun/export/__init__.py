@@ -1,1 +1,1 @@
-"""The student alone, in files for elsewhere, each checked against the network it came from."""
+"""Export of the student alone, each file checked against the original network."""

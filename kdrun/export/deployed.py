@@ -1,4 +1,4 @@
-"""A student as it is deployed: images as bytes in, logits out."""
+"""A student as deployed: images as bytes in, logits out."""
 
 from collections.abc import Sequence
 

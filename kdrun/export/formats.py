@@ -1,4 +1,4 @@
-"""The formats a student is written in, and how each is read back to be checked."""
+"""Export formats: writing a student, and reading it back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

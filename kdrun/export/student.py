@@ -1,4 +1,4 @@
-"""`kdrun export`: write the student of a finished run, check every file, leave a card."""
+"""Export of a run's student: files in each format, checked, with a model card."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from kdrun.errors import DamagedError, OutputError, WeightsError
-from kdrun.export.card import model_card
+from kdrun.evaluation.latency import latency
 from kdrun.export.deployed import Deployed
 from kdrun.export.formats import FORMATS, Call, Format, chosen_formats
-from kdrun.files import (
+from kdrun.export.model_card import model_card
+from kdrun.runs.finished_run import finished_jobs
+from kdrun.store.files import (
     cannot_write,
     file_entry,
     read_json,
@@ -20,14 +22,11 @@ from kdrun.files import (
     write_atomic,
     write_json,
 )
-from kdrun.finished_model import load_finished
-from kdrun.job import Job, Setting
-from kdrun.latency import latency
-from kdrun.run_folder import SUMMARY
-from kdrun.saved_jobs import finished_jobs
-from kdrun.stage import bare, build, normalization
-from kdrun.stage_groups import student_place
-from kdrun.weights_source import stage_weights
+from kdrun.store.run_folder import SUMMARY
+from kdrun.store.summary import student_place
+from kdrun.training.context import Job, Setting
+from kdrun.training.initial_weights import stage_weights
+from kdrun.training.stage_model import bare, build, load_finished, normalization
 
 EXPORT, CARD = "export", "student.json"
 CHECK_BATCH = 256

@@ -4,23 +4,26 @@ Each is differentiable in its student argument, takes no gradient to the teacher
 for arguments that do not fit, and never waits for the device.
 """
 
+from kdrun.losses.alignment import layer_map, match_spatial
 from kdrun.losses.attention import activation_attention_loss, attention_map, attention_map_loss
-from kdrun.losses.correlation import dist_loss
-from kdrun.losses.decoupled import dkd_loss, nkd_loss, wsl_loss
-from kdrun.losses.hint import hint_loss, layer_map, match_spatial
-from kdrun.losses.projection import Projection, ProjectionFit, fit_projection
-from kdrun.losses.relational import rkd_angle_loss, rkd_distance_loss
+from kdrun.losses.dist import dist_loss
+from kdrun.losses.dkd import dkd_loss
+from kdrun.losses.hint import hint_loss
+from kdrun.losses.label import cross_entropy_loss
+from kdrun.losses.learned_temperature import learned_temperature_loss
+from kdrun.losses.least_squares import Projection, ProjectionFit, fit_projection
+from kdrun.losses.nkd import nkd_loss
+from kdrun.losses.rkd import rkd_angle_loss, rkd_distance_loss
 from kdrun.losses.soft_target import (
-    cross_entropy_loss,
     distillation_loss,
     ensemble_probabilities,
     hard_target_loss,
-    learned_temperature_loss,
     logit_mse_loss,
     soft_probability_loss,
     soft_target_loss,
     standardize_logits,
 )
+from kdrun.losses.wsl import wsl_loss
 
 __all__ = [
     "Projection",

@@ -1,13 +1,14 @@
-"""Losses between attention maps: of transformers, and of a CNN's activations."""
+"""Attention losses: maps of transformers, and activation-based maps of CNNs."""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from kdrun.losses.hint import match_spatial
+from kdrun.losses.alignment import Pair, aligned, match_spatial
 from kdrun.losses.inputs import check_probabilities, check_reduction, full_precision, paired
+from kdrun.losses.term import Moment, Outputs
 
 
 def attention_map(query: Tensor, key: Tensor) -> Tensor:
@@ -77,3 +78,44 @@ def activation_attention_loss(
 def _positions(feature_map: Tensor) -> Tensor:
     """(N, H*W) of unit length: the mean square over the channels."""
     return F.normalize(feature_map.square().mean(dim=1).flatten(1), dim=1)
+
+
+class ActivationAttentionTerm(nn.Module):
+    """Attention transfer between feature maps (Zagoruyko and Komodakis, 2017)."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        super().__init__()
+        self.pairs = list(pairs)
+
+    def forward(
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+    ) -> Tensor:
+        """The raw loss."""
+        assert teacher is not None
+        found = [
+            aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
+            for pair in self.pairs
+        ]
+        return activation_attention_loss([ours for ours, _ in found], [t for _, t in found])
+
+
+class AttentionMapTerm(nn.Module):
+    """Difference of transformers' attention maps, summed over the pairs; `kind` mse or kl."""
+
+    def __init__(self, pairs: Sequence[Pair], kind: str) -> None:
+        super().__init__()
+        self.pairs = list(pairs)
+        self.kind = kind
+
+    def forward(
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+    ) -> Tensor:
+        """The raw loss."""
+        assert teacher is not None
+        losses = [
+            attention_map_loss(
+                student.attention[pair.student], teacher.attention[pair.teacher], kind=self.kind
+            )
+            for pair in self.pairs
+        ]
+        return sum(losses[1:], start=losses[0])

@@ -1,9 +1,14 @@
-"""Losses between hidden states, and the layers and spatial sizes they compare."""
+"""Hint losses between hidden states: a trained projector or a fitted projection."""
+
+from collections.abc import Iterable, Sequence
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from kdrun.losses.alignment import Pair, aligned, match_spatial
 from kdrun.losses.inputs import check_reduction, full_precision, paired
+from kdrun.losses.projectors import FittedProjection, Projector, normalized_rows
+from kdrun.losses.term import Moment, Outputs
 
 
 def hint_loss(student_hidden: Tensor, teacher_hidden: Tensor, reduction: str = "mean") -> Tensor:
@@ -18,34 +23,62 @@ def hint_loss(student_hidden: Tensor, teacher_hidden: Tensor, reduction: str = "
     return F.mse_loss(*paired(student, teacher), reduction=reduction)
 
 
-def match_spatial(student_map: Tensor, teacher_map: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (N, C, H, W) maps, averaged down to the smaller height and the smaller width."""
-    if student_map.ndim != 4 or teacher_map.ndim != 4:
-        raise ValueError(
-            f"feature maps must be (N, C, H, W), got {tuple(student_map.shape)} and "
-            f"{tuple(teacher_map.shape)}"
+class HintTerm(nn.Module):
+    """Squared difference of hidden states, summed over the pairs (Romero et al., 2015).
+
+    Where widths differ the student's is projected by a trained `Projector`.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], reduction: str = "mean") -> None:
+        super().__init__()
+        self.pairs = list(pairs)
+        self.reduction = reduction
+        self.projectors = nn.ModuleList(
+            Projector(pair.student_width, pair.teacher_width)
+            if pair.student_width != pair.teacher_width
+            else nn.Identity()
+            for pair in self.pairs
         )
-    height, width = map(min, student_map.shape[2:], teacher_map.shape[2:])
-    return _pooled(student_map, height, width), _pooled(teacher_map, height, width)
+
+    def forward(
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+    ) -> Tensor:
+        """The raw loss."""
+        assert teacher is not None
+        losses = []
+        for pair, projector in zip(self.pairs, self.projectors, strict=True):
+            ours, theirs = aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
+            losses.append(hint_loss(projector(ours), theirs, self.reduction))
+        return sum(losses[1:], start=losses[0])
 
 
-def _pooled(feature_map: Tensor, height: int, width: int) -> Tensor:
-    rows, rest_of_rows = divmod(feature_map.shape[2], height)
-    columns, rest_of_columns = divmod(feature_map.shape[3], width)
-    if rest_of_rows or rest_of_columns:
-        return F.adaptive_avg_pool2d(feature_map, (height, width))
-    if rows == columns == 1:
-        return feature_map
-    # The same averages, but adaptive pooling has no deterministic gradient on CUDA.
-    return F.avg_pool2d(feature_map, (rows, columns))
+class FittedHintTerm(nn.Module):
+    """As `HintTerm`, but the teacher's normalised states are projected to the student's width."""
 
+    def __init__(self, pairs: Sequence[Pair], reduction: str = "mean") -> None:
+        super().__init__()
+        self.pairs = list(pairs)
+        self.reduction = reduction
+        self.fitted = [FittedProjection(p.student_width, p.teacher_width) for p in self.pairs]
+        self.projections = nn.ModuleList(self.fitted)
 
-def layer_map(num_student: int, num_teacher: int) -> list[int]:
-    """The teacher's layer for each of the student's, both counted from 1: last to last."""
-    if not (num_student >= 1 and num_teacher >= 1):
-        raise ValueError(f"layers to map must be at least 1, got {num_student} and {num_teacher}")
-    # floor(l * num_teacher / num_student + 1/2) in integers; 0 only for a far deeper student.
-    return [
-        max(1, (2 * layer * num_teacher + num_student) // (2 * num_student))
-        for layer in range(1, num_student + 1)
-    ]
+    def fit(self, batches: Iterable[tuple[Outputs, Outputs]]) -> float:
+        """Refit every projection to (student, teacher) outputs; returns the largest 1 - R^2."""
+        fits = [projection.sums() for projection in self.fitted]
+        for student, teacher in batches:
+            for pair, fit in zip(self.pairs, fits, strict=True):
+                ours, theirs = aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
+                fit.update(normalized_rows(theirs), normalized_rows(ours))
+        return max(projection.take(fit) for projection, fit in zip(self.fitted, fits, strict=True))
+
+    def forward(
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+    ) -> Tensor:
+        """The raw loss."""
+        assert teacher is not None
+        losses = []
+        for pair, projection in zip(self.pairs, self.fitted, strict=True):
+            ours, theirs = aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
+            target = projection(normalized_rows(theirs))
+            losses.append(hint_loss(normalized_rows(ours), target, self.reduction))
+        return sum(losses[1:], start=losses[0])

@@ -1,4 +1,4 @@
-"""What losses do with their inputs first: compare shapes, widen to float32, detach the teacher.
+"""Input checks of the losses: shapes, labels, probabilities, float32 precision.
 
 Autocast lowers only matrix products, so float32 stays float32 in a loss that has none. Values are
 looked at on the CPU alone: elsewhere the host would have to wait for them.

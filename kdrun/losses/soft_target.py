@@ -1,4 +1,4 @@
-"""Losses between the logits of student and teacher, and their mixture with the labels."""
+"""Soft-target losses between logits: KL, hard targets, logit regression, mixtures, ensembles."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from torch import Tensor
 from kdrun.losses.inputs import (
     check_probabilities,
     check_some,
-    class_indices,
     full_precision,
     paired_logits,
 )
-from kdrun.temperature import check_temperature, softened, softmax_with_temperature, widened
+from kdrun.losses.label import cross_entropy_loss
+from kdrun.losses.temperature import check_temperature, softened, softmax_with_temperature, widened
 
 
 def soft_target_loss(
@@ -63,37 +63,6 @@ def _infinite_T(student: Tensor, teacher: Tensor) -> Tensor:
     difference = student - teacher
     centred = difference - difference.mean(dim=-1, keepdim=True)
     return centred.square().mean() / 2
-
-
-def learned_temperature_loss(student_logits: Tensor, teacher_logits: Tensor, T: Tensor) -> Tensor:
-    """`soft_target_loss` at a scalar tensor T > 0, which gets its gradient from both sides."""
-    student, teacher = paired_logits(student_logits, teacher_logits)
-    log_student = F.log_softmax(student / T, dim=-1)
-    log_teacher = F.log_softmax(teacher / T, dim=-1)
-    kl = F.kl_div(log_student, log_teacher, reduction="sum", log_target=True)
-    return T * T * kl / len(student)
-
-
-def cross_entropy_loss(
-    student_logits: Tensor, labels: Tensor, label_smoothing: float = 0.0
-) -> Tensor:
-    """Cross-entropy of (N, K) logits against (N,) class indices or (N, K) probabilities.
-
-    ValueError for labels that are neither; their values are looked at on the CPU alone.
-    """
-    if labels.shape not in (student_logits.shape[:1], student_logits.shape):
-        raise ValueError(
-            f"labels must be (N,) class indices or (N, K) probabilities for logits of shape "
-            f"{tuple(student_logits.shape)}, got {tuple(labels.shape)}"
-        )
-    (logits,) = full_precision(student_logits)
-    if labels.ndim == 1:
-        labels = class_indices(labels, logits)
-    else:
-        check_some("labels", labels)
-        check_probabilities("labels", labels)
-        labels = labels.to(logits.dtype)
-    return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
 def distillation_loss(

@@ -1,20 +1,20 @@
-"""From an architecture's name to a model that fits the data set."""
+"""Building a model by architecture name for a data set."""
 
 from collections.abc import Callable
 from functools import partial
 
 from torch import nn
 
+from kdrun.catalog.architectures import ARCHITECTURES, SMALL_NETS
 from kdrun.errors import ConfigError, WeightsError, near_miss
-from kdrun.models.convnet import ConvNet
-from kdrun.models.image_size import check_image_size
-from kdrun.models.mlp import MLP
-from kdrun.models.names import ARCHITECTURES, SMALL_NETS
-from kdrun.models.resnet import CifarResNet
-from kdrun.models.timm_nets import build_timm
-from kdrun.models.torchvision_nets import build_torchvision
-from kdrun.models.vgg import CifarVGG
-from kdrun.models.wide_resnet import WideResNet
+from kdrun.models.architectures.convnet import ConvNet
+from kdrun.models.architectures.mlp import MLP
+from kdrun.models.architectures.resnet import CifarResNet
+from kdrun.models.architectures.vgg import CifarVGG
+from kdrun.models.architectures.wide_resnet import WideResNet
+from kdrun.models.input_size import check_image_size
+from kdrun.models.timm_models import build_timm
+from kdrun.models.torchvision_models import build_torchvision
 
 _FOUR_TIMES_WIDER = (32, 64, 128, 256)
 

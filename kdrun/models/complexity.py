@@ -1,4 +1,4 @@
-"""How large a model is and how much it computes."""
+"""Parameters and multiply-accumulates of a model."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The layer that turns features into logits."""
+"""The classifier layer of a model."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""Fitting the first layers of an ImageNet network to small or non-RGB images."""
+"""First layers of ImageNet networks, adapted to small or non-RGB images."""
 
 from torch import Tensor, nn
 

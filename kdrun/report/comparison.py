@@ -1,4 +1,4 @@
-"""Several runs side by side: means over seeds and paired differences with their intervals."""
+"""Comparison of several runs: means over seeds, paired differences, intervals."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,14 @@ from statistics import mean, median, stdev
 from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError
-from kdrun.files import read_json, read_sealed
-from kdrun.gains import PairedGain, paired_gain
+from kdrun.report.paired_gain import PairedGain, paired_gain
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.report.run_settings import fill_settings, told_settings
-from kdrun.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
-from kdrun.seeds import SEED
-from kdrun.stage_groups import mean_of, places, rank, result_of, student_place
-from kdrun.sweep_jobs import SWEEP, listed_jobs
+from kdrun.report.seeds_table import SEED
+from kdrun.store.files import read_json, read_sealed
+from kdrun.store.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
+from kdrun.store.summary import mean_of, places, rank, result_of, student_place
+from kdrun.store.sweep_folder import SWEEP, listed_jobs
 
 CONFIDENCE = 0.95
 

@@ -4,17 +4,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdrun.files import write_atomic
-from kdrun.report import comparison_plots as plots
+from kdrun.loggers.tables import console, percent
+from kdrun.report import comparison_plots
 from kdrun.report.comparison import compare
+from kdrun.report.comparison_formats import TEXTS, cells, columns, notes, points, table
 from kdrun.report.figure import Plot, house_style
-from kdrun.report.formats import TEXTS, cells, columns, notes, points, table
 from kdrun.report.run_page import render, weights_told
-from kdrun.run_folder import REPORT
-from kdrun.saved_run import refuse_links
-from kdrun.stage_groups import chosen_by
-from kdrun.sweep_jobs import SWEEP
-from kdrun.tables import console, percent
+from kdrun.store.files import write_atomic
+from kdrun.store.run_folder import REPORT
+from kdrun.store.saved_config import refuse_links
+from kdrun.store.summary import chosen_by
+from kdrun.store.sweep_folder import SWEEP
 
 FORMATS = ("table", *TEXTS, "html")
 
@@ -92,10 +92,10 @@ def comparison_figures(content: dict[str, Any]) -> Iterator[Plot]:
     """Those that the runs have data for."""
     rows = content["settings"]
     several = len({row["dataset"] for row in rows}) > 1  # whose accuracies have no common scale
-    two = plots.two_settings(content["varied"])
+    two = comparison_plots.two_settings(content["varied"])
     if two is not None and not several:
-        yield plots.heat_plot(rows, *two)
+        yield comparison_plots.heat_plot(rows, *two)
     if any(row["gain"] is not None for row in rows):
-        yield plots.gain_plot(rows)
-    if plots.costs_of(rows) and not several:
-        yield plots.pareto_plot(rows)
+        yield comparison_plots.gain_plot(rows)
+    if comparison_plots.costs_of(rows) and not several:
+        yield comparison_plots.pareto_plot(rows)

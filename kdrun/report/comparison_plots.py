@@ -1,4 +1,4 @@
-"""Figures of several runs: where two settings lead, gains, and what accuracy costs."""
+"""Figures of several runs: two settings, gains, accuracy against cost."""
 
 from collections.abc import Mapping, Sequence
 from math import isnan
@@ -7,7 +7,7 @@ from typing import Any
 
 from kdrun.report.figure import MARK, SERIES, Plot, finish_plot, logarithmic, panels, plain
 from kdrun.report.heat_map import heat_map, ticks
-from kdrun.seeds import SEED
+from kdrun.report.seeds_table import SEED
 
 Rows = Sequence[Mapping[str, Any]]
 MOST_ROWS = 24

@@ -1,4 +1,4 @@
-"""Figures of one look: as files, and as SVG inside a page that follows its light or dark theme."""
+"""Figures in one style: as files, and as SVG that follows the page's theme."""
 
 import io
 import re
@@ -9,7 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from kdrun.tables import count, stage_title
+from kdrun.loggers.tables import count
+from kdrun.report.result_table import stage_title
 
 # Stand-ins that the page replaces by its own colours.
 INK, LINE = "#1b1f24", "#d0d7de"

@@ -1,4 +1,4 @@
-"""Tables of numbers as colours."""
+"""Heat maps of tables."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,15 +1,16 @@
-"""The table of a run's models: a row a stage, and over several seeds a row for all of them."""
+"""Rows of a run's table of models, one per stage or per stage over seeds."""
 
 from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
 from kdrun.analysis.intervals import wilson_interval
-from kdrun.progress import clock
+from kdrun.loggers.console import clock
+from kdrun.loggers.tables import count, percent
 from kdrun.report.figure import label
+from kdrun.report.result_table import over_control, spread, stage_title
 from kdrun.report.run_files import RunFiles
-from kdrun.stage_groups import group_of, groups, places, student_place
-from kdrun.tables import count, over_control, percent, spread, stage_title
+from kdrun.store.summary import group_of, groups, places, student_place
 
 Row = dict[str, Any]
 

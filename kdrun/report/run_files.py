@@ -1,13 +1,13 @@
-"""The files of a finished run, read as data that may come from anyone."""
+"""Files of a finished run, read as untrusted data."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError
-from kdrun.files import check_files, read_json_lines, read_sealed
-from kdrun.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, SUMMARY
-from kdrun.saved_run import refuse_links, saved_config
+from kdrun.store.files import check_files, read_json_lines, read_sealed
+from kdrun.store.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, SUMMARY
+from kdrun.store.saved_config import refuse_links, saved_config
 
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What data of another shape than ours raises."""

@@ -8,14 +8,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kdrun import __version__
 from kdrun.errors import DamagedError, OutputError, first_line
-from kdrun.files import cannot_write, write_atomic
-from kdrun.report import facts, model_plots, pair_plots, training_plots
+from kdrun.report import model_plots, page_tables, pair_plots, training_plots
 from kdrun.report.figure import Plot, house_style, label
+from kdrun.report.findings import verdict
 from kdrun.report.model_rows import mean_rows, stage_rows
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
-from kdrun.run_folder import PLOTS, REPORT
-from kdrun.stage_groups import seeds, student_place
-from kdrun.verdict import verdict
+from kdrun.store.files import cannot_write, write_atomic
+from kdrun.store.run_folder import PLOTS, REPORT
+from kdrun.store.summary import seeds, student_place
 
 
 def write_report(folder: Path) -> Path:
@@ -160,7 +160,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
     pairs = main_pairs(files) if analysis else {}
     teacher, taught = pairs.get("teacher"), taught_by(pairs)
     return {
-        "title": facts.title(summary),
+        "title": page_tables.title(summary),
         "recipe": files.config.get("recipe", "none"),
         "folder": files.folder.name,
         "seeds": ", ".join(map(str, seeds(summary))),
@@ -173,15 +173,17 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         "shown": label(summary["stages"][place]),
         "plots": plots,
         "measured": analysis is not None,
-        "pairs": facts.pair_rows(analysis) if analysis else [],
-        "ladder": facts.ladder(taught, len(analysis["class_names"])) if taught and analysis else [],
-        "generations": facts.generations(summary),
-        "chains": facts.chains(analysis) if analysis else [],
+        "pairs": page_tables.pair_rows(analysis) if analysis else [],
+        "ladder": page_tables.ladder(taught, len(analysis["class_names"]))
+        if taught and analysis
+        else [],
+        "generations": page_tables.generations(summary),
+        "chains": page_tables.chains(analysis) if analysis else [],
         "matched": teacher["inside"]["matched"] if teacher and teacher["inside"] else [],
         "relations": teacher["inside"] if teacher else None,
         "taught": [label(taught["student"]), label(taught["other"])] if taught else [],
-        "examples": facts.example_groups(analysis, place) if analysis else [],
+        "examples": page_tables.example_groups(analysis, place) if analysis else [],
         "warnings": analysis["warnings"] if analysis else [],
         "config": files.config_text,
-        "environment": facts.environment_rows(files.environment),
+        "environment": page_tables.environment_rows(files.environment),
     }

@@ -1,4 +1,4 @@
-"""The settings of runs, as they are told apart by them."""
+"""Settings of runs, and those in which runs differ."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from kdrun.files import read_yaml
-from kdrun.plan import NO_IDENTITY
-from kdrun.run_folder import OVERRIDES
-from kdrun.seeds import SEED
+from kdrun.plan.identity import NO_IDENTITY
+from kdrun.report.seeds_table import SEED
+from kdrun.store.files import read_yaml
+from kdrun.store.run_folder import OVERRIDES
 
 UNTOLD = {f"train.{name}" for name in NO_IDENTITY} | {
     *("output_root", "analysis", "logger", "teacher.min_accuracy", "hydra.run.dir"),

@@ -1,4 +1,4 @@
-"""Figures of how a run was trained, from the lines of `metrics.jsonl`."""
+"""Figures of training, from `metrics.jsonl`."""
 
 import math
 from collections import defaultdict
@@ -19,7 +19,7 @@ from kdrun.report.figure import (
     plain,
     whole_numbers,
 )
-from kdrun.tables import stage_title
+from kdrun.report.result_table import stage_title
 
 Lines = Sequence[dict[str, Any]]
 

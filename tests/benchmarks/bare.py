@@ -5,7 +5,7 @@ from itertools import cycle, islice
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdrun.optim import build_optimizer
+from kdrun.training.optimizer import build_optimizer
 from tests.benchmarks.pairs import Parts
 from tests.benchmarks.rounds import Contender, Mark
 

@@ -27,13 +27,13 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from kdrun.data.class_folders import read_class_folders
+from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
 from kdrun.data.folder_split import PREFETCH, FolderSplit
-from kdrun.data.image_data import IMAGENET_MEAN, IMAGENET_STD
-from kdrun.data.views import Normalizer
+from kdrun.data.normalizer import Normalizer
+from kdrun.data.readers.image_folders import read_class_folders
 from kdrun.device import resolve_device
-from kdrun.environment import environment
-from kdrun.files import write_json
+from kdrun.runs.environment import environment
+from kdrun.store.files import write_json
 from tests.benchmarks.report import table_of
 from tests.benchmarks.rounds import spread, synchronize
 

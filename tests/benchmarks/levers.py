@@ -22,12 +22,12 @@ import torch
 from kdrun.config.compose import compose_job
 from kdrun.config.parse import parse
 from kdrun.device import resolve_device, resolve_precision
-from kdrun.environment import environment
-from kdrun.files import write_json
-from kdrun.lockstep import Lockstep
-from kdrun.rounds import Latch
-from kdrun.stop import StopRequest
-from kdrun.sweep_jobs import no_siblings
+from kdrun.runs.environment import environment
+from kdrun.runs.lockstep.group import Lockstep
+from kdrun.runs.lockstep.round_robin import Latch
+from kdrun.runs.lockstep.siblings import no_siblings
+from kdrun.signals import StopRequest
+from kdrun.store.files import write_json
 from tests.benchmarks.loops import KdrunLoop, kdrun_contender
 from tests.benchmarks.pairs import PAIRS, Pair, Parts, prepared
 from tests.benchmarks.peers import default_workers, peer_contenders
@@ -132,9 +132,9 @@ def loop_of(lever: Lever, parts: Parts, opened: ExitStack) -> KdrunLoop:
     """kdrun's loop with the lever's settings."""
     with ExitStack() as off:
         if not lever.folded:
-            off.enter_context(patch("kdrun.teacher.fold_batchnorm", unfolded))
+            off.enter_context(patch("kdrun.teachers.teacher.fold_batchnorm", unfolded))
         if not lever.fused:
-            off.enter_context(patch("kdrun.teacher.fuse", lambda *_: None))
+            off.enter_context(patch("kdrun.teachers.teacher.fuse", lambda *_: None))
         loop = KdrunLoop(parts, opened)
     if lever.stored:
         loop.fill_cache()
@@ -148,10 +148,10 @@ def unfolded(model: torch.nn.Module, *_: Any, **__: Any) -> torch.nn.Module:
 
 def in_lockstep(parts: Parts, opened: ExitStack) -> Contender:
     """Students side by side on one live teacher."""
-    company = Lockstep(parse(compose_job([])), no_siblings, Latch(StopRequest()))
-    setting = replace(parts.setting, company=company)
+    lockstep = Lockstep(parse(compose_job([])), no_siblings, Latch(StopRequest()))
+    setting = replace(parts.setting, inputs=lockstep)
     teacher = parts.teacher()
-    company.share(1, [teacher])
+    lockstep.share(1, [teacher])
     loops = []
     for number in range(STUDENTS):
         job = replace(parts.job, folder=parts.job.folder / str(number))

@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from kdrun.engine import Views, train_epoch
-from kdrun.fit import after_update
-from kdrun.job import training_batches, view_of
-from kdrun.recipe import make_objective, make_recipe, make_training
-from kdrun.saving import Saver, Timetable
-from kdrun.store import CHECKPOINTS
-from kdrun.teacher import Teacher
-from kdrun.turns import Stopwatch, drained
+from kdrun.data.batch_views import Views
+from kdrun.store.stages import CHECKPOINTS
+from kdrun.teachers.teacher import Teacher
+from kdrun.training.batches import training_batches, view_of
+from kdrun.training.checkpoint_writer import Saver, Timetable
+from kdrun.training.interleaving import Stopwatch, drained
+from kdrun.training.loop import train_epoch
+from kdrun.training.setup import make_objective, make_recipe, make_training
+from kdrun.training.trainer import after_update
 from tests.benchmarks.pairs import Parts
 from tests.benchmarks.rounds import Contender, Mark
 

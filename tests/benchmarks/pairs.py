@@ -12,15 +12,15 @@ from torch import nn
 
 from kdrun.config.compose import compose_job
 from kdrun.config.parse import parse
-from kdrun.data.views import Normalizer
+from kdrun.data.normalizer import Normalizer
 from kdrun.device import place
-from kdrun.job import Job, Setting
-from kdrun.plan import build_plan
-from kdrun.prepare import make_jobs, make_setting
-from kdrun.progress import Reporter
-from kdrun.stage import build, normalization
-from kdrun.stop import stop_requests
-from kdrun.teacher import Teacher
+from kdrun.loggers.console import Reporter
+from kdrun.plan.build import build_plan
+from kdrun.runs.prepare import make_jobs, make_setting
+from kdrun.signals import stop_requests
+from kdrun.teachers.teacher import Teacher
+from kdrun.training.context import Job, Setting
+from kdrun.training.stage_model import build, normalization
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import torch
 
-import kdrun.engine
+import kdrun.training.loop
 from tests.benchmarks.loops import KdrunLoop
 from tests.benchmarks.rounds import spread, synchronize
 
@@ -80,9 +80,9 @@ def watched(loop: KdrunLoop, clock: Timer) -> Iterator[None]:
     optimizer, objective = loop.training.optimizer, loop.objective
     teacher = None if recipe.teacher is None else clock.timed("teacher", recipe.teacher)
     objects: list[tuple[Any, str, str]] = [
-        (kdrun.engine.Views, "images", "data"),
+        (kdrun.training.loop.Views, "images", "data"),
         (torch.Tensor, "backward", "backward"),
-        (kdrun.engine, "gradient_shares", SHARES),
+        (kdrun.training.loop, "gradient_shares", SHARES),
         (objective, "forward", "loss"),
         (objective, "total", "loss"),
         (optimizer, "step", "optimizer"),

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 from kdrun.device import resolve_device, resolve_precision
-from kdrun.environment import environment
-from kdrun.files import write_json
+from kdrun.runs.environment import environment
+from kdrun.store.files import write_json
 from tests.benchmarks.bare import bare_contenders
 from tests.benchmarks.loops import KdrunLoop, kdrun_contender
 from tests.benchmarks.memory import extra_memory

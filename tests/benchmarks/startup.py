@@ -19,12 +19,12 @@ from rich.table import Table
 COMMAND = "from kdrun.cli import main; main()"
 # Leaves as soon as the first update of the first stage is done.
 FIRST_UPDATE = """
-import os, kdrun.engine
-update = kdrun.engine.apply_update
+import os, kdrun.training.loop
+update = kdrun.training.loop.apply_update
 def first(*arguments):
     update(*arguments)
     os._exit(9)
-kdrun.engine.apply_update = first
+kdrun.training.loop.apply_update = first
 """
 CASES = {
     "kdrun --help": (COMMAND, ["--help"], 0),

@@ -25,8 +25,8 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from kdrun.device import resolve_device, resolve_precision
-from kdrun.environment import environment
-from kdrun.files import write_json
+from kdrun.runs.environment import environment
+from kdrun.store.files import write_json
 from tests.benchmarks.loops import KdrunLoop
 from tests.benchmarks.pairs import PAIRS, prepared
 from tests.benchmarks.phases import OWN, watched

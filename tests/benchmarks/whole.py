@@ -21,8 +21,8 @@ import torch
 from rich.table import Table
 
 from kdrun.device import resolve_device, resolve_precision
-from kdrun.environment import environment
-from kdrun.files import read_json_lines, write_json
+from kdrun.runs.environment import environment
+from kdrun.store.files import read_json_lines, write_json
 from tests.benchmarks.bare import bare_contenders
 from tests.benchmarks.pairs import PAIRS, Pair, prepared
 from tests.benchmarks.report import print_table, table_of

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kdrun.chain_sizes import plan_for
 from kdrun.config.compose import compose_job
 from kdrun.config.parse import keys, parse
 from kdrun.errors import ConfigError, KdrunError
-from kdrun.prepare import make_jobs, make_settings
-from kdrun.runner import run
-from kdrun.stop import StopRequest
+from kdrun.runs.plan_sizes import plan_for
+from kdrun.runs.prepare import make_jobs, make_settings
+from kdrun.runs.runner import run
+from kdrun.signals import StopRequest
 
 TINY = (
     *("analysis=off",),  # a page for each run would take longer than the runs

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdrun.config.stages import stage_options
+from kdrun.config.stage_overrides import stage_options
 from kdrun.errors import ConfigError
 
 CHAIN = ("chain=assistants", "chain.assistants=[resnet14]", "student=resnet8")

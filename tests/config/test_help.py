@@ -1,8 +1,8 @@
 import pytest
 import yaml
 
-from kdrun.config.folder import config_folder
-from kdrun.config.help import help_text
+from kdrun.cli.help import help_text
+from kdrun.config.paths import config_folder
 
 
 @pytest.mark.parametrize("columns", [60, 80, 97])

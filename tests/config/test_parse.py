@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from kdrun.config import compose as kdrun_compose
-from kdrun.config.folder import config_folder
 from kdrun.config.parse import keys, parse
+from kdrun.config.paths import config_folder
 from kdrun.errors import ConfigError
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from kdrun.cli import main
-from kdrun.config.folder import config_folder, shipped_options
-from kdrun.plan import build_plan
-from kdrun.terms import term_weights
+from kdrun.cli.main import main
+from kdrun.config.loss_mixture import term_weights
+from kdrun.config.paths import config_folder, shipped_options
+from kdrun.plan.build import build_plan
 
 RECIPES = [name for name in shipped_options("recipe") if name != "none"]
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from kdrun.data.load import ImageData, load_dataset
+from kdrun.data.dataset import ImageData
+from kdrun.data.load import load_dataset
 
 CLASSES = ("bird", "cat", "dog")
 

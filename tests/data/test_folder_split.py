@@ -12,11 +12,11 @@ from PIL import Image
 from torch.nn.functional import interpolate
 from torchvision.transforms import v2
 
-from kdrun.data.class_folders import read_class_folders
+from kdrun.data.counter_random import shuffled
 from kdrun.data.crops import squares
+from kdrun.data.decoding import Request
 from kdrun.data.folder_split import FolderSplit
-from kdrun.data.image_files import Request
-from kdrun.data.random import shuffled
+from kdrun.data.readers.image_folders import read_class_folders
 from kdrun.errors import DataError
 
 from .conftest import write_pictures
@@ -211,7 +211,7 @@ def test_workers_do_not_end_at_an_interrupt_from_the_keyboard(served):
 
 AFTER_A_JOB = """
 import sys
-from kdrun.child import run_in_child
+from kdrun.runs.sweep.child_process import run_in_child
 from tests.data.test_folder_split import make_split
 
 if __name__ == "__main__":

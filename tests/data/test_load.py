@@ -3,12 +3,12 @@ import pytest
 import torch
 from PIL import Image
 
-from kdrun.data.downloads import DOWNLOADS
+from kdrun.catalog.datasets import DATASETS, SHAPES
 from kdrun.data.load import FOLDER_SETS
-from kdrun.data.mnist import CLASS_NAMES
-from kdrun.data.names import DATASETS
 from kdrun.data.pixels import channel_statistics, resized
-from kdrun.data.shapes import SHAPES, known_shape
+from kdrun.data.readers.mnist import CLASS_NAMES
+from kdrun.data.readers.torchvision_sets import DOWNLOADS
+from kdrun.data.shapes import known_shape
 from kdrun.data.source import Images, Source, check_images
 from kdrun.errors import DataError
 
@@ -159,7 +159,7 @@ def test_importing_the_names_and_shapes_imports_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, kdrun.data.names, kdrun.data.shapes; sys.exit('torch' in sys.modules)"
+    code = "import sys, kdrun.catalog.datasets, kdrun.data.shapes; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdrun.data.augment import draw_crops, take_crops, with_margins
+from kdrun.data.counter_random import shuffled
 from kdrun.data.memory_split import MemorySplit
-from kdrun.data.random import shuffled
 
 
 def make_split(count=37, size=8, channels=3):

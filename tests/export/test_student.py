@@ -8,16 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdrun.cli import main
+from kdrun.cli.main import main
 from kdrun.errors import ConfigError, WeightsError
 from kdrun.export import formats
-from kdrun.export.card import model_card
 from kdrun.export.deployed import Deployed
+from kdrun.export.model_card import model_card
 from kdrun.export.student import export_student
-from kdrun.files import read_sealed
 from kdrun.models.build import build_model
-from kdrun.prepare import load_data
-from kdrun.runner import run
+from kdrun.runs.prepare import load_data
+from kdrun.runs.runner import run
+from kdrun.store.files import read_sealed
 
 
 @pytest.fixture(scope="module")

@@ -25,10 +25,10 @@ from typing import Any
 import torch
 
 from kdrun.errors import KdrunError
-from kdrun.files import read_json_lines, read_sealed
-from kdrun.run_folder import METRICS, SUMMARY, in_use
-from kdrun.store import STORE, WEIGHTS
-from kdrun.verify import show_verified
+from kdrun.runs.verify import show_verified
+from kdrun.store.files import read_json_lines, read_sealed
+from kdrun.store.run_folder import METRICS, SUMMARY, in_use
+from kdrun.store.stages import STORE, WEIGHTS
 from tests.faults.mutations import MUTATIONS
 from tests.faults.points import IN_MEMORY, NEVER, ON_DISK, PHASES, POINTS, Board, Moment
 from tests.faults.process import PLAN, in_child, run_or_resume, with_dropout

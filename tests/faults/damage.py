@@ -21,11 +21,11 @@ from typing import Any
 
 import torch
 
-from kdrun import runner
 from kdrun.config.compose import compose_job
 from kdrun.config.parse import parse
 from kdrun.errors import DamagedError
-from kdrun.resume import resume_run
+from kdrun.runs import runner
+from kdrun.runs.resume import resume_run
 from tests.faults.crash_matrix import Failure, outcome
 from tests.faults.points import NEVER, Board, Moment
 from tests.faults.process import PLAN, Ended, in_child, run_or_resume

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
-from kdrun import checkpoint, engine, files, runner, stage
+from kdrun.runs import runner
+from kdrun.store import files
+from kdrun.training import checkpoint, checkpoint_state, loop, run_stage
 
 
 def files_written_in_place() -> None:
@@ -24,7 +26,7 @@ def files_written_in_place() -> None:
             file.flush()
             os.fsync(file.fileno())
 
-    files.write_atomic = checkpoint.write_atomic = stage.write_atomic = in_place
+    files.write_atomic = checkpoint.write_atomic = run_stage.write_atomic = in_place
 
 
 def checkpoint_written_in_place() -> None:
@@ -51,70 +53,70 @@ def checkpoint_written_in_place() -> None:
 
 def no_reseed() -> None:
     """Dropout draws from wherever the generator happens to be."""
-    engine.seed_generators = lambda seed, device: None
+    loop.seed_generators = lambda seed, device: None
 
 
 def rate_from_the_start_of_the_process() -> None:
     """The learning rate counts the updates of this process, not those of the training."""
-    real, counted = engine.set_learning_rate, {}
+    real, counted = loop.set_learning_rate, {}
 
-    def apply(training: engine.Training, recipe: engine.Recipe) -> None:
+    def apply(training: loop.Training, recipe: loop.Recipe) -> None:
         number = counted.setdefault(id(recipe), 0)
         counted[id(recipe)] += 1
         rate = recipe.learning_rate(number)
-        engine.set_learning_rate = lambda optimizer, lr: real(optimizer, rate)
+        loop.set_learning_rate = lambda optimizer, lr: real(optimizer, rate)
         whole(training, recipe)
 
-    whole = engine.apply_update
-    engine.apply_update = apply
+    whole = loop.apply_update
+    loop.apply_update = apply
 
 
 def rate_one_update_behind_after_a_resume() -> None:
     """The position is saved before the update it belongs to is counted."""
-    real = checkpoint.training_state
+    real = checkpoint_state.training_state
 
-    def early(training: engine.Training) -> dict[str, Any]:
+    def early(training: loop.Training) -> dict[str, Any]:
         state = real(training)
         return state | {"update": max(0, state["update"] - 1)}
 
-    checkpoint.training_state = early
+    checkpoint_state.training_state = early
 
 
 def without_part(name: str) -> Callable[[], None]:
     """The state of a part of training is not put back."""
 
     def forget() -> None:
-        real = checkpoint._part
+        real = checkpoint_state._part
 
         def part(model: torch.nn.Module, state: dict[str, Any], which: str) -> None:
             if which != name:
                 real(model, state, which)
 
-        checkpoint._part = part
+        checkpoint_state._part = part
 
     return forget
 
 
 def optimizer_forgotten() -> None:
     """Momentum starts anew."""
-    real = checkpoint.restore
+    real = checkpoint_state.restore
 
-    def restore(training: engine.Training, state: dict[str, Any]) -> None:
+    def restore(training: loop.Training, state: dict[str, Any]) -> None:
         fresh = training.optimizer.state_dict()
         real(training, state | {"optimizer": fresh})
 
-    checkpoint.restore = restore
+    checkpoint_state.restore = restore
 
 
 def sums_forgotten() -> None:
     """The epoch's sums start anew in its middle."""
-    real = checkpoint.restore
+    real = checkpoint_state.restore
 
-    def restore(training: engine.Training, state: dict[str, Any]) -> None:
+    def restore(training: loop.Training, state: dict[str, Any]) -> None:
         real(training, state)
         training.totals.sums.zero_()
 
-    checkpoint.restore = restore
+    checkpoint_state.restore = restore
 
 
 def lines_repeated() -> None:

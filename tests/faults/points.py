@@ -73,7 +73,8 @@ def die() -> None:
 
 def watch_phases(board: Board) -> None:
     """Let the functions of kdrun that make a phase say so."""
-    from kdrun import fit, runner, saving, stage, validation
+    from kdrun.runs import runner
+    from kdrun.training import checkpoint_writer, evaluate, run_stage, trainer
 
     def told(module: object, name: str, phase: str) -> None:
         real = getattr(module, name)
@@ -85,22 +86,24 @@ def watch_phases(board: Board) -> None:
         setattr(module, name, inside)
 
     told(runner, "do_stage", "between stages")
-    real = fit.train_epoch
+    real = trainer.train_epoch
 
     def training(*arguments, **named):
         with board.within("training"):
             return (yield from real(*arguments, **named))
 
-    fit.train_epoch = training
-    told(validation, "measure", "evaluation")
-    told(stage, "measure", "evaluation")
-    told(saving.Saver, "_write", "checkpoint")
-    told(saving.Saver, "_write_best", "checkpoint")
+    trainer.train_epoch = training
+    told(evaluate, "measure", "evaluation")
+    told(run_stage, "measure", "evaluation")
+    told(checkpoint_writer.Saver, "_write", "checkpoint")
+    told(checkpoint_writer.Saver, "_write_best", "checkpoint")
 
 
 def arm(board: Board, moment: Moment) -> None:
     """Count every call of every point; die at the moment."""
-    from kdrun import engine, files, fit, job, runner
+    from kdrun.runs import runner
+    from kdrun.store import files
+    from kdrun.training import evaluate, loop, trainer
 
     def pointed(name: str, real: Callable, spoil: Callable[..., None] | None = None) -> Callable:
         def call(*arguments, **named):
@@ -146,8 +149,8 @@ def arm(board: Board, moment: Moment) -> None:
     spoiled = pointed("open", real_open, half_file)
     Path.open = opened
     line = pointed("append", real_line, half_line)
-    files.append_json_line = fit.append_json_line = runner.append_json_line = line
+    files.append_json_line = trainer.append_json_line = runner.append_json_line = line
     for name in ON_DISK[2:]:
         setattr(os, name, pointed(name, getattr(os, name)))
-    engine.apply_update = pointed("update", engine.apply_update)
-    job.evaluate = pointed("evaluate", job.evaluate)
+    loop.apply_update = pointed("update", loop.apply_update)
+    evaluate.evaluate = pointed("evaluate", evaluate.evaluate)

@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdrun import runner, stage
-from kdrun.cli import guarded
+from kdrun.cli.main import guarded
 from kdrun.config.compose import compose_job
 from kdrun.config.parse import parse
-from kdrun.resume import resume_run
-from kdrun.run_folder import CONFIG
+from kdrun.runs import runner
+from kdrun.runs.resume import resume_run
+from kdrun.store.run_folder import CONFIG
+from kdrun.training import stage_model
 from tests.faults.points import NEVER, Board, Moment, arm, watch_phases
 
 PLAN = (
@@ -45,7 +46,7 @@ class Ended(NamedTuple):
 
 def with_dropout() -> None:
     """Let every model drop a tenth of what goes into its classifier, in training only."""
-    real = stage.build_model
+    real = stage_model.build_model
 
     def build(*arguments, **named) -> nn.Module:
         model = real(*arguments, **named)
@@ -57,7 +58,7 @@ def with_dropout() -> None:
         last.register_forward_pre_hook(drop)
         return model
 
-    stage.build_model = build
+    stage_model.build_model = build
 
 
 def run_or_resume(folder: Path, root: Path, overrides: Sequence[str]) -> None:

@@ -15,18 +15,17 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import nn
 
-from kdrun.checkpoint import read_checkpoint, save_weights, weights_of
-from kdrun.cli import main
-from kdrun.config.folder import config_folder
+from kdrun.cli.main import main
+from kdrun.config.paths import config_folder
 from kdrun.data.batch import Batch
 from kdrun.errors import ConfigError, DamagedError, NumericError, WeightsError
-from kdrun.evaluation import evaluate
-from kdrun.files import check_files, read_sealed, write_sealed
-from kdrun.runner import run
-from kdrun.sweep import record_failure, score
-from kdrun.validation import better
+from kdrun.runs.runner import run
+from kdrun.runs.sweep.sweep import record_failure, score
+from kdrun.store.files import check_files, read_sealed, write_sealed
+from kdrun.training.checkpoint import read_checkpoint, save_weights, weights_of
+from kdrun.training.evaluate import better, evaluate
 from tests.faults.cases import NOT_HERE, SHOWN
-from tests.test_checkpoint import save_checkpoint, training
+from tests.training.test_checkpoint import save_checkpoint, training
 
 ROOT = Path(__file__).parents[2]
 

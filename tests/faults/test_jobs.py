@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from kdrun.child import run_in_child
 from kdrun.errors import Stopped
-from kdrun.files import read_json, write_yaml
-from kdrun.sweep import close_sweep, in_own_process
+from kdrun.runs.sweep.child_process import run_in_child
+from kdrun.runs.sweep.sweep import close_sweep, in_own_process
+from kdrun.store.files import read_json, write_yaml
 from tests.faults import works
 
 

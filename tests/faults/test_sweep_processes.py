@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kdrun.files import read_json
+from kdrun.store.files import read_json
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from kdrun.stop import stop_requests
+from kdrun.signals import stop_requests
 
 
 def leave(code: int) -> None:

@@ -19,6 +19,19 @@ def pair(seed, samples=5, classes=7, scale=3.0, dtype=torch.float64):
     return draw.to(dtype).unbind()
 
 
+def batch(seed, samples=4, classes=6, scale=3.0):
+    """Random logits of student and teacher, and class indices."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.randn(2, samples, classes, generator=generator, dtype=torch.float64) * scale
+    labels = torch.randint(classes, (samples,), generator=generator)
+    return (*draw.unbind(), labels)
+
+
+def without(row, label):
+    """The row but for the label's entry."""
+    return row[:label] + row[label + 1 :]
+
+
 PEER_STUDENT = wave((6, 10), 3, 0.37)
 PEER_TEACHER = wave((6, 10), 4, 0.53, 1)
 PEER_LABELS = torch.arange(6) * 3 % 10

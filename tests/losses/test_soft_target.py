@@ -15,7 +15,7 @@ from kdrun.losses import (
     soft_target_loss,
     standardize_logits,
 )
-from kdrun.temperature import softmax_with_temperature
+from kdrun.losses.temperature import softmax_with_temperature
 from tests.losses.reference import PEER_LABELS, PEER_STUDENT, PEER_TEACHER, kl, pair, rows
 
 temperatures = st.floats(0.5, 1000)

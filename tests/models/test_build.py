@@ -6,9 +6,9 @@ import torch
 import torchvision
 from torch import nn
 
+from kdrun.catalog.architectures import ARCHITECTURES, TORCHVISION
 from kdrun.errors import ConfigError, WeightsError
 from kdrun.models.build import build_model
-from kdrun.models.names import ARCHITECTURES, TORCHVISION
 
 # Sizes for those that cannot take 32×32 images.
 FITTING_SIZES = {"alexnet": 64, "inception_v3": 128, "maxvit_t": 224, "vit_h_14": 28}

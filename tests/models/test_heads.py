@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from kdrun.catalog.architectures import CIFAR_NETS, SMALL_NETS
 from kdrun.models.build import build_model
 from kdrun.models.heads import head_classes, head_path, replace_head
-from kdrun.models.names import CIFAR_NETS, SMALL_NETS
 
 pytestmark = pytest.mark.usefixtures("unchecked_size")
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from kdrun.features.layers import describe_layers
 from kdrun.models.build import build_model
-from kdrun.models.layers import describe_layers
 
 pytestmark = pytest.mark.usefixtures("unchecked_size")
 

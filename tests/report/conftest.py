@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from kdrun.files import read_sealed, write_sealed
-from kdrun.runner import run
+from kdrun.runs.runner import run
+from kdrun.store.files import read_sealed, write_sealed
 
 SMALL = (
     *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),

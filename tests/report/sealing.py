@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kdrun.files import file_entry, read_sealed, write_sealed
+from kdrun.store.files import file_entry, read_sealed, write_sealed
 
 
 def seal_again(folder: Path) -> None:

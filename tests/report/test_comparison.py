@@ -11,15 +11,15 @@ import yaml
 from omegaconf import OmegaConf
 from scipy import stats
 
-from kdrun.cli import main
+from kdrun.cli.main import main
 from kdrun.errors import ConfigError
-from kdrun.files import read_sealed, write_sealed, write_yaml
 from kdrun.report.comparison import compare
+from kdrun.report.comparison_formats import csv_text, latex, markdown, notes
 from kdrun.report.comparison_page import comparison_figures, lead
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
-from kdrun.report.formats import csv_text, latex, markdown, notes
 from kdrun.report.run_settings import configured
-from kdrun.runner import run
+from kdrun.runs.runner import run
+from kdrun.store.files import read_sealed, write_sealed, write_yaml
 from tests.report.sealing import seal_again
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdrun.errors import ConfigError, DamagedError, OutputError
-from kdrun.files import read_sealed
 from kdrun.report import run_page
 from kdrun.report.figure import COLOURS, WIDTH, colours
 from kdrun.report.heat_map import legible_on
 from kdrun.report.run_page import what_taught, write_report
-from kdrun.runner import run
+from kdrun.runs.runner import run
+from kdrun.store.files import read_sealed
 from tests.report.sealing import seal_again
 
 HOSTILE = "</svg><script>alert(1)</script><img src=x onerror=alert(2)>\"'$\\frac$"

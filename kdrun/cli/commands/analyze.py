@@ -1,0 +1,24 @@
+"""`kdrun analyze`."""
+
+from collections.abc import Sequence
+
+from kdrun.cli.arguments import named_folder, places_given
+from kdrun.errors import ConfigError
+from kdrun.signals import importing
+
+LEVELS = ("basic", "full")
+
+
+def analyze(words: Sequence[str]) -> None:
+    """`kdrun analyze DIR [analysis=full] [overrides]`: measure a finished run's models."""
+    folder, rest = named_folder("analyze", words)
+    changes = places_given(rest)
+    level = changes.pop("analysis", LEVELS[-1])
+    if level not in LEVELS:
+        raise ConfigError(f"analyze takes analysis={' or analysis='.join(LEVELS)}, not {level}")
+    with importing():
+        from kdrun.report.run_page import write_report
+        from kdrun.runs.analyze import analyze_run
+
+    print(f"measured: {analyze_run(folder, level, changes)}")
+    print(f"written: {write_report(folder)}")

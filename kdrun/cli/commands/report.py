@@ -1,0 +1,26 @@
+"""`kdrun report`."""
+
+from collections.abc import Sequence
+
+from kdrun.cli.arguments import named_folder, taken_option
+from kdrun.errors import ConfigError, near_miss
+from kdrun.signals import importing
+
+
+def report(words: Sequence[str]) -> None:
+    """`kdrun report DIR... [--format F]`: the page of a run; of several or a sweep a comparison."""
+    form, names = taken_option(words, "--format")
+    folders = [named_folder("report", names[place:])[0] for place in range(max(1, len(names)))]
+    if form is None and len(folders) == 1 and not (folders[0] / "sweep.yaml").exists():
+        with importing():
+            from kdrun.report.run_page import write_report
+
+        print(f"written: {write_report(folders[0])}")
+        return
+    with importing():
+        from kdrun.report.comparison_page import FORMATS, report_comparison
+
+    if form is not None and form not in FORMATS:
+        hint = near_miss(form, FORMATS)
+        raise ConfigError(f"--format {form}: must be one of {', '.join(FORMATS)}{hint}")
+    report_comparison(folders, form or "table")

@@ -1,0 +1,30 @@
+"""`kdrun resume`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdrun.cli.arguments import named_folder, taken_option
+from kdrun.signals import importing
+
+
+def resume(words: Sequence[str]) -> None:
+    """`kdrun resume DIR [overrides]`: go on with a run or a sweep in its own folder."""
+    folder, rest = named_folder("resume", words)
+    from kdrun.store.sweep_folder import SWEEP
+
+    if (folder / SWEEP).exists():
+        with importing():
+            from kdrun.runs.sweep.sweep import resume_sweep
+            from kdrun.store.run_folder import occupied
+
+        given, overrides = taken_option(rest, "--config-dir", "-cd")
+        with occupied(folder):
+            resume_sweep(folder, overrides, None if given is None else Path(given))
+        return
+    from kdrun.runs.resume_overrides import checked_overrides
+
+    checked_overrides(rest)  # before seconds of imports
+    with importing():
+        from kdrun.runs.resume import resume_run
+
+    resume_run(folder, rest)

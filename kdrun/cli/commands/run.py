@@ -1,0 +1,45 @@
+"""`kdrun [run]`: one run, or a sweep."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kdrun.errors import OutputError
+from kdrun.signals import importing
+
+
+def run(words: Sequence[str]) -> None:
+    """`kdrun [run] [overrides]`: one run, or with -m a sweep."""
+    with importing():
+        from kdrun.config.compose import run_app
+
+    try:
+        run_app(words, run_task)
+    except OSError as error:  # Hydra makes the folder of a sweep by itself
+        raise OutputError(f"cannot write {error.filename}: {error.strerror}") from error
+
+
+def run_task(composed: Any) -> float | None:
+    """What Hydra calls for the composed config, in a sweep for each job's."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from kdrun.config.parse import parse
+
+    hydra = HydraConfig.get()
+    overrides = list(hydra.overrides.task)
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.MULTIRUN:
+        with importing():
+            from kdrun.runs.sweep.sweep import run_job
+
+        sources = {one.provider: one.path for one in hydra.runtime.config_sources}
+        config_dir = sources.get("command-line")
+        given = None if config_dir is None else Path(config_dir)
+        return run_job(composed, folder, overrides, hydra.job.num, given)
+    config = parse(composed)
+    with importing():
+        from kdrun.runs.runner import run
+
+    run(config, folder if hydra.run.dir != "." else None, overrides)
+    return None

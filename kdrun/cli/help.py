@@ -1,0 +1,83 @@
+"""`kdrun --help`: commands, groups and every setting explained, without starting Hydra."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
+
+from kdrun.catalog.architectures import ARCHITECTURES
+from kdrun.config.paths import config_folder, shipped_options
+
+NARROWEST, WIDEST = 60, 100
+COMMANDS = (
+    ("kdrun [run] [key=value ...]", "train a teacher, distil it into a student, report"),
+    ("kdrun -m key=v1,v2 [...]", "a sweep; teachers are trained once and shared"),
+    ("kdrun resume DIR [key=value ...]", "go on with a run or a sweep; finished work is kept"),
+    ("kdrun verify DIR", "check every file of a run, sweep, stage or store"),
+    ("kdrun analyze DIR", "measure a finished run: layers, attention, fine grids of T too"),
+    (
+        "kdrun report DIR... [--format F]",
+        "the page of a run; several or a sweep side by side, with F one of table, md, csv, json, "
+        "latex, html",
+    ),
+    ("kdrun export DIR [--format F]", "the student alone, checked: safetensors,pt2,onnx"),
+    ("kdrun plan [--probe] [...]", "show the stages and what they will take; write nothing"),
+    ("kdrun layers MODEL [...]", "module paths and shapes of a model"),
+    ("kdrun --cfg job [key=value ...]", "show the whole configuration"),
+    ("kdrun --version", ""),
+    ("kdrun --hydra-help", "flags of Hydra: --config-dir, --info, shell completion, ..."),
+)
+
+
+def help_text() -> str:
+    """The whole help, as wide as the terminal."""
+    width = max(NARROWEST, min(WIDEST, get_terminal_size((WIDEST, 0)).columns))
+    folder = config_folder()
+    groups = [(f"{one.name}=", _options(one)) for one in sorted(folder.iterdir()) if one.is_dir()]
+    settings = (folder / "config.yaml").read_text().partition("\n\n")[2].partition("\nhydra:")[0]
+    return "\n\n".join(
+        [
+            "kdrun: knowledge-distillation experiments from one command",
+            _rows(COMMANDS, 32, width),
+            "--traceback with any command shows where an error came from.",
+            f"Groups, chosen as group=option:\n{_rows(groups, 12, width)}",
+            "Models of teacher= and student=:\n"
+            + fill(", ".join(ARCHITECTURES), width, initial_indent="  ", subsequent_indent="  "),
+            "Settings, given as section.key=value, with their defaults:",
+            _wrapped(settings.strip(), width),
+        ]
+    )
+
+
+def _options(group: Path) -> str:
+    models = "a model below, or " if group.name in ("teacher", "student") else ""
+    return models + ", ".join(shipped_options(group.name))
+
+
+def _rows(rows: Iterable[tuple[str, str]], column: int, width: int) -> str:
+    """Two columns, of which the second is wrapped."""
+    return "\n".join(
+        fill(
+            f"  {head:<{column}} {text}",
+            width,
+            subsequent_indent=" " * (column + 3),
+            break_on_hyphens=False,
+        )
+        for head, text in rows
+    )
+
+
+def _wrapped(settings: str, width: int) -> str:
+    """The YAML with its comments wrapped anew."""
+    joined: list[str] = []
+    for line in settings.splitlines():
+        if joined and line.lstrip().startswith("#") and line.index("#") == joined[-1].find("#"):
+            joined[-1] += line.partition("#")[2]
+        else:
+            joined.append(line)
+    return "\n".join(
+        fill(line, width, subsequent_indent=" " * line.find("#") + "# ", break_on_hyphens=False)
+        if "#" in line
+        else line
+        for line in joined
+    )

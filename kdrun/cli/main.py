@@ -1,0 +1,112 @@
+"""Entry point of `kdrun`: commands, exit codes, one line on stderr for each fault.
+
+Imports neither torch nor anything that does; only a verb that is about to work does.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from kdrun import __version__
+from kdrun.cli.commands.analyze import analyze
+from kdrun.cli.commands.export import export
+from kdrun.cli.commands.layers import layers
+from kdrun.cli.commands.plan import plan
+from kdrun.cli.commands.report import report
+from kdrun.cli.commands.resume import resume
+from kdrun.cli.commands.run import run
+from kdrun.cli.commands.verify import verify
+from kdrun.cli.help import help_text
+from kdrun.errors import ConfigError, KdrunError, first_line, near_miss
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `kdrun` with the arguments (the command line's by default) and leave with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    traceback_wanted = "--traceback" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
+    words = [word for word in words if word != "--traceback"]
+    sys.exit(guarded(lambda: dispatch(words), traceback_wanted))
+
+
+def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
+    """Do the work; turn what it raises into lines on stderr and an exit code."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141
+    except Exception as error:
+        if interrupted(error):
+            return 130
+        if traceback_wanted:
+            traceback.print_exc()
+        if isinstance(error, KdrunError):
+            complain(error)
+            return error.code
+        # Our own bug: still one line, unless the rest is asked for.
+        told = first_line(error)
+        print(f"kdrun: internal error: {told} (--traceback shows where)", file=sys.stderr)
+        return KdrunError.code
+    return 0
+
+
+def interrupted(error: Exception) -> bool:
+    """Whether Ctrl-C led to it, as where Hydra goes on with a config that is half composed."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, KeyboardInterrupt):
+            return True
+        if one is not None and one not in seen:
+            seen.append(one)
+            waiting += [one.__cause__, one.__context__]
+    return False
+
+
+def complain(error: KdrunError) -> None:
+    """One line a fault on stderr."""
+    for line in str(error).splitlines():
+        print(f"kdrun: {line}", file=sys.stderr)
+
+
+def dispatch(words: Sequence[str]) -> None:
+    """Call the verb that the first word names; without one it is `run`."""
+    first = words[0] if words else ""
+    if first == "--version":
+        print(f"kdrun {__version__}")
+    elif {"--help", "-h"} & set(words):
+        print(help_text())
+    elif first in VERBS:
+        call(first, words[1:])
+    elif first and first[0] not in "-+~" and "=" not in first:
+        raise ConfigError(
+            f"unknown command '{first}'{near_miss(first, VERBS)} (commands: {', '.join(VERBS)}; "
+            "settings are written key=value)"
+        )
+    else:
+        call("run", words)
+
+
+def call(verb: str, words: Sequence[str]) -> None:
+    """Call the verb; in the words of a run no other verb may stand."""
+    if verb == "run":
+        before = ["", *words]  # what follows an option, such as --config-dir, is its value
+        late = [b for a, b in zip(before, words, strict=False) if b in VERBS and a[:1] != "-"]
+        if late:
+            raise ConfigError(f"'{late[0]}' is a command, which comes first: kdrun {late[0]} ...")
+    VERBS[verb](words)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], None]] = {
+    "run": run,
+    "resume": resume,
+    "verify": verify,
+    "analyze": analyze,
+    "report": report,
+    "export": export,
+    "plan": plan,
+    "layers": layers,
+}

@@ -1,0 +1,151 @@
+"""A data set as a run uses it: splits, classes, normalisation, fingerprint."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from kdrun.catalog.datasets import FOLDER_IMAGE_SIZE, ImageShape
+from kdrun.data.batch import Split
+from kdrun.data.decoding import RESIZE_RATIO
+from kdrun.data.fingerprint import fingerprint
+from kdrun.data.folder_split import FolderSplit
+from kdrun.data.memory_split import MemorySplit
+from kdrun.data.pixels import channel_statistics, resized
+from kdrun.data.source import Files, Images, Source, check_images
+from kdrun.data.splitting import Rules, divide
+from kdrun.errors import DataError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set as a run sees it.
+
+    Attributes:
+        name: one of `DATASETS`.
+        train: the training images, whose labels may be noisy.
+        validation: images to choose by, apart from the training and the test; None where none are.
+        test: touched once, to report.
+        class_names: in the order of the labels.
+        channels: 1 or 3.
+        image_size: pixels a side.
+        mean: of each channel of the training images, in [0, 1]; ImageNet's for files.
+        std: deviation, likewise.
+        fingerprint: hex SHA-256 of all images and labels; of files, their paths and sizes.
+        memory: whether the images are held in memory.
+    """
+
+    name: str
+    train: Split
+    validation: Split | None
+    test: Split
+    class_names: tuple[str, ...]
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    memory: bool
+
+    @property
+    def shape(self) -> ImageShape:
+        """What a model needs to know of the images."""
+        return ImageShape(len(self.class_names), self.channels, self.image_size)
+
+    @property
+    def preparation(self) -> str:
+        """How an image is brought to the size that models are evaluated at."""
+        square = f"{self.image_size}x{self.image_size}"
+        if self.memory:
+            return f"images of another size are resized to {square} (bilinear, antialiased)"
+        side = round(self.image_size * RESIZE_RATIO)
+        return (
+            f"RGB, the shorter side resized to {side} pixels (bilinear, antialiased), of which the "
+            f"centre {square} is taken"
+        )
+
+
+def from_images(
+    name: str,
+    source: Source[Images],
+    rules: Rules,
+    image_size: int | None,
+    device: torch.device,
+) -> ImageData:
+    """Divide images in memory, resize them where `image_size` is given, move them to the device.
+
+    Raises:
+        DataError: they are inconsistent, or too few.
+    """
+    check_images(name, source)
+    parts = divide(name, source, rules)
+    size = image_size or parts.train.pixels.shape[1]
+
+    def fit(part: Images) -> Images:
+        return replace(part, pixels=resized(part.pixels, size))
+
+    def split(part: Images) -> MemorySplit:
+        return MemorySplit(torch.from_numpy(part.pixels), torch.from_numpy(part.labels), device)
+
+    train, test = fit(parts.train), fit(parts.test)
+    validation = None if parts.validation is None else fit(parts.validation)
+    mean, std = channel_statistics(train.pixels)
+    if min(std) == 0:
+        raise DataError(f"{name}: the training images are blank in a channel; get them anew")
+    used = [part for part in (train, validation, test) if part is not None]
+    return ImageData(
+        name=name,
+        train=split(train),
+        validation=None if validation is None else split(validation),
+        test=split(test),
+        class_names=parts.class_names,
+        channels=train.pixels.shape[3],
+        image_size=size,
+        mean=mean,
+        std=std,
+        fingerprint=fingerprint(
+            {"image_size": size, "class_names": parts.class_names},
+            [array for part in used for array in (part.labels, part.pixels)],
+        ),
+        memory=True,
+    )
+
+
+def from_files(
+    name: str,
+    source: Source[Files],
+    rules: Rules,
+    image_size: int | None,
+    device: torch.device,
+    workers: int,
+) -> ImageData:
+    """Divide image files, which worker processes will decode.
+
+    Raises:
+        DataError: they are too few.
+    """
+    parts = divide(name, source, rules)
+    size = image_size or FOLDER_IMAGE_SIZE
+
+    def split(part: Files) -> FolderSplit:
+        return FolderSplit(part, torch.from_numpy(part.labels), size, device, workers)
+
+    used = [part for part in (parts.train, parts.validation, parts.test) if part is not None]
+    return ImageData(
+        name=name,
+        train=split(parts.train),
+        validation=None if parts.validation is None else split(parts.validation),
+        test=split(parts.test),
+        class_names=parts.class_names,
+        channels=3,
+        image_size=size,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        fingerprint=fingerprint(
+            {"image_size": size, "class_names": parts.class_names, "resized_by": "torch"},
+            [array for part in used for array in (part.labels, part.sizes, part.paths)],
+        ),
+        memory=False,
+    )

@@ -1,0 +1,49 @@
+"""Reader of IDX files, the format of MNIST, plain or gzipped."""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from kdrun.errors import DataError
+
+GZIP_MAGIC = b"\x1f\x8b"
+UINT8 = 8  # the format's number for the type of the values
+
+
+def read_idx(path: Path, ndim: int) -> np.ndarray:
+    """The uint8 array of `ndim` dimensions that the file holds.
+
+    Raises:
+        DataError: the file cannot be read, is damaged or holds something else; names the file.
+    """
+    content = _content(path)
+    header = 4 + 4 * ndim
+    magic = bytes([0, 0, UINT8, ndim])
+    if content[:4] != magic:
+        start = content[:4].hex() or "nothing"
+        raise _unusable(path, f"starts with {start}, not with {magic.hex()} as IDX files do")
+    if len(content) < header:
+        raise _unusable(path, f"is cut off in its header, after {len(content)} bytes")
+    shape = tuple(int(size) for size in np.frombuffer(content[4:header], dtype=">u4"))
+    found, expected = len(content) - header, math.prod(shape)
+    if found != expected:
+        promised = " x ".join(map(str, shape))
+        raise _unusable(path, f"holds {found} values, not the {promised} that it promises")
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unusable(path, f"cannot be read ({error})") from error
+
+
+def _unusable(path: Path, fault: str) -> DataError:
+    return DataError(
+        f"{path}: {fault}; delete the file and set dataset.download=true, or get it anew"
+    )

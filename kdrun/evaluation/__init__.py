@@ -1,0 +1,1 @@
+"""Evaluation of finished models: their predictions, and the measures in `analysis.json`."""

@@ -1,0 +1,190 @@
+"""The content of `analysis.json`: all measures of a run."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median_high
+from typing import Any
+
+from kdrun.data.dataset import ImageData
+from kdrun.evaluation.chain_costs import chain_costs, chain_to
+from kdrun.evaluation.comparisons import TAUGHT, TEACHER, Comparison, comparisons, pair_measures
+from kdrun.evaluation.disagreements import examples
+from kdrun.evaluation.hidden_states import Opened, inside_measures
+from kdrun.evaluation.latency import cpu_latency
+from kdrun.evaluation.model_measures import knowledge_measures, model_measures, similarity_measures
+from kdrun.evaluation.run_predictions import RunAnswers
+from kdrun.store.files import read_json_lines, strict, write_sealed
+from kdrun.store.run_folder import ANALYSIS, METRICS
+from kdrun.training.context import Job, Setting
+from kdrun.training.stage_model import bare, build, load_finished
+
+FULL = "full"
+
+
+def write_analysis(folder: Path, run: RunAnswers, level: str) -> None:
+    """Measure the finished stages of a run, `level` being `basic` or `full`.
+
+    Raises:
+        DamagedError: a stage is not as it was written.
+        Stopped: a signal asked for it.
+    """
+    write_sealed(folder / ANALYSIS, Analysis(run, level).content())
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The measures of a run's models.
+
+    Attributes:
+        level: `basic` or `full`.
+    """
+
+    run: RunAnswers
+    level: str
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """The stages."""
+        return self.run.jobs
+
+    def content(self) -> dict[str, Any]:
+        """Everything, as strict JSON data."""
+        compared = comparisons([job.stage for job in self.jobs])
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            measured = {
+                "models": [self.model(place) for place in range(len(self.jobs))],
+                "teachers": [
+                    self.teacher(places, student) for places, student in teaching(compared).items()
+                ],
+                "pairs": [self.pair(one) for one in compared],
+                "chains": [self.chain(one.student) for one in last_taught(compared)],
+                "examples": [self.examples(one) for one in last_taught(compared)],
+            }
+        data = self.data
+        return strict(
+            {
+                "format": 1,
+                "level": self.level,
+                "dataset": data.name,
+                "class_names": list(data.class_names),
+                **measured,
+                "warnings": list(dict.fromkeys(str(one.message) for one in told)),
+            }
+        )
+
+    @property
+    def data(self) -> ImageData:
+        """The images; all seeds have the same test images."""
+        return next(iter(self.run.settings.values())).data
+
+    def label(self, place: int) -> dict[str, Any]:
+        """Which stage it is."""
+        return self.run.label((place,))
+
+    def model(self, place: int) -> dict[str, Any]:
+        """A model by itself."""
+        job = self.jobs[place]
+        sizes: dict[str, Any] = {
+            "parameters": job.parameters,
+            "macs": job.macs,
+        }
+        network, normalizer = load_finished(job, self.run.settings[job.stage.seed])
+        image = normalizer(next(iter(self.data.test.batches(2))).images[:1])
+        sizes |= {"latency": cpu_latency(network, image)}
+        return self.label(place) | sizes | model_measures(self.run.of(place))
+
+    def teacher(self, places: tuple[int, ...], student: int) -> dict[str, Any]:
+        """What a model, or an ensemble, has to teach, at the T at which a student of it learned."""
+        T, used = temperature_of(self.jobs[student])
+        labels = {split: one.labels for split, one in self.run.of(places[0]).items()}
+        softened = partial(self.run.softened, places)
+        knowledge = knowledge_measures(softened, labels, T, self.level == FULL)
+        return self.run.label(places) | {
+            "knowledge": knowledge | {"T_range": used},
+            "similarity": similarity_measures(
+                softened("test", T), labels["test"], T, self.data.class_names
+            ),
+        }
+
+    def pair(self, one: Comparison) -> dict[str, Any]:
+        """A student beside another model."""
+        (T, used), full = temperature_of(self.jobs[one.student]), self.level == FULL
+        splits = pair_measures(self.run, one, [T, *(used or ())], full)
+        inside = self.inside(one) if full and one.kind == TEACHER else None
+        ends = {"student": self.label(one.student), "other": self.run.label(one.others)}
+        temperature = {"T": T, "T_range": used}
+        return {"kind": one.kind, **temperature, **ends, "splits": splits, "inside": inside}
+
+    def inside(self, one: Comparison) -> Any:
+        """The layers of a student beside its teacher's."""
+        job = self.jobs[one.student]
+        setting = self.run.settings[job.stage.seed]
+        student, teacher = (opened(self.jobs[n], setting) for n in (one.student, *one.others))
+        untrained = build(bare(job.stage), setting.data.shape, None).to(setting.device)
+        start = replace(student, network=untrained)
+        return inside_measures(student, teacher, start, setting)
+
+    def chain(self, place: int) -> dict[str, Any]:
+        """What each step cost from the head of a student's chain to it, on the test images."""
+        chain = chain_to(self.jobs, place)
+        costs = chain_costs(self.run, chain)["test"]
+        return {
+            "stages": [self.chain_model(step) for step in chain],
+            "steps": costs["steps"],
+            **costs["total"],
+        }
+
+    def chain_model(self, places: Sequence[int]) -> dict[str, Any]:
+        """A model of a chain, or the ensemble at its head."""
+        test = self.run.of_all(places)["test"]
+        return self.run.label(places) | {
+            "parameters": sum(self.jobs[place].parameters for place in places),
+            "accuracy": test.correct / test.images,
+        }
+
+    def examples(self, one: Comparison) -> dict[str, Any]:
+        """Test images that a student and its teacher take for different classes."""
+        data = self.data
+        shown = examples(
+            self.run.of(one.student)["test"],
+            self.run.of_all(one.others)["test"],
+            data.test,
+            data.class_names,
+        )
+        ends = {"student": self.label(one.student), "teacher": self.run.label(one.others)}
+        return ends | {"images": shown}
+
+
+def opened(job: Job, setting: Setting) -> Opened:
+    """A finished model to look into."""
+    return Opened(job.stage.model.arch, *load_finished(job, setting))
+
+
+def temperature_of(job: Job) -> tuple[float, list[float] | None]:
+    """The middle one of the T of a taught stage's epochs, and the least and the largest.
+
+    None where no term of its loss reads T.
+    """
+    told = [line["T"] for line in read_json_lines(job.folder / METRICS)]
+    used = [float(T) for T in told if T is not None]
+    return (median_high(used), [min(used), max(used)]) if used else (job.stage.loss.T, None)
+
+
+def teaching(compared: Sequence[Comparison]) -> dict[tuple[int, ...], int]:
+    """The stages that teach, alone and together, with the first of their students."""
+    found: dict[tuple[int, ...], int] = {}
+    for one in compared:
+        if one.kind in TAUGHT:
+            found.setdefault(one.others, one.student)
+    return found
+
+
+def last_taught(compared: Sequence[Comparison]) -> list[Comparison]:
+    """Of every taught stage that teaches no other, the comparison with all that taught it."""
+    taught = [one for one in compared if one.kind in TAUGHT]
+    teach = {place for one in taught for place in one.others}
+    return list({one.student: one for one in taught if one.student not in teach}.values())

@@ -1,0 +1,84 @@
+"""Costs of each step of a chain, for `summary.json` and `analysis.json`."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from kdrun.analysis import agreement, chain_differences, mean_kl, negative_log_likelihood
+from kdrun.evaluation.predictions import REPORTED, Answers
+from kdrun.evaluation.run_predictions import RunAnswers, probabilities
+from kdrun.plan.stage import GENERATION, STUDENT
+from kdrun.training.context import Job
+
+
+def chain_to(jobs: Sequence[Job], place: int) -> list[tuple[int, ...]]:
+    """The models from the head of a student's chain to it by place; several teachers are one."""
+    chain: list[tuple[int, ...]] = [(place,)]
+    while teachers := jobs[chain[0][0]].stage.teachers:
+        chain.insert(0, teachers)
+    return chain
+
+
+def chain_report(run: RunAnswers) -> list[dict[str, Any]]:
+    """For each seed the steps from the first teacher to the student, and the whole way."""
+    return [
+        {"seed": seed} | one_chain(run, chain_to(run.jobs, last_pupil(run.jobs, seed)))
+        for seed in run.settings
+    ]
+
+
+def last_pupil(jobs: Sequence[Job], seed: int | None) -> int:
+    """The place of the model that a seed's chain ends with."""
+    return max(
+        place
+        for place, job in enumerate(jobs)
+        if job.stage.seed == seed and job.stage.role in (GENERATION, STUDENT)
+    )
+
+
+def one_chain(run: RunAnswers, chain: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """The steps with their names and sizes, and what each cost on validation and test."""
+    sizes = [sum(run.jobs[place].parameters for place in step) for step in chain]
+    names = [" + ".join(run.jobs[place].stage.model.arch for place in step) for step in chain]
+    measured = chain_costs(run, chain)
+    steps: list[dict[str, Any]] = [
+        {
+            "step": number + 1,
+            "teacher": teacher,
+            "student": student,
+            "parameters": sizes[number + 1],
+            "ratio": sizes[number] / sizes[number + 1],
+        }
+        | {split: costs["steps"][number] for split, costs in measured.items()}
+        for number, (teacher, student) in enumerate(pairwise(names))
+    ]
+    return {"steps": steps, "total": {split: costs["total"] for split, costs in measured.items()}}
+
+
+def chain_costs(run: RunAnswers, chain: Sequence[Sequence[int]]) -> dict[str, dict[str, Any]]:
+    """split -> the differences from model to model, and of the last from the first."""
+    models = [run.of_all(step) for step in chain]
+    return {
+        split: step_costs([model[split] for model in models])
+        for split in REPORTED
+        if split in models[0]
+    }
+
+
+def step_costs(models: Sequence[Answers]) -> dict[str, Any]:
+    """The `steps` and the `total` of the teacher, each assistant and the student."""
+    probs = [probabilities(model) for model in models]
+    losses = [negative_log_likelihood(p, one.labels) for p, one in zip(probs, models, strict=True)]
+    errors = [1 - model.correct / model.images for model in models]
+    divergences = [mean_kl(student, teacher) for teacher, student in pairwise(probs)]
+    agreements = [agreement(student, teacher) for teacher, student in pairwise(probs)]
+    differences = chain_differences(losses, errors, divergences)
+    steps = [
+        vars(step) | {"kl": divergence, "agreement": agreed}
+        for step, divergence, agreed in zip(differences.steps, divergences, agreements, strict=True)
+    ]
+    total = {
+        "loss_difference": differences.loss_difference,
+        "error_difference": differences.error_difference,
+    }
+    return {"steps": steps, "total": total}

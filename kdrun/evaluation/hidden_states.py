@@ -1,0 +1,156 @@
+"""Measures of hidden states and attention of two models."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdrun.analysis import compare_attention, linear_cka, relation_similarity, unexplained_share
+from kdrun.data.normalizer import Normalizer
+from kdrun.features.extractor import Observed
+from kdrun.features.inspection import see
+from kdrun.features.layer_pairs import match, stages
+from kdrun.models.heads import PENULTIMATE
+from kdrun.training.context import Setting
+
+IMAGES, BATCH = 2048, 128
+MOST_ATTENTION = 20_000_000
+"""Entries of one layer's attention maps that are held at a time."""
+
+MOST_LAYERS = 16
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A finished model that is looked into."""
+
+    name: str
+    network: nn.Module
+    normalizer: Normalizer
+
+
+def inside_measures(student: Opened, teacher: Opened, start: Opened, setting: Setting) -> Any:
+    """Layers and attention of both on the first test images; `start` is the untrained student."""
+    example = next(iter(setting.data.test.batches(2))).images
+    ours, theirs = (see(m.name, m.network, m.normalizer(example)) for m in (student, teacher))
+    layers = [[*thinned(stages(seen.layers)), PENULTIMATE] for seen in (ours, theirs)]
+    states = [hidden_states(m, p, setting) for m, p in zip((student, teacher), layers, strict=True)]
+    before = hidden_states(start, [PENULTIMATE], setting)[PENULTIMATE]
+    return {
+        "images": len(before),
+        "student_layers": layers[0],
+        "teacher_layers": layers[1],
+        "cka": [[linear_cka(states[0][s], states[1][t]) for t in layers[1]] for s in layers[0]],
+        "matched": [
+            matched_layers(s, t, states[0][s], states[1][t]) for s, t in matched_pairs(*layers)
+        ],
+        "relations_before": relation_similarity(before, states[1][PENULTIMATE]),
+        "relations_after": relation_similarity(states[0][PENULTIMATE], states[1][PENULTIMATE]),
+        "attention": [
+            attention_of(student, teacher, s, t, setting)
+            for s, t in attention_pairs(ours.attention, theirs.attention)
+        ],
+    }
+
+
+def matched_pairs(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
+    """Stages at the same relative depth, and what goes into the classifiers."""
+    inner = [list(layers[:-1]) for layers in (ours, theirs)]
+    return [*(match(*inner) if all(inner) else []), (PENULTIMATE, PENULTIMATE)]
+
+
+def matched_layers(student: str, teacher: str, ours: Tensor, theirs: Tensor) -> dict[str, Any]:
+    """Similarity of two layers, and what of the student's no projection of the teacher's tells."""
+    # With fewer samples any projection fits.
+    enough = len(theirs) >= 2 * theirs.shape[1]
+    return {
+        "student": student,
+        "teacher": teacher,
+        "cka": linear_cka(ours, theirs),
+        "relations": relation_similarity(ours, theirs),
+        "unexplained": unexplained_share(theirs, ours) if enough else None,
+    }
+
+
+def thinned(layers: Sequence[str], most: int = MOST_LAYERS) -> list[str]:
+    """At most so many of the layers, evenly spaced, the last among them."""
+    step = -(-len(layers) // most) or 1
+    return list(layers)[::-1][::step][::-1]
+
+
+@torch.inference_mode()
+def hidden_states(model: Opened, paths: Sequence[str], setting: Setting) -> dict[str, Tensor]:
+    """(n, width) float32 of each layer on the CPU, averaged over positions."""
+    observed = Observed(model.network.eval(), hidden=paths)
+    kept: dict[str, list[Tensor]] = {path: [] for path in paths}
+    try:
+        for batch in islice(setting.data.test.batches(BATCH), IMAGES // BATCH):
+            with setting.autocast():
+                seen = observed(model.normalizer(batch.images))
+            for path in paths:
+                kept[path].append(averaged(seen.hidden[path]).float().cpu())
+    finally:
+        observed.close()
+    return {path: torch.cat(parts).clone() for path, parts in kept.items()}
+
+
+def averaged(hidden: Tensor) -> Tensor:
+    """(N, d) of (N, d, H, W) maps, (N, L, d) tokens or (N, d) vectors."""
+    if hidden.ndim == 4:
+        return hidden.mean(dim=(2, 3))
+    return hidden.mean(dim=1) if hidden.ndim == 3 else hidden.flatten(1)
+
+
+def attention_pairs(ours: Sequence[str], theirs: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """Attention modules at the same relative depth; none where a model has none."""
+    return match(thinned(ours), list(theirs)) if ours and theirs else []
+
+
+def attention_of(
+    student: Opened, teacher: Opened, ours: str, theirs: str, setting: Setting
+) -> dict[str, Any]:
+    """Information of two layers' attention, their distance, and their mean maps."""
+    maps = [
+        attention_maps(model, path, setting) for model, path in ((student, ours), (teacher, theirs))
+    ]
+    count = min(len(one) for one in maps)
+    means = [one[:count].mean(dim=(0, 1)) for one in maps]
+    comparable = maps[0].shape[-1] == maps[1].shape[-1]
+    compared = compare_attention(maps[0][:count], maps[1][:count]) if comparable else None
+    return {
+        "student": ours,
+        "teacher": theirs,
+        "images": count,
+        "information": None if compared is None else asdict(compared),
+        "student_map": small(means[0]),
+        "teacher_map": small(means[1]),
+    }
+
+
+@torch.inference_mode()
+def attention_maps(model: Opened, path: str, setting: Setting) -> Tensor:
+    """(n, heads, L, L) float32 of the first test images, so many as may be held."""
+    observed = Observed(model.network.eval(), attention=[path])
+    kept: list[Tensor] = []
+    held = 0
+    try:
+        for batch in setting.data.test.batches(8):
+            with setting.autocast():
+                maps = observed(model.normalizer(batch.images)).attention[path]
+            kept.append(maps.float().cpu())
+            held += maps.numel()
+            if held + maps.numel() > MOST_ATTENTION or 8 * len(kept) >= IMAGES:
+                break
+    finally:
+        observed.close()
+    return torch.cat(kept).clone()
+
+
+def small(attention: Tensor, most: int = 32) -> list[list[float]]:
+    """An (L, L) map averaged down to at most 32 positions a side."""
+    if len(attention) > most:
+        attention = nn.functional.adaptive_avg_pool2d(attention[None], most)[0]
+    return attention.tolist()

@@ -1,0 +1,144 @@
+"""Measures of a single model."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdrun.analysis import (
+    DarkKnowledge,
+    DarkKnowledgeCurve,
+    brier_score,
+    calibration_temperature,
+    class_similarity,
+    class_similarity_information,
+    dark_knowledge,
+    entropy,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability_diagram,
+    temperature_curve,
+    train_test_gap,
+    wilson_interval,
+)
+from kdrun.evaluation.predictions import Answers
+from kdrun.losses.temperature import softmax_with_temperature
+
+CURVE = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0, 22.6, 32.0)
+"""Temperatures of the curves."""
+
+MOST_CLASSES = 20
+"""Of a class-similarity matrix that is kept: the classes most taken for others."""
+
+
+def accuracy_of(answers: Answers) -> dict[str, Any]:
+    """Accuracy over all images seen, with its 95 % Wilson interval."""
+    return {
+        "images": answers.images,
+        "measured": len(answers.labels),
+        "accuracy": answers.correct / answers.images,
+        "interval": list(wilson_interval(answers.correct, answers.images)),
+    }
+
+
+def split_measures(answers: Answers) -> dict[str, Any]:
+    """Scores, entropy and calibration of one split, before and after the best temperature."""
+    probs = softmax_with_temperature(answers.logits.double(), 1.0)
+    T = calibration_temperature(answers.logits, answers.labels)
+    # 0 and inf are limits: the ranking is perfect, or worse than chance.
+    scaled = softmax_with_temperature(answers.logits.double(), T) if 1e-3 < T <= 1000 else None
+    labels = answers.labels
+    return accuracy_of(answers) | {
+        "nll": negative_log_likelihood(probs, labels),
+        "brier": brier_score(probs, labels),
+        "entropy": entropy(probs).mean().item(),
+        "confidence": probs.amax(dim=1).mean().item(),
+        "calibration_error": expected_calibration_error(probs, labels),
+        "reliability": [asdict(filled) for filled in reliability_diagram(probs, labels)],
+        "calibration_T": T,
+        "calibrated_error": None if scaled is None else expected_calibration_error(scaled, labels),
+        "calibrated_reliability": []
+        if scaled is None
+        else [asdict(filled) for filled in reliability_diagram(scaled, labels)],
+    }
+
+
+def model_measures(answers: Mapping[str, Answers]) -> dict[str, Any]:
+    """Measures of every split, the gap from training to test, the entropy over temperatures."""
+    train, test = answers["train"], answers["test"]
+    probs = [softmax_with_temperature(one.logits.double(), 1.0) for one in (train, test)]
+    gap = train_test_gap(probs[0], train.labels, probs[1], test.labels)
+    curve = temperature_curve(test.logits, CURVE)
+    return {
+        "splits": {name: split_measures(one) for name, one in answers.items()},
+        "gap": asdict(gap),
+        "temperature_curve": {
+            "temperatures": curve.temperatures,
+            "entropy": curve.mean_entropy,
+            "max_probability": curve.mean_max_probability,
+            "entropy_slope": curve.entropy_slope,
+        },
+    }
+
+
+def knowledge_measures(
+    softened: Callable[[str, float], Tensor], labels: Mapping[str, Tensor], T: float, full: bool
+) -> dict[str, Any]:
+    """A teacher's dark knowledge at T = 1 and at the training's T; `full`: as curves over T.
+
+    Args:
+        softened: split and T -> (n, K) probabilities, as they are taught.
+        labels: (n,) of every split.
+        T: of the training.
+        full: whether the curves are wanted.
+    """
+
+    def at(split: str, T: float) -> DarkKnowledge:
+        return dark_knowledge(softened(split, T), labels[split])
+
+    return {
+        "T": T,
+        "splits": {
+            split: {
+                "images": len(labels[split]),
+                "at_1": asdict(at(split, 1.0)),
+                "at_T": asdict(at(split, T)),
+                "curve": curve_of([at(split, one) for one in CURVE]) if full else None,
+            }
+            for split in labels
+        },
+    }
+
+
+def curve_of(brackets: Sequence[DarkKnowledge]) -> dict[str, Any]:
+    """The dark knowledge at every T of the curves."""
+    lower, upper, most = zip(*((one.lower, one.upper, one.max) for one in brackets), strict=True)
+    return asdict(DarkKnowledgeCurve(CURVE, lower, upper, most))
+
+
+def similarity_measures(
+    probs: Tensor, labels: Tensor, T: float, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Which classes a model takes for which, of at most `MOST_CLASSES` classes.
+
+    Args:
+        probs: (n, K) at T, as they are taught.
+        labels: (n,) class indices.
+        T: for the record.
+        class_names: K of them.
+    """
+    table = class_similarity(probs, labels)
+    others = table.clone().fill_diagonal_(0.0)
+    order = torch.argsort(others.sum(dim=1) + others.sum(dim=0), descending=True, stable=True)
+    shown = sorted(order[:MOST_CLASSES].tolist())
+    return {
+        "T": T,
+        "classes": [class_names[place] for place in shown],
+        "of": len(class_names),
+        "probability": table[shown][:, shown].tolist(),
+        "information": class_similarity_information(table)[shown].tolist(),
+        "most_information": math.log(max(1, len(class_names) - 1)),
+    }

@@ -1,0 +1,121 @@
+"""Predictions of all models of a run, each computed once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdrun.errors import Stopped
+from kdrun.evaluation.predictions import (
+    SPLITS,
+    Answers,
+    collect,
+    split_batches,
+    split_size,
+    stride_for,
+)
+from kdrun.losses import ensemble_probabilities
+from kdrun.losses.temperature import softmax_with_temperature
+from kdrun.plan.stage import placed_label
+from kdrun.training.context import Job, Setting, Settings
+from kdrun.training.evaluate import predictor
+from kdrun.training.stage_model import load_finished
+
+ENSEMBLE = "ensemble"
+"""The role of several teachers together."""
+
+
+@dataclass
+class RunAnswers:
+    """The models of a run with their answers.
+
+    Attributes:
+        splits: what they are asked about.
+        asked: the answers so far, by the hash of the stage.
+    """
+
+    jobs: Sequence[Job]
+    settings: Settings
+    splits: Sequence[str] = SPLITS
+    asked: dict[str, dict[str, Answers]] = field(default_factory=dict)
+
+    def of(self, place: int) -> Mapping[str, Answers]:
+        """The answers of a stage's model to each split.
+
+        Raises:
+            DamagedError: the stage is not as it was written.
+            Stopped: a signal asked for it.
+        """
+        job = self.jobs[place]
+        if job.digest not in self.asked:
+            sample = min(one.stage.train.eval_batch_size for one in self.jobs)
+            self.asked[job.digest] = ask(job, self.settings[job.stage.seed], self.splits, sample)
+        return self.asked[job.digest]
+
+    def of_all(self, places: Sequence[int]) -> Mapping[str, Answers]:
+        """Those of one model, or of the mean of a stage's teachers with the weights they have."""
+        members = [self.of(place) for place in places]
+        if len(members) == 1:
+            return members[0]
+        weights = self.weights(places)
+        return {
+            split: averaged([member[split] for member in members], weights) for split in members[0]
+        }
+
+    def softened(self, places: Sequence[int], split: str, T: float) -> Tensor:
+        """(n, K) float64 probabilities at T of one model, or the mean of a stage's teachers'."""
+        logits = [self.of(place)[split].logits.double() for place in places]
+        weights = self.weights(places) if len(places) > 1 else None
+        return ensemble_probabilities(logits, T, weights)
+
+    def weights(self, places: Sequence[int]) -> Sequence[float] | None:
+        """Of the teachers of the stage that has these; None for equal ones."""
+        stages = (job.stage for job in self.jobs)
+        found = next(stage for stage in stages if stage.teachers == tuple(places))
+        return found.teacher_weights or None
+
+    def label(self, places: Sequence[int]) -> dict[str, Any]:
+        """Which stage it is; several are an ensemble, whose members `stages` tells."""
+        first = placed_label(places[0], self.jobs[places[0]].stage)
+        if len(places) == 1:
+            return first
+        names = " + ".join(self.jobs[place].stage.model.arch for place in places)
+        del first["stage"]
+        return first | {"stages": list(places), "role": ENSEMBLE, "arch": names}
+
+
+def ask(job: Job, setting: Setting, splits: Sequence[str], sample: int) -> dict[str, Answers]:
+    """One pass over each split that there is.
+
+    Args:
+        sample: the batch size for the training images. With it ends the sample, so that it has to
+            be the same for all models that are compared.
+    """
+    predict, data = predictor(*load_finished(job, setting), setting), setting.data
+    found = {}
+    for split in splits:
+        if setting.stop:
+            raise Stopped(f"stopped while measuring {job.title}")
+        size = split_size(data, split)
+        if size:
+            batch_size = sample if split == "train" else job.stage.train.eval_batch_size
+            batches = split_batches(data, split, batch_size)
+            found[split] = collect(predict, batches, stride_for(size, len(data.class_names)))
+    return found
+
+
+def averaged(members: Sequence[Answers], weights: Sequence[float] | None) -> Answers:
+    """The answers of the weighted mean of the models' probabilities at T = 1, to what was kept."""
+    first = members[0]
+    logits = [one.logits.double() for one in members]
+    probs = ensemble_probabilities(logits, 1.0, weights)
+    logs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
+    correct = int((probs.argmax(dim=1) == first.labels).sum())
+    return Answers(logs, first.labels, first.indices, len(first.labels), correct)
+
+
+def probabilities(answers: Answers) -> Tensor:
+    """(n, K) float64 at T = 1."""
+    return softmax_with_temperature(answers.logits.double(), 1.0)

@@ -1,0 +1,144 @@
+"""Model card of an exported student."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kdrun.analysis.intervals import wilson_interval
+from kdrun.loggers.tables import count, percent
+from kdrun.report.findings import verdict
+
+USE = {
+    "safetensors": "the weights alone, as below",
+    "pt2": "`torch.export.load('student.pt2').module()(images)`",
+    "onnx": "`onnxruntime.InferenceSession('student.onnx').run(None, {'images': images})`",
+}
+
+
+def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """Markdown: what the model is, what it was trained on and how, what it does, what it costs."""
+    images = card["test_images"]
+    low, high = wilson_interval(round(card["test_accuracy"] * images), images)
+    lines = [
+        f"# {literal(card['arch'])} for {literal(card['dataset'])}",
+        "",
+        f"An image classifier of {count(card['parameters'])} parameters and {count(card['macs'])} "
+        f"multiply-accumulates an image, trained by kdrun. It is right on "
+        f"**{percent(card['test_accuracy'])}** of {images} test images (95 % interval "
+        f"{low:.2%} – {high:.2%}), in float32.",
+        "",
+        *(f"- {literal(line)}" for line in verdict(dict(summary))),
+        "",
+        "## Input and output",
+        "",
+        *_input_and_output(card),
+        "",
+        "## Files",
+        "",
+        "Each was read back and run on the whole test set; accuracy is the network's own.",
+        "",
+        "| file | bytes | largest logit difference | CPU ms an image | use |",
+        "| --- | ---: | ---: | ---: | --- |",
+        *(_file_line(name, entry) for name, entry in card["files"].items()),
+        "",
+        "With the weights alone, and kdrun installed:",
+        "",
+        *_from_weights(card),
+        "",
+        "## Training",
+        "",
+        literal(_taught(card, summary)),
+        "",
+        *_training(card["recipe"]),
+        "",
+        "## Limits",
+        "",
+        "Measured on the data set's own test images alone: on others, of other cameras, classes "
+        "or quality, it may be much worse. Its confidence is not calibrated unless "
+        "`analysis.json` of the run says so.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _input_and_output(card: Mapping[str, Any]) -> list[str]:
+    """What goes in, how it is prepared, and what comes out."""
+    shape, classes = "×".join(map(str, card["input"]["shape"])), card["class_names"]
+    return [
+        f"uint8 images, {shape} (N, channels, height, width); logits of {len(classes)} classes: "
+        + literal(", ".join(classes[:20]))
+        + ("…" if len(classes) > 20 else "."),
+        "The files take images of that size alone; how the test images came to it: "
+        f"{card['input']['preparation']}.",
+        f"Mean {card['normalization']['mean']} and deviation {card['normalization']['std']} of "
+        "pixels in [0, 1] are part of pt2 and onnx; with the weights alone normalise by them.",
+    ]
+
+
+def _from_weights(card: Mapping[str, Any]) -> list[str]:
+    """Python that builds the network, loads its weights and asks it."""
+    _, channels, size, _ = card["input"]["shape"]
+    options = {"num_classes": len(card["class_names"]), "in_channels": channels, "image_size": size}
+    options |= {name: card[name] for name in ("library", "stem", "width", "depth")}
+    told = [f"{name}={value!r}" for name, value in options.items() if value is not None]
+    mean, std = (card["normalization"][name] for name in ("mean", "std"))
+    return [
+        "    from safetensors.torch import load_model",
+        "    from kdrun.data.normalizer import Normalizer",
+        "    from kdrun.models.build import build_model",
+        "",
+        f"    network = build_model({', '.join([repr(card['arch']), *told])}).eval()",
+        "    load_model(network, 'student.safetensors')",
+        f"    normalizer = Normalizer(mean={mean}, std={std})",
+        "    logits = network(normalizer(images))",
+    ]
+
+
+def _file_line(name: str, entry: Mapping[str, Any]) -> str:
+    return (
+        f"| {entry['file']} | {entry['bytes']:,} | {entry['max_logit_difference']:.2g} | "
+        f"{entry['latency']['median_ms']:.3g} | {USE[name]} |"
+    )
+
+
+def _taught(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """By what, and on which images."""
+    hashes = card["recipe"].get("teachers") or []
+    teachers = [
+        f"{stage['arch']} ({percent(stage['accuracy']['test_at_best_validation'])} of the test "
+        "images)"
+        for stage in summary["stages"]
+        if stage["hash"] in hashes and stage["hash"] != card["stage"]
+    ]
+    taught = f", taught by {' and '.join(dict.fromkeys(teachers))}" if teachers else ""
+    return f"On {card['training_images']:,} images of {card['dataset']}{taught}."
+
+
+def _training(recipe: Mapping[str, Any]) -> list[str]:
+    """Rows of what determined the weights."""
+    told = {name: recipe[name] for name in ("train", "loss") if name in recipe}
+    rows = _flat(told) | {"augment": recipe.get("augment"), "data (SHA-256)": recipe["data"]}
+    lines = [f"| {literal(key)} | {literal(_value(value))} |" for key, value in rows.items()]
+    return ["| setting | value |", "| --- | --- |", *lines]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, Mapping)
+        found |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return found
+
+
+def _value(value: Any) -> str:
+    """As a configuration writes it, without the rounding of 1 - 0.9."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return f"{value:.10g}" if isinstance(value, float) else json.dumps(value).strip('"')
+
+
+def literal(text: object) -> str:
+    """Text that Markdown shows as it is."""
+    words = " ".join(str(text).split())
+    return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>#|" else sign for sign in words)

@@ -1,0 +1,39 @@
+"""Inspection of a model: the layers, widths and attention modules that loss terms can use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from kdrun.features.attention import attention_modules
+from kdrun.features.layers import LayerInfo, describe_layers
+from kdrun.models.heads import PENULTIMATE, head_path
+
+
+def width_of(shape: Sequence[int]) -> int:
+    """The width of a hidden state without its batch: C of (C, H, W), d of (L, d) or (d,)."""
+    return shape[0] if len(shape) == 3 else shape[-1]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A model as the terms need it: its name for errors, its layers, its attention modules."""
+
+    name: str
+    layers: list[LayerInfo]
+    attention: list[str]
+    penultimate: int
+
+    def width(self, path: str) -> int:
+        """The width of a layer's output."""
+        if path == PENULTIMATE:
+            return self.penultimate
+        return next(width_of(layer.shape or ()) for layer in self.layers if layer.path == path)
+
+
+def see(name: str, model: nn.Module, example: Tensor) -> Seen:
+    """Look at a model in one forward pass of a few images."""
+    head = model.get_submodule(head_path(model))
+    assert isinstance(head, nn.Linear | nn.Conv2d)
+    width = head.in_features if isinstance(head, nn.Linear) else head.in_channels
+    return Seen(name, describe_layers(model, example), attention_modules(model), width)

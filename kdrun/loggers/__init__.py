@@ -1,0 +1,1 @@
+"""Output of a run while it works: console, tables, experiment trackers."""

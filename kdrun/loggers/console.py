@@ -1,0 +1,170 @@
+"""Console of a run: a live progress bar on a terminal, one line an epoch elsewhere."""
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from kdrun.store.files import append_text
+
+
+class Reporter:
+    """Prints to the console and, without markup, to the run's log.
+
+    Args:
+        prefix: of the lines of the log.
+    """
+
+    def __init__(self, console: Console, log: Path | None = None, prefix: str = "") -> None:
+        self.console = console
+        self.log = log
+        self.prefix = prefix
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print one line and log it with the time."""
+        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+        self.record(text)
+
+    def record(self, text: str) -> None:
+        """Log without printing."""
+        if self.log is not None:
+            append_text(self.log, f"{datetime.now():%Y-%m-%d %H:%M:%S} {self.prefix}{text}\n")
+
+    def show(self, renderable: RenderableType) -> None:
+        """Print a table and log it as text."""
+        self.console.print(renderable)
+        plain = Console(width=160, no_color=True, markup=False)
+        with plain.capture() as capture:
+            plain.print(renderable)
+        self.record("\n" + capture.get())
+
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """Say what the package's modules log meanwhile, such as a download, and any warning."""
+        logger, handler = logging.getLogger("kdrun"), _Said(self)
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda told, *where: self.say(str(told), style="yellow")
+                yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+    @contextmanager
+    def stage(self, title: str, epochs: int, images: int, done: int) -> Iterator["StageProgress"]:
+        """Follow a stage of `epochs` epochs of `images` images, `done` images of which are past."""
+        progress = StageProgress(self, title, epochs, images, done)
+        with progress.bar:
+            yield progress
+        progress.leave_line()
+
+
+class _Said(logging.Handler):
+    """Hands log messages to a reporter."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(logging.INFO)
+        self.reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.reporter.say(record.getMessage())
+
+
+class StageProgress:
+    """The progress of one stage."""
+
+    def __init__(self, reporter: Reporter, title: str, epochs: int, images: int, done: int) -> None:
+        self.reporter = reporter
+        self.title = title
+        self.epochs = epochs
+        self.images = images
+        self.done = self.first = done
+        self.began = time.monotonic()
+        self.loss = ""
+        self.accuracy = ""
+        self.newest = ""
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[epoch]}"),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[values]}"),
+            TimeRemainingColumn(compact=True),
+            console=reporter.console,
+            transient=True,
+            refresh_per_second=4,  # drawing it takes a millisecond from training each time
+            disable=not reporter.console.is_terminal,
+        )
+        self.task = self.bar.add_task(
+            title, total=epochs * images, completed=done, epoch="", rate="", values=""
+        )
+
+    def advance(self, images: int, means: dict[str, float] | None) -> None:
+        """Count the images of an update; `means` are the newest values of the epoch."""
+        self.done += images
+        if means is not None:
+            self.loss = f"loss {means['total']:.3f}"
+        if self.bar.disable:
+            return
+        epoch = min(self.epochs, self.done // self.images + 1)
+        rate = (self.done - self.first) / max(1e-9, time.monotonic() - self.began)
+        self.bar.update(
+            self.task,
+            completed=self.done,
+            epoch=f"epoch {epoch}/{self.epochs}",
+            rate=f"{rate:,.0f} img/s",
+            values=f"{self.loss}{self.accuracy}",
+        )
+
+    def epoch_done(self, line: dict[str, Any]) -> None:
+        """Show a finished epoch: on a terminal in the bar, elsewhere as a line."""
+        validation = line["validation_accuracy"]
+        self.accuracy = "" if validation is None else f" val {validation:.2%}"
+        self.newest = epoch_text(line, self.epochs)
+        text = f"{self.title}  {self.newest}  {self.time_left()}"
+        if self.bar.disable:
+            self.reporter.say(text)
+        else:
+            self.reporter.record(text)
+
+    def leave_line(self) -> None:
+        """On a terminal, show the last epoch where the bar was."""
+        if not self.bar.disable and self.newest:
+            self.reporter.console.print(f"  {self.newest}", style="dim", highlight=False)
+
+    def time_left(self) -> str:
+        """`left 1:05`, from the rate so far."""
+        past = self.done - self.first
+        rate = (time.monotonic() - self.began) / max(1, past)
+        return f"left {clock(rate * (self.epochs * self.images - self.done))}"
+
+
+def epoch_text(line: dict[str, Any], epochs: int) -> str:
+    """The numbers of one line of `metrics.jsonl`."""
+    validation = line["validation_accuracy"]
+    parts = [
+        f"epoch {line['epoch']:>{len(str(epochs))}}/{epochs}",
+        f"loss {line['loss']:.4f}",
+        f"train {line['train_accuracy']:.2%}",
+        *([] if validation is None else [f"val {validation:.2%}"]),
+        f"{line['images_per_second']:,.0f} images/s",
+    ]
+    return "  ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -1,0 +1,114 @@
+"""Tables and number formats for the terminal."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+
+
+def percent(fraction: float | None) -> str:
+    """`97.24%`, or a dash."""
+    return "-" if fraction is None else f"{fraction:.2%}"
+
+
+def count(number: float) -> str:
+    """`11.7 M`: a large count in three digits."""
+    for unit in ("", " k", " M", " G"):
+        if number < 1000:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g} T"
+
+
+def times(ratio: float) -> str:
+    """`3.5x smaller`, or `2x larger`, of the ratio of a teacher's size to its student's."""
+    return f"{ratio:.3g}x smaller" if ratio >= 1 else f"{1 / ratio:.3g}x larger"
+
+
+class FittedTable(Table):
+    """Leaves columns out, rather than cut all of them short, where it is too wide.
+
+    Attributes:
+        spare: heads of the columns that may be left out, the first one first.
+    """
+
+    spare: Sequence[str] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render it with the columns that there is room for."""
+        shown, gone = self, []
+        for head in self.spare:
+            if shown.needed(console, options) <= options.max_width:
+                break
+            if any(column.header == head for column in shown.columns):
+                shown = shown.without(head)
+                gone.append(head)
+        if gone:
+            shown.caption = f" no room for {', '.join(gone)}"
+        yield from Table.__rich_console__(shown, console, options)
+
+    def needed(self, console: Console, options: ConsoleOptions) -> int:
+        """Width at which nothing is cut."""
+        plenty = options.update_width(1000)
+        widths = [self._measure_column(console, plenty, column) for column in self.columns]
+        return self._extra_width + sum(
+            width.maximum if column.no_wrap else width.minimum
+            for column, width in zip(self.columns, widths, strict=True)
+        )
+
+    def without(self, head: str) -> "FittedTable":
+        """The same table but for a column."""
+        shown = copy(self)
+        kept = [column for column in self.columns if column.header != head]
+        shown.columns = [replace(column, _index=place) for place, column in enumerate(kept)]
+        return shown
+
+
+def plain_table(title: str, spare: Sequence[str] = ()) -> FittedTable:
+    """A table that fits 80 columns: rules only below the head and at the ends.
+
+    Args:
+        title: above it.
+        spare: columns that may be left out for that, the first one first.
+    """
+    table = FittedTable(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.spare = spare
+    return table
+
+
+def add_columns(table: Table, *names: str) -> None:
+    """Columns of numbers."""
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+
+
+def add_settings(
+    table: Table, names: Sequence[str]
+) -> Callable[[Mapping[str, str]], Sequence[str]]:
+    """Columns of settings, of more than three one for all; returns what gives a row's cells."""
+    if len(names) > MOST_COLUMNS:
+        table.add_column("settings", overflow="fold")
+        return lambda row: [" ".join(f"{n}={row[n]}" for n in names if row.get(n, "-") != "-")]
+    add_columns(table, *(n if len(n) <= LONG_HEAD else n.replace(".", ".\n") for n in names))
+    return lambda row: [row.get(name, "") for name in names]
+
+
+MOST_COLUMNS, LONG_HEAD = 3, 10
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal, or 120 columns in a file or pipe."""
+    # Without markup, of which `loss=[kd,hint]` would be taken for some.
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)

@@ -1,0 +1,44 @@
+"""Decoupled knowledge distillation (Zhao et al., 2022)."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdrun.losses.inputs import class_indices, paired_logits
+from kdrun.losses.soft_target import counted
+from kdrun.losses.target_split import label_margin, split_label
+from kdrun.losses.temperature import check_temperature, softened
+
+
+def dkd_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    alpha: float = 1.0,
+    beta: float = 8.0,
+    T: float = 4.0,
+) -> Tensor:
+    """T^2 (alpha KL(label or not) + beta KL(among the others)), batch mean (Zhao et al., 2022).
+
+    (N, K) logits, (N,) class indices. With K = 2 the second divergence is 0.
+    """
+    check_temperature(T, infinite=False)
+    student, teacher = paired_logits(student_logits, teacher_logits)
+    labels = class_indices(labels, student)
+    student_label, student_others = split_label(softened(student, T), labels)
+    teacher_label, teacher_others = split_label(softened(teacher, T), labels)
+    target = _binary_kl(
+        label_margin(student_label, student_others), label_margin(teacher_label, teacher_others)
+    )
+    others = F.softmax(teacher_others, dim=-1)
+    non_target = F.kl_div(
+        counted(F.log_softmax(student_others, dim=-1), others), others, reduction="batchmean"
+    )
+    return (T * T * (alpha * target.mean() + beta * non_target)).to(student.dtype)
+
+
+def _binary_kl(student_margin: Tensor, teacher_margin: Tensor) -> Tensor:
+    """KL of the label-or-not probabilities, (N,)."""
+    p, not_p = teacher_margin.sigmoid(), (-teacher_margin).sigmoid()
+    log_ratio = F.logsigmoid(teacher_margin) - F.logsigmoid(student_margin)
+    not_log_ratio = F.logsigmoid(-teacher_margin) - F.logsigmoid(-student_margin)
+    return p * log_ratio + not_p * not_log_ratio

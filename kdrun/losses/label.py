@@ -1,0 +1,43 @@
+"""Cross-entropy with the labels."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdrun.losses.inputs import check_probabilities, check_some, class_indices, full_precision
+from kdrun.losses.term import Moment, Outputs
+
+
+def cross_entropy_loss(
+    student_logits: Tensor, labels: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy of (N, K) logits against (N,) class indices or (N, K) probabilities.
+
+    ValueError for labels that are neither; their values are looked at on the CPU alone.
+    """
+    if labels.shape not in (student_logits.shape[:1], student_logits.shape):
+        raise ValueError(
+            f"labels must be (N,) class indices or (N, K) probabilities for logits of shape "
+            f"{tuple(student_logits.shape)}, got {tuple(labels.shape)}"
+        )
+    (logits,) = full_precision(student_logits)
+    if labels.ndim == 1:
+        labels = class_indices(labels, logits)
+    else:
+        check_some("labels", labels)
+        check_probabilities("labels", labels)
+        labels = labels.to(logits.dtype)
+    return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+class LabelTerm(nn.Module):
+    """Cross-entropy of the student with the labels."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+    ) -> Tensor:
+        """Labels are (N,) class indices or (N, K) probabilities."""
+        return cross_entropy_loss(student.logits, labels, self.label_smoothing)

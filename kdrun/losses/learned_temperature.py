@@ -1,0 +1,62 @@
+"""Softened KL at a learned, adversarial temperature (CTKD, Li et al., 2023)."""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdrun.losses.inputs import (
+    paired_logits,
+)
+from kdrun.losses.term import Moment, Outputs
+
+
+def learned_temperature_loss(student_logits: Tensor, teacher_logits: Tensor, T: Tensor) -> Tensor:
+    """`soft_target_loss` at a scalar tensor T > 0, which gets its gradient from both sides."""
+    student, teacher = paired_logits(student_logits, teacher_logits)
+    log_student = F.log_softmax(student / T, dim=-1)
+    log_teacher = F.log_softmax(teacher / T, dim=-1)
+    kl = F.kl_div(log_student, log_teacher, reduction="sum", log_target=True)
+    return T * T * kl / len(student)
+
+
+class _ReverseGradient(torch.autograd.Function):
+    """The identity, whose gradient is multiplied by -strength."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, strength: float) -> Tensor:
+        ctx.strength = strength
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return -ctx.strength * gradient, None
+
+
+class LearnedTemperatureTerm(nn.Module):
+    """Softened KL at a temperature that is trained to make it hard (CTKD, Li et al., 2023).
+
+    T = 1 + 20 sigmoid(tau). The gradient of tau is reversed, and scaled by a factor that rises
+    from 0 to 1 on half a cosine over the first epochs, so that the task grows harder.
+    """
+
+    def __init__(self, warmup_epochs: int = 10) -> None:
+        super().__init__()
+        self.tau = nn.Parameter(torch.zeros(()))
+        self.warmup_epochs = warmup_epochs
+
+    def temperature(self) -> Tensor:
+        """T now, without gradient."""
+        return 1 + 20 * torch.sigmoid(self.tau.detach())
+
+    def forward(
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+    ) -> Tensor:
+        """The raw loss; minimising it raises it in tau."""
+        assert teacher is not None
+        progress = min(1.0, moment.epoch / self.warmup_epochs) if self.warmup_epochs else 1.0
+        strength = (1 - math.cos(math.pi * progress)) / 2
+        T = 1 + 20 * torch.sigmoid(_ReverseGradient.apply(self.tau, strength))
+        return learned_temperature_loss(student.logits, teacher.logits, T)

@@ -1,0 +1,32 @@
+"""Normalised knowledge distillation (Yang et al., 2023)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdrun.losses.inputs import class_indices, paired_logits
+from kdrun.losses.target_split import label_margin, soft_cross_entropy, split_label
+from kdrun.losses.temperature import check_temperature, softened
+
+
+def nkd_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    gamma: float = 1.5,
+    T: float = 1.0,
+) -> Tensor:
+    """Teacher-weighted cross-entropy of the label plus that of the others (Yang et al., 2023).
+
+    -p_T log p_S of the label's class at T = 1, and gamma T^2 times the cross-entropy of the other
+    classes' renormalised probabilities at T; (N, K) logits, (N,) class indices, batch mean.
+    """
+    check_temperature(T, infinite=False)
+    student, teacher = paired_logits(student_logits, teacher_logits)
+    labels = class_indices(labels, student)
+    teacher_label, teacher_others = split_label(teacher, labels)
+    weight = torch.sigmoid(label_margin(teacher_label, teacher_others))
+    target = weight * F.cross_entropy(student, labels, reduction="none")
+    _, student_others = split_label(softened(student, T), labels)
+    non_target = soft_cross_entropy(student_others, F.softmax(softened(teacher_others, T), dim=-1))
+    return (target.mean() + gamma * T * T * non_target.mean()).to(student.dtype)

@@ -1,0 +1,32 @@
+"""Weighted soft labels (Zhou et al., 2021)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdrun.losses.inputs import class_indices, paired_logits
+from kdrun.losses.target_split import label_margin, soft_cross_entropy, split_label
+from kdrun.losses.temperature import check_temperature, softened
+
+
+def wsl_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, T: float) -> Tensor:
+    """T^2 times the soft cross-entropy, weighted by sample (Zhou et al., 2021), batch mean.
+
+    The weight is 1 - exp(-CE_S / CE_T), without gradient, of the cross-entropies against the
+    (N,) class indices at T = 1: a sample the student has learned better than the teacher
+    counts less. (N, K) logits.
+    """
+    check_temperature(T, infinite=False)
+    student, teacher = paired_logits(student_logits, teacher_logits)
+    labels = class_indices(labels, student)
+    ratio = _label_loss(student.detach(), labels) / _label_loss(teacher, labels)
+    soft = soft_cross_entropy(softened(student, T), F.softmax(softened(teacher, T), dim=-1))
+    return (T * T * (-torch.expm1(-ratio) * soft).mean()).to(student.dtype)
+
+
+def _label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy by sample, (N,), with the relative precision that a quotient of two needs."""
+    # log_softmax rounds to 0 what a confident network has left to lose: 0 / 0 in the quotient.
+    return F.softplus(-label_margin(*split_label(logits, labels))).clamp_min(
+        torch.finfo(logits.dtype).tiny
+    )

@@ -1,0 +1,73 @@
+"""The identity of a stage: all that determines its result, as JSON data."""
+
+from dataclasses import asdict
+from typing import Any
+
+from kdrun.catalog.schedules import SCHEDULE_OPTIONS
+from kdrun.config.loss_mixture import cache_identity, term_options, uses_temperature
+from kdrun.plan.stage import Stage
+from kdrun.store.files import json_number
+
+FORMAT = 2
+"""Version of what a stage computes; raised when the same config would give other weights."""
+
+# Where and how fast a stage runs, not what it computes.
+NO_IDENTITY = {
+    "device",
+    "workers",
+    "threads",
+    "eval_batch_size",
+    "checkpoint_every",
+    "keep_last",
+    "on_nonfinite",
+    "max_skipped",
+    "compile",
+    "lockstep",
+}
+
+
+def identity(
+    stage: Stage,
+    *,
+    data: str,
+    augment: str,
+    precision: str,
+    weights: dict[str, Any] | None,
+    teachers: list[str],
+) -> dict[str, Any]:
+    """All that determines a stage's result, as JSON data.
+
+    Args:
+        data: fingerprint of the images, labels and splits.
+        augment: name of the augmentation.
+        precision: the precision resolved for the device.
+        weights: hash or name of the weights that the model starts from, and their normalisation.
+        teachers: hashes of the stages it learns from.
+    """
+    model = asdict(stage.model) | {"weights": weights}
+    if stage.pretrained:
+        return {"format": FORMAT, "model": model, "data": data, "precision": precision}
+    cache = cache_identity(stage.loss, stage.cache)
+    train = {k: v for k, v in asdict(stage.train).items() if k not in NO_IDENTITY}
+    return {
+        "format": FORMAT,
+        "model": model,
+        "data": data,
+        "augment": augment,
+        "train": train | {"precision": precision},
+        "loss": _loss_identity(stage),
+        "teachers": teachers,
+        "teacher_weights": list(stage.teacher_weights),
+        **({} if stage.origin is None else {"origin": list(stage.origin)}),
+        **({"cache": cache} if cache else {}),
+    }
+
+
+def _loss_identity(stage: Stage) -> dict[str, Any]:
+    loss = term_options(stage.loss)
+    schedule = stage.temperature.schedule
+    if uses_temperature(stage.loss):
+        loss["T"] = None if schedule in ("learned", "auto") else json_number(stage.loss.T)
+        options = {name: getattr(stage.temperature, name) for name in SCHEDULE_OPTIONS[schedule]}
+        loss["temperature"] = {"schedule": schedule} | options
+    return loss

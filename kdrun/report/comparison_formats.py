@@ -1,0 +1,192 @@
+"""A comparison as terminal table, Markdown, LaTeX, CSV or JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from kdrun.loggers.tables import add_columns, add_settings, count, percent, plain_table
+from kdrun.report.seeds_table import SEED
+from kdrun.store.summary import chosen_by
+
+Content = Mapping[str, Any]
+
+LATEX = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+        **{"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--"},
+    }
+)
+
+
+def printable(text: object) -> str:
+    """One line without the control characters that would steer a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in str(text))
+
+
+def points(value: float | None, half_width: float | None = None) -> str:
+    """`+1.20 ± 0.31` points of accuracy."""
+    if value is None:
+        return "-"
+    return f"{100 * value:+.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
+
+
+def settings_of(content: Content) -> list[str]:
+    """The settings that have a column."""
+    return [name for name in content["varied"] if name != SEED]
+
+
+def measured(content: Content) -> list[str]:
+    """Heads of the columns after those of the settings; none stands twice."""
+    chosen = "val" if chosen_by(content["settings"]) == "validation" else "train"
+    heads = [*("student", "seeds", chosen, "test", "deviation", "over control", "to the first")]
+    heads += ["params", "MACs", "ms"]
+    return [head for head in heads if head not in settings_of(content)]
+
+
+def columns(content: Content) -> list[str]:
+    """Heads of the table of settings."""
+    return [*map(printable, settings_of(content)), *measured(content)]
+
+
+def numbers(content: Content) -> list[str]:
+    """The columns that are aligned to the right."""
+    return [head for head in measured(content) if head != "student"]
+
+
+def cells(content: Content) -> list[list[str]]:
+    """The table of settings; differences with half of their 95 % interval."""
+    return [
+        [
+            *(printable(row["settings"].get(name, "-")) for name in settings_of(content)),
+            *(_measured(row)[head] for head in measured(content)),
+        ]
+        for row in content["settings"]
+    ]
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "student": printable(row["arch"]),
+        "seeds": str(row["seeds"]),
+        "train": percent(row["train"]),
+        "val": percent(row["validation"]),
+        "test": percent(row["test"]),
+        "deviation": percent(row["deviation"]),
+        "over control": points(row["gain"], row["gain_half_width"]),
+        "to the first": points(row["difference"], row["difference_half_width"]),
+        "params": count(row["parameters"]),
+        "MACs": count(row["macs"]),
+        "ms": "-" if row["latency_ms"] is None else f"{row['latency_ms']:.3g}",
+    }
+
+
+def table(content: Content) -> Table:
+    """For the terminal: columns without a value in any row are left out."""
+    names, rows = columns(content), cells(content)
+    kept = [place for place in range(len(names)) if any(row[place] != "-" for row in rows)]
+    varied = len(settings_of(content))
+    spare = ("deviation", "MACs", "ms", "params", "val", "train")
+    told = f"{len(content['runs'])} runs by {chosen_by(content['settings'])} accuracy"
+    shown = plain_table(told, spare)
+    heads = {escape(names[place]): place for place in kept if place < varied}
+    settings = add_settings(shown, list(heads))
+    add_columns(shown, *(names[place] for place in kept if place >= varied))
+    for number, row in enumerate(rows):
+        own = settings({head: row[place] for head, place in heads.items()})
+        values = [row[place] for place in kept if place >= varied]
+        style = "bold" if number == 0 else None
+        shown.add_row(*(Text(cell) for cell in (*own, *values)), style=style)
+    return shown
+
+
+def notes(content: Content) -> list[str]:
+    """What is to be known beside the table."""
+    seeds = {row["seeds"] for row in content["settings"]}
+    kinds = ["Student's t"] if seeds != {1} else []
+    kinds += ["one seed: of the sample of images alone"] if 1 in seeds else []
+    told = [
+        "over control, to the first: paired by seed, in points, ± half of the 95 % interval "
+        + f"({' and '.join(kinds)})"
+    ]
+    told += [*_comparability(content["settings"])]
+    for row in content["repeated"]:
+        same = "the same result" if row["equal"] else "another result"
+        told.append(
+            f"{printable(row['run'])} is left out: the settings and seed of "
+            f"{printable(row['of'])}, with {same}"
+        )
+    for job in content["unfinished"]:
+        error = printable(job["error"])
+        state = printable(job["status"])
+        told.append(f"{printable(job['run'])} is left out: {state}{': ' * bool(error)}{error}")
+    return told
+
+
+def _comparability(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What bars rows from being compared."""
+    if len({row["dataset"] for row in rows}) > 1:
+        yield "to the first: of the same data set"
+    unknown = sum(row["validation"] is None for row in rows)
+    if unknown:
+        which = "those without" if unknown < len(rows) else "there are no"
+        yield f"{which} validation images (dataset.val_fraction=0): by training accuracy"
+    threads = sorted({row["threads"] for row in rows if row["threads"] is not None})
+    if threads:
+        told = " and ".join(map(str, threads)) + f" thread{'s' * (threads != [1])}"
+        apart = ", not to be compared" if len(threads) > 1 else ""
+        yield f"ms: one image on the CPU with {told}, median over a network's runs{apart}"
+
+
+def markdown(content: Content) -> str:
+    """A table of GitHub's Markdown."""
+    names, rows = columns(content), cells(content)
+
+    def line(row: Sequence[str]) -> str:
+        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+
+    rule = ["---:" if name in numbers(content) else "---" for name in names]
+    return "\n".join([line(names), line(rule), *map(line, rows)])
+
+
+def latex(content: Content) -> str:
+    r"""A tabular with the rules of booktabs."""
+    names, rows = columns(content), cells(content)
+    lines = [" & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in [names, *rows]]
+    count = len(numbers(content))
+    form = "l" * (len(names) - count) + "r" * count
+    head = [rf"\begin{{tabular}}{{{form}}}", r"\toprule", lines[0]]
+    return "\n".join([*head, r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"])
+
+
+def csv_text(content: Content) -> str:
+    """A row a run, numbers in full."""
+    buffer = io.StringIO()
+    left_out = ("settings", *content["varied"])
+    names = [name for name in content["runs"][0] if name not in left_out]
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*content["varied"], *names])
+    for run in content["runs"]:
+        settings = [run["settings"][name] for name in content["varied"]]
+        settings = ["" if value == "-" else value for value in settings]
+        writer.writerow([*settings, *("" if run[n] is None else run[n] for n in names)])
+    return buffer.getvalue().rstrip("\n")
+
+
+def json_text(content: Content) -> str:
+    """All of it."""
+    return json.dumps(content, indent=2, allow_nan=False)
+
+
+TEXTS: dict[str, Callable[[Content], str]] = {
+    "md": markdown,
+    "csv": csv_text,
+    "json": json_text,
+    "latex": latex,
+}

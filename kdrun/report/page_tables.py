@@ -1,0 +1,154 @@
+"""Tables and texts of a run's page."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kdrun.loggers.tables import count, percent
+from kdrun.report.chain_tables import generation_rows, generations_title
+from kdrun.report.figure import label
+from kdrun.report.result_table import spread, stage_title
+from kdrun.store.summary import groups
+
+# Each link of the chain of bounds: what is claimed, its two sides, whether it bounds an error.
+LADDER = (
+    ("tv", "|ε̃_S − ε̃_T| ≤ TV", "Gibbs errors differ by at most the total variation"),
+    ("pinsker", "TV ≤ √(KL/2)", "Pinsker"),
+    ("sqrt_kl", "√(KL/2) ≤ √KL", "the looser form of the textbooks"),
+    ("seed_bound", "ε̃_S ≤ ε̃_T + √KL", "for Gibbs errors always true"),
+    ("seed_bound_argmax", "ε_S ≤ ε_T + √KL", "for argmax errors no theorem: it can fail"),
+    ("disagreement", "ε_S ≤ ε_T + disagreement", "for argmax errors always true"),
+    ("margin_certificate", "disagreement ≤ certificate", "share of small teacher margins"),
+)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+
+
+def title(summary: Mapping[str, Any]) -> str:
+    """`resnet110 → resnet20 → resnet8 on cifar100`: who taught whom, one seed standing for all."""
+    stages = [group[0] for group in groups(summary)]
+    archs = {
+        role: [str(stage["arch"]) for stage in stages if stage["role"] == role]
+        for role in ("teacher", "assistant", "student", "generation")
+    }
+    if archs["generation"]:
+        told = f"{len(archs['generation'])} generations of {archs['generation'][0]}"
+    else:
+        steps = [" + ".join(archs["teacher"]), *archs["assistant"], *archs["student"]]
+        told = " → ".join(filter(None, steps))
+    return f"{told} on {summary['dataset']}"
+
+
+def pair_rows(analysis: dict[str, Any]) -> list[dict[str, str]]:
+    """How far two models agree: a row for each two, over the seeds that there are."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for pair in analysis["pairs"]:
+        key = (pair["kind"], stage_title(pair["student"]), stage_title(pair["other"]))
+        found[key].append(pair["splits"])
+    return [
+        {
+            "student": student,
+            "other": other,
+            "test": spread([splits["test"]["agreement"] for splits in group], percent),
+            "kl": spread([splits["test"]["mean_kl"] for splits in group], "{:.4f}".format),
+            "tv": spread([splits["test"]["bound"]["tv"] for splits in group], "{:.4f}".format),
+            **{
+                split: spread([one[split]["agreement"] for one in group if split in one], percent)
+                for split in ("validation", "train")
+            },
+        }
+        for (_, student, other), group in found.items()
+    ]
+
+
+def ladder(pair: dict[str, Any], classes: int) -> list[dict[str, Any]]:
+    """The chain of bounds on the test images: both sides of each, and whether it says anything."""
+    bound = pair["splits"]["test"]["bound"]
+    b = {name: float(value) for name, value in bound.items() if name != "holds"}
+    root = b["seed_bound"] - b["eps_gibbs_T"]
+    sides = {
+        "tv": (abs(b["eps_gibbs_S"] - b["eps_gibbs_T"]), b["tv"]),
+        "pinsker": (b["tv"], b["pinsker"]),
+        "sqrt_kl": (b["pinsker"], root),
+        "seed_bound": (b["eps_gibbs_S"], b["seed_bound"]),
+        "seed_bound_argmax": (b["eps_S"], b["eps_T"] + root),
+        "disagreement": (b["eps_S"], b["eps_T"] + b["disagreement"]),
+        "margin_certificate": (b["disagreement"], b["margin_certificate"]),
+    }
+    guessing = 1 - 1 / classes
+    return [
+        {
+            "claim": claim,
+            "meaning": meaning,
+            "left": sides[name][0],
+            "right": sides[name][1],
+            "holds": bool(bound["holds"][name]),
+            # What guessing reaches bounds nothing.
+            "vacuous": sides[name][1] >= guessing,
+        }
+        for name, claim, meaning in LADDER
+    ]
+
+
+def generations(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The generations of a born-again run and their ensembles, as its closing table tells them."""
+    report = summary.get("born_again")
+    if report is None:
+        return None
+    return {"title": generations_title(report), "rows": generation_rows(report)}
+
+
+def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """The models of each chain with what each step cost, over the seeds that there are."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for chain in analysis["chains"]:
+        found[tuple(stage_title(stage) for stage in chain["stages"])].append(chain)
+    return [
+        [
+            {
+                "name": name,
+                "parameters": count(group[0]["stages"][number]["parameters"]),
+                "accuracy": spread([c["stages"][number]["accuracy"] for c in group], percent),
+                "step": step_words([chain["steps"][number - 1] for chain in group])
+                if number
+                else None,
+            }
+            for number, name in enumerate(names)
+        ]
+        for names, group in found.items()
+    ]
+
+
+def step_words(steps: Sequence[dict[str, Any]]) -> list[str]:
+    """What a step cost, in two lines."""
+    errors = spread([100 * step["error_difference"] for step in steps], "{:+.2f}".format)
+    return [
+        f"error {errors} points",
+        f"√(KL/2) {spread([step['pinsker'] for step in steps], '{:.3f}'.format)}",
+    ]
+
+
+def example_groups(analysis: dict[str, Any], shown: int) -> list[dict[str, Any]]:
+    """Images that student and teacher take for different classes; what is no PNG is left out.
+
+    Args:
+        shown: place of the student that comes first.
+    """
+    return [
+        {
+            "student": label(group["student"]),
+            "teacher": label(group["teacher"]),
+            "images": [one for one in group["images"] if _BASE64.fullmatch(str(one["png"]))],
+        }
+        for group in sorted(analysis["examples"], key=lambda g: g["student"]["stage"] != shown)
+    ]
+
+
+def environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the run ran on, as names and values."""
+    packages = environment.get("packages", {})
+    plain = {k: v for k, v in environment.items() if k != "packages" and v is not None}
+    plain |= {"command": " ".join(map(str, environment.get("command", [])))}
+    return [
+        (str(name), str(value)) for name, value in (plain | packages).items() if name != "format"
+    ]

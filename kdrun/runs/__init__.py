@@ -1,0 +1,1 @@
+"""Runs and sweeps: from a config to a finished folder."""

@@ -1,0 +1,29 @@
+"""Executors: how the training of a stage is driven, by itself or with others."""
+
+from typing import Any, Protocol
+
+from kdrun.teachers.teacher import Teacher
+from kdrun.training.context import Job, Setting
+from kdrun.training.interleaving import Turns, drained
+
+Summary = dict[str, Any]
+
+
+class Executor(Protocol):
+    """How the stages of a run are trained."""
+
+    def train(
+        self, turns: Turns[Summary], job: Job, setting: Setting, teachers: list[Teacher]
+    ) -> Summary:
+        """Do all turns of a job's stage."""
+        ...
+
+
+class Alone:
+    """The executor that trains a stage by itself."""
+
+    def train(
+        self, turns: Turns[Summary], job: Job, setting: Setting, teachers: list[Teacher]
+    ) -> Summary:
+        """Do all turns of a job's stage."""
+        return drained(turns)

@@ -1,0 +1,105 @@
+"""Finish a run: summary.json, analysis, tables, report."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from kdrun.config.schema import Config
+from kdrun.errors import Stopped, first_line
+from kdrun.evaluation.analysis_file import write_analysis
+from kdrun.evaluation.chain_costs import chain_report
+from kdrun.evaluation.predictions import REPORTED, SPLITS
+from kdrun.evaluation.run_predictions import RunAnswers
+from kdrun.loggers.console import Reporter
+from kdrun.report.chain_tables import chain_table, generations_table
+from kdrun.report.findings import verdict
+from kdrun.report.result_table import closing_table
+from kdrun.report.run_page import write_report
+from kdrun.runs.born_again import generations_report
+from kdrun.store.files import file_entry, strict, write_sealed
+from kdrun.store.run_folder import (
+    CONFIG,
+    ENVIRONMENT,
+    METRICS,
+    OVERRIDES,
+    PLAN,
+    SUMMARY,
+    TEMPERATURE,
+    from_here,
+)
+from kdrun.training.context import Job, Settings
+
+
+def close(
+    config: Config,
+    jobs: Sequence[Job],
+    stages: list[dict[str, Any]],
+    settings: Settings,
+    folder: Path,
+) -> dict[str, Any]:
+    """Write the run's summary, measure its chain, and show both."""
+    setting = next(iter(settings.values()))
+    summary: dict[str, Any] = {
+        "format": 1,
+        "status": "done",
+        "dataset": config.dataset.name,
+        "test_images": len(setting.data.test),
+        "seed": config.seeds[0] if config.seeds else config.train.seed,
+        "seeds": list(config.seeds),
+        "stages": stages,
+    }
+    run = RunAnswers(jobs, settings, REPORTED if config.analysis == "off" else SPLITS)
+    if config.analysis != "off":
+        work = partial(write_analysis, folder, run, config.analysis)
+        optional("analysis", setting.reporter, work)
+    if config.chain.method != "none":
+        summary |= strict(whole_chain(config, run, stages))
+    names = [CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS]
+    names += [TEMPERATURE] if (folder / TEMPERATURE).exists() else []
+    summary["files"] = {name: file_entry(folder / name) for name in names}
+    write_sealed(folder / SUMMARY, summary)
+    for table in result_tables(summary):
+        setting.reporter.show(table)
+    for line in verdict(summary):
+        setting.reporter.say(line)
+    write_page(config, folder, setting.reporter)
+    setting.reporter.say(f"all of it is in {from_here(folder)}")
+    return summary
+
+
+def write_page(config: Config, folder: Path, reporter: Reporter) -> None:
+    """The page of a run that was measured."""
+    if config.analysis != "off":
+        optional("report", reporter, lambda: write_report(folder))
+
+
+def optional(what: str, reporter: Reporter, work: Callable[[], object]) -> None:
+    """Do what a run can be without: its failure costs a line, never the run."""
+    try:
+        work()
+    except Stopped:
+        raise
+    except Exception as error:
+        told = first_line(error)
+        reporter.say(f"no {what}: {told}", style="yellow")
+
+
+def whole_chain(config: Config, run: RunAnswers, stages: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the steps of the chain cost, and of generations what they gave."""
+    report: dict[str, Any] = {"chain": chain_report(run)}
+    if config.chain.method == "born_again":
+        report["born_again"] = generations_report(run, stages, config.chain.generations)
+    return report
+
+
+def result_tables(summary: dict[str, Any]) -> list[RenderableType]:
+    """The tables that close the run."""
+    tables: list[RenderableType] = [closing_table(summary)]
+    if "chain" in summary:
+        tables.append(chain_table(summary["chain"]))
+    if "born_again" in summary:
+        tables.append(generations_table(summary["born_again"]))
+    return tables

@@ -1,0 +1,50 @@
+"""Later jobs of the same sweep. Imports no torch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import dropwhile, islice
+from pathlib import Path
+
+from kdrun.config.parse import parse
+from kdrun.config.schema import Config
+from kdrun.errors import ConfigError
+from kdrun.report.sweep_table import job_state
+from kdrun.store.sweep_folder import listed_jobs
+
+Siblings = Callable[[], Iterator[tuple[str, Config]]]
+"""The later jobs of a sweep, by a name for messages."""
+
+
+def no_siblings() -> Iterator[tuple[str, Config]]:
+    """Of a run that is no part of a sweep."""
+    return iter(())
+
+
+@dataclass(frozen=True)
+class LaterJobs:
+    """The jobs of a sweep after one of them, composed when they are asked for.
+
+    Attributes:
+        job: folder of that one.
+        overrides: for all jobs, beside their own.
+        config_dir: a folder of the user's own YAML.
+    """
+
+    job: Path
+    overrides: Sequence[str] = ()
+    config_dir: Path | None = None
+
+    def __call__(self) -> Iterator[tuple[str, Config]]:
+        """Name and config of those that are to be done; of a faulty one its own turn tells."""
+        from kdrun.config.compose import compose_job  # noqa: PLC0415 - imports Hydra
+
+        jobs = listed_jobs(self.job.parent) or {}
+        after = dropwhile(lambda number: number != self.job.name, jobs)
+        for number in islice(after, 1, None):
+            if job_state(self.job.parent / number)["status"] == "done":
+                continue
+            try:
+                composed = compose_job([*jobs[number], *self.overrides], self.config_dir)
+                yield f"job {number}", parse(composed)
+            except ConfigError:
+                continue

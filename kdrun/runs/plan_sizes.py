@@ -1,0 +1,69 @@
+"""Model sizes by which `chain=auto` chooses, counted without memory for weights."""
+
+from collections.abc import Sequence
+
+from kdrun.catalog.architectures import family_of
+from kdrun.catalog.datasets import ImageShape
+from kdrun.config.schema import Config, ModelConfig
+from kdrun.errors import ConfigError
+from kdrun.models.complexity import count_parameters
+from kdrun.plan.assistants import ChainSizes
+from kdrun.plan.build import assistant_model, build_plan, teacher_models
+from kdrun.plan.stage import ASSISTANT, Stage
+from kdrun.training.stage_model import outline
+
+
+def plan_for(config: Config, shape: ImageShape) -> list[Stage]:
+    """The stages of a run on such images.
+
+    Raises:
+        ConfigError: `chain=auto` has nothing to choose from.
+    """
+    return build_plan(config, chain_sizes(config, shape))
+
+
+def chosen_chain(stages: Sequence[Stage]) -> str:
+    """What `chain=auto` came to."""
+    assistants = dict.fromkeys(s.model.arch for s in stages if s.role == ASSISTANT)
+    chosen = (
+        f"{' -> '.join(assistants)} between" if assistants else "no assistant is worth its step"
+    )
+    return f"chain=auto: {chosen} ('kdrun plan' shows the costs)"
+
+
+def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
+    """Parameters of teacher, student and the teacher's family; None where nobody chooses by them.
+
+    Raises:
+        ConfigError: the teacher has no family.
+    """
+    if config.chain.method != "auto":
+        return None
+    teacher = teacher_models(config.teacher)[0]
+    family = family_of(teacher.arch) if teacher.library == "kdrun" else ()
+    if not family:
+        raise ConfigError(
+            f"chain=auto: knows no other sizes of {teacher.arch}; name assistants with "
+            "chain=assistants chain.assistants=[...]"
+        )
+    found = {
+        arch: _parameters(config, assistant_model(config.teacher, arch), shape) for arch in family
+    }
+    return ChainSizes(
+        _required(config, teacher, shape),
+        _required(config, config.student, shape),
+        {arch: parameters for arch, parameters in found.items() if parameters is not None},
+    )
+
+
+def _required(config: Config, model: ModelConfig, shape: ImageShape) -> int:
+    stage = Stage("student", model, config.train, config.loss, config.temperature)
+    return count_parameters(outline(stage, shape))
+
+
+def _parameters(config: Config, model: ModelConfig, shape: ImageShape) -> int | None:
+    """None where the architecture cannot take images of the size."""
+    try:
+        return _required(config, model, shape)
+    except ConfigError:
+        return None

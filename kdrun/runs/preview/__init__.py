@@ -1,0 +1,1 @@
+"""Previews that train nothing: `kdrun plan` and `kdrun layers`."""

@@ -1,0 +1,148 @@
+"""Estimates of a stage's memory, disk and time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from kdrun.catalog.datasets import ImageShape
+from kdrun.data.normalizer import Normalizer
+from kdrun.device import place
+from kdrun.plan.stage import Stage, live
+from kdrun.teachers.teacher import Teacher
+from kdrun.training.context import Setting
+from kdrun.training.evaluate import predictor
+from kdrun.training.interleaving import drained
+from kdrun.training.loop import train_epoch
+from kdrun.training.optimizer import STATES
+from kdrun.training.setup import make_objective, make_recipe, make_training
+from kdrun.training.stage_model import bare, build, normalization
+from kdrun.training.trainer import fit_projections
+
+FLOAT = 4
+TRIAL = 2.0
+"""Seconds that a stage is tried for, after its first updates."""
+
+
+def training_bytes(
+    stage: Stage, shape: ImageShape, parameters: int, teachers: Sequence[int]
+) -> int:
+    """Memory of training in float32: weights, gradients, optimizer, activations of a batch.
+
+    Args:
+        parameters: of the stage's model.
+        teachers: of each of its teachers.
+    """
+    copies = 2 + STATES[stage.train.optimizer] + (stage.train.ema is not None)
+    activations = stage.train.batch_size * bytes_for_backward(stage, shape)
+    return FLOAT * (copies * parameters + sum(teachers)) + activations
+
+
+def bytes_for_backward(stage: Stage, shape: ImageShape) -> int:
+    """What autograd keeps of one image's forward pass, found on the meta device."""
+    # BatchNorm needs two images; the difference leaves out what does not grow with them.
+    return _kept(stage, shape, 3) - _kept(stage, shape, 2)
+
+
+def _kept(stage: Stage, shape: ImageShape, images: int) -> int:
+    storages: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storages[tensor.untyped_storage()._cdata] = tensor  # kept alive, so that none is reused
+        return tensor
+
+    with torch.device("meta"):
+        network = build(bare(stage), shape, None).train()
+        example = torch.empty(images, shape.channels, shape.image_size, shape.image_size)
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            network(example)
+    return sum(tensor.untyped_storage().nbytes() for tensor in storages.values())
+
+
+def disk_bytes(stage: Stage, parameters: int) -> int:
+    """What the stage takes in the store while it is trained: best weights and checkpoints."""
+    if stage.pretrained:
+        return FLOAT * parameters
+    state = 1 + STATES[stage.train.optimizer] + (stage.train.ema is not None)
+    return FLOAT * parameters * (2 + stage.train.keep_last * state)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds for an image, in training with the teachers and in evaluation."""
+
+    training: float
+    evaluation: float
+
+    def seconds(self, stage: Stage, setting: Setting) -> float:
+        """Of the whole stage: its epochs, each validated, and the test."""
+        data = setting.data
+        held_out = 0 if data.validation is None else len(data.validation)
+        if stage.pretrained:
+            return self.evaluation * (held_out + len(data.test))
+        epoch = self.training * len(data.train) + self.evaluation * held_out
+        return stage.train.epochs * epoch + self.evaluation * len(data.test)
+
+
+def tried(stage: Stage, teachers: Sequence[Stage], setting: Setting) -> Speed:
+    """The speed of the stage, from updates of untrained models that are thrown away."""
+    shape, device = setting.data.shape, setting.device
+    normalizer = Normalizer(**normalization(setting.data, None)).to(device)
+    example = next(iter(setting.data.train.batches(2))).images
+    networks = [
+        place(build(bare(one), shape, None), device, one.train.channels_last)
+        for one in (stage, *teachers)
+    ]
+    taught = [
+        Teacher(one.model.arch, "", network, normalizer, setting.autocast, example)
+        for one, network in zip(teachers, networks[1:], strict=True)
+    ]
+    objective, wanted = make_objective(stage, networks[0], taught, normalizer, setting)
+    training = make_training(stage, networks[0], objective, setting)
+    recipe = make_recipe(
+        replace(stage, cache=live()), setting, normalizer, taught, training, wanted
+    )
+    if objective.fitted is not None:
+        fit_projections(stage.title, setting, training, recipe)
+    size, updates = stage.train.batch_size, []
+
+    def report(images: int, means: dict[str, float] | None) -> bool:
+        synchronize(device)
+        updates.append((time.monotonic(), images))
+        return len(updates) < 3 or updates[-1][0] < updates[1][0] + TRIAL
+
+    batches = setting.data.train.num_batches(size)
+    views = setting.data.train.train_batches(
+        size, seed=stage.train.seed, view=0, augment=setting.augment
+    )
+    drained(train_epoch(training, recipe, views, batches, report))
+    # The first update also pays for what is set up once.
+    past = updates[1:] if len(updates) > 2 else updates
+    images = sum(images for _, images in past[1:]) or past[0][1]
+    elapsed = past[-1][0] - past[0][0]
+    return Speed(elapsed / images, evaluation_seconds(stage, networks[0], normalizer, setting))
+
+
+def evaluation_seconds(
+    stage: Stage, network: torch.nn.Module, normalizer: Normalizer, setting: Setting
+) -> float:
+    """Seconds for an image in evaluation, from one batch after another that is not counted."""
+    predict = predictor(network, normalizer, setting)
+    size = min(stage.train.eval_batch_size, 256, len(setting.data.train))
+    batch = next(iter(setting.data.train.batches(size)))
+    with torch.inference_mode():
+        predict(batch)
+        synchronize(setting.device)
+        began = time.monotonic()
+        predict(batch)
+        synchronize(setting.device)
+    return (time.monotonic() - began) / len(batch.labels)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for a GPU, whose work is else still to be done when a call returns."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

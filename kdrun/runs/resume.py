@@ -1,0 +1,211 @@
+"""Resuming a run in its own folder, to the same result."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from kdrun.config.schema import Config
+from kdrun.errors import ConfigError, DamagedError
+from kdrun.loggers.console import Reporter
+from kdrun.loggers.sinks import check_logger
+from kdrun.loggers.tables import console
+from kdrun.plan.stage import TEACHER, Stage
+from kdrun.report.findings import verdict
+from kdrun.runs.cpu_load import Watch
+from kdrun.runs.finish import result_tables, write_page
+from kdrun.runs.lockstep.group import in_lockstep
+from kdrun.runs.lockstep.siblings import Siblings, no_siblings
+from kdrun.runs.plan_sizes import plan_for
+from kdrun.runs.prepare import make_job, make_jobs, make_settings
+from kdrun.runs.resume_overrides import EPOCHS, checked_overrides
+from kdrun.runs.run_record import write_plan
+from kdrun.runs.runner import conduct
+from kdrun.runs.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
+from kdrun.runs.temperature_selection import as_chosen
+from kdrun.signals import StopRequest, stop_requests
+from kdrun.store.files import check_files, read_sealed, write_atomic, write_yaml
+from kdrun.store.run_folder import ANALYSIS, CONFIG, LOG, SUMMARY, Status, occupied
+from kdrun.store.stages import CHECKPOINTS, finished
+from kdrun.training import checkpoint
+from kdrun.training.context import Job, Settings
+
+
+def resume_run(
+    folder: Path, overrides: Sequence[str], siblings: Siblings = no_siblings
+) -> dict[str, Any]:
+    """Go on with the run in the folder; returns its summary.
+
+    Args:
+        folder: the run's.
+        overrides: `key=value` of what may be changed.
+        siblings: the later jobs of the sweep that it is part of.
+
+    Raises:
+        ConfigError: no run is there, or an override changes what was trained so far.
+        DamagedError: a file of the run is not as it was written.
+    """
+    changes = checked_overrides(overrides)
+    read_run(folder)  # first, lest a folder that is none gets a lock
+    with stop_requests() as stop, occupied(folder):
+        saved = read_run(folder)
+        config = changed_config(folder, saved, changes)
+        raised = EPOCHS in changes and raise_allowed(config, saved)
+        if (folder / SUMMARY).exists() and not raised:
+            return told_again(folder, config, saved)
+        return go_on(folder, config, saved, raised, stop, siblings)
+
+
+def raised_in(folder: Path, changes: dict[str, Any]) -> bool:
+    """Whether the changes would train the run in the folder for more epochs than it was to have.
+
+    Raises:
+        ConfigError: they are no changes for it.
+        DamagedError: a file of the run is not as it was written.
+    """
+    saved = read_run(folder)
+    config = changed_config(folder, saved, changes)
+    return EPOCHS in changes and raise_allowed(config, saved)
+
+
+def go_on(
+    folder: Path,
+    config: Config,
+    saved: SavedRun,
+    raised: bool,
+    stop: StopRequest,
+    siblings: Siblings,
+) -> dict[str, Any]:
+    """Rebuild what the run was doing and do the rest, with more epochs if they are raised."""
+    check_logger(config.logger)
+    watch = Watch()
+    jobs, settings = rebuilt(config, saved, stop)
+    setting = next(iter(settings.values()))
+    if raised:
+        jobs = extended(as_chosen(jobs, settings, folder), settings, config.train.epochs)
+        write_plan(folder, jobs)
+        write_yaml(folder / CONFIG, OmegaConf.structured(config))
+        for stale in (SUMMARY, ANALYSIS):
+            (folder / stale).unlink(missing_ok=True)
+    setting.reporter.log = folder / LOG
+    setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
+    for line in watch.advice(setting.device):
+        setting.reporter.say(line, style="yellow")
+    settings, executor = in_lockstep(config, settings, siblings)
+    return conduct(config, jobs, settings, folder, Status(folder, saved.trained), executor)
+
+
+def rebuilt(
+    config: Config, saved: SavedRun, stop: StopRequest, remedy: str = "start a new run"
+) -> tuple[list[Job], Settings]:
+    """The run's jobs and settings as they were, in its precision and with its threads.
+
+    Args:
+        config: the run's, changed where that may be.
+        saved: what its folder holds.
+        stop: asked between two batches.
+        remedy: what a user is told to do where they are not.
+
+    Raises:
+        DataError, WeightsError, ConfigError: what they depend on has changed.
+    """
+    precise = replace(config, train=replace(config.train, precision=saved.precision))
+    settings = make_settings(precise, stop)
+    torch.set_num_threads(config.train.threads or saved.threads)
+    shape = next(iter(settings.values())).data.shape
+    stages = as_recorded(plan_for(precise, shape), saved.stages)
+    jobs = make_jobs(stages, settings)
+    check_same(jobs, saved.stages, remedy)
+    return jobs, settings
+
+
+def told_again(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
+    """Show the result of a finished run; write what one that was killed at its end has not.
+
+    Raises:
+        DamagedError: a file of it, or of its stages, is not as it was when the run ended.
+    """
+    summary = read_sealed(folder / SUMMARY)
+    try:
+        check_files(folder, summary.get("files"))
+        for link in sorted((folder / "stages").glob("*")):
+            finished(link.resolve())
+    except DamagedError as error:
+        remedy = f"remove {folder / SUMMARY} and resume, which does anew what is damaged"
+        raise DamagedError(f"{error}; {remedy}") from error
+    for table in result_tables(summary):
+        console().print(table)
+    for line in verdict(summary):
+        print(line)
+    status = Status(folder, saved.trained)
+    if not status.done:
+        reporter = Reporter(console(), folder / LOG)
+        write_page(config, folder, reporter)
+        status.write("done")
+    print(f"{folder} was done before")
+    return summary
+
+
+def changed_config(folder: Path, saved: SavedRun, changes: Mapping[str, Any]) -> Config:
+    """The saved config with the changes, and the output root where it is now."""
+    config = parsed(saved.config, folder / CONFIG, changes)
+    if "output_root" in changes:
+        return config
+    return replace(config, output_root=str(output_root(folder, config)))
+
+
+def raise_allowed(config: Config, saved: SavedRun) -> bool:
+    """Whether the epochs are more than the run was to have.
+
+    Raises:
+        ConfigError: they are lowered, or stages have epochs of their own.
+    """
+    before, epochs = max(stage["epochs"] for stage in saved.stages), config.train.epochs
+    chain = config.chain
+    if chain.method != "none" or chain.stage:
+        raise ConfigError(
+            f"{EPOCHS}: cannot be raised for a chain or for stages with options of their own; "
+            "start a new run, which takes from the store what is the same"
+        )
+    if epochs < before:
+        raise ConfigError(f"{EPOCHS}={epochs}: may only be raised, from {before}")
+    return epochs > before
+
+
+def extended(jobs: list[Job], settings: Settings, epochs: int) -> list[Job]:
+    """The stages with more epochs, each going on from where it is; finished teachers stay.
+
+    The rates and temperatures are those of the new length. The result is not that of a run which
+    had so many epochs from its start, so such a stage has a hash of its own.
+    """
+    longer: list[Job] = []
+    for job in jobs:
+        stays = job.stage.role == TEACHER and finished(job.folder) is not None
+        if job.stage.pretrained or stays:
+            longer.append(job)
+            continue
+        state, _ = checkpoint.load_newest(job.folder / CHECKPOINTS, job.digest)
+        train = replace(job.stage.train, epochs=epochs)
+        origin = job.stage.origin if state is None else (job.digest, state["update"])
+        stage: Stage = replace(job.stage, train=train, origin=origin)
+        new = make_job(stage, longer, settings[stage.seed])
+        if state is not None and finished(new.folder) is None:
+            carry_over(job, new, state)
+        longer.append(new)
+    return longer
+
+
+def carry_over(old: Job, new: Job, state: dict[str, Any]) -> None:
+    """Give a stage the checkpoint of the one it goes on from."""
+    target = new.folder / CHECKPOINTS
+    target.mkdir(parents=True, exist_ok=True)
+    if checkpoint.checkpoints(target):
+        return  # it has gone on from there already
+    if state["best"] is not None:
+        update = state["best"]["update"]
+        best = checkpoint.best_path(old.folder / CHECKPOINTS, update)
+        write_atomic(checkpoint.best_path(target, update), best.read_bytes())
+    checkpoint.write_checkpoint(target, state, new.digest)

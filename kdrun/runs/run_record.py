@@ -1,0 +1,50 @@
+"""Record of a run at its start: config, overrides, environment, plan."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from kdrun.config.schema import Config
+from kdrun.plan.stage import stage_label
+from kdrun.runs.environment import environment
+from kdrun.store.files import write_sealed, write_yaml
+from kdrun.store.run_folder import CONFIG, ENVIRONMENT, OVERRIDES, PLAN
+from kdrun.training.context import Job, Setting
+
+
+def write_run_files(
+    folder: Path, config: Config, overrides: Sequence[str], setting: Setting, jobs: Sequence[Job]
+) -> None:
+    """Write what a run is: its overrides, environment, plan, and last the config."""
+    write_yaml(folder / OVERRIDES, list(overrides))
+    write_sealed(folder / ENVIRONMENT, environment(setting.device, setting.precision))
+    write_plan(folder, jobs)
+    write_yaml(folder / CONFIG, OmegaConf.structured(config))
+
+
+def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
+    """Write the stages with all that determines them."""
+    stages = [
+        stage_label(job.stage)
+        | {
+            "arch": job.stage.model.arch,
+            "hash": job.digest,
+            "teachers": list(job.stage.teachers),
+            "parameters": job.parameters,
+            "macs": job.macs,
+            "epochs": 0 if job.stage.pretrained else job.stage.train.epochs,
+            "T": "auto" if job.stage.undecided else job.identity.get("loss", {}).get("T"),
+            "identity": job.identity,
+        }
+        for job in jobs
+    ]
+    write_sealed(folder / PLAN, {"format": 1, "stages": stages})
+
+
+def link_stage(link: Path, target: Path) -> None:
+    """Point from the run's folder to the stage's in the store, relatively: both can move."""
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(target.resolve(), link.parent.resolve()))

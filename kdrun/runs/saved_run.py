@@ -1,0 +1,186 @@
+"""Reading a run folder; it may come from anyone, so nothing in it is executed."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kdrun.config.parse import keys, parse
+from kdrun.config.schema import Config
+from kdrun.errors import (
+    ConfigError,
+    DamagedError,
+    DataError,
+    KdrunError,
+    WeightsError,
+    reason,
+)
+from kdrun.store.files import read_sealed
+from kdrun.store.run_folder import CONFIG, ENVIRONMENT, PLAN, trained_stages
+from kdrun.store.saved_config import refuse_links, saved_config
+from kdrun.store.stages import IDENTITY, STORE
+from kdrun.store.sweep_folder import SWEEP
+from kdrun.training.context import Job
+
+_HASH = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What is known of a run that was begun before.
+
+    Attributes:
+        config: as composed then.
+        stages: of `plan.json`.
+        precision: which the result depends on, and which another device would not choose.
+        threads: of the CPU, likewise.
+        trained: positions of the stages that the run began to train.
+    """
+
+    config: DictConfig
+    stages: list[dict[str, Any]]
+    precision: str
+    threads: int
+    trained: list[int]
+
+
+def read_run(folder: Path) -> SavedRun:
+    """Read the files of a run.
+
+    Raises:
+        ConfigError: it is no run folder.
+        DamagedError: a file is not as it was written.
+        OutputError: one is a link.
+    """
+    if not (folder / CONFIG).exists():
+        if (folder / SWEEP).exists():
+            raise ConfigError(f"{folder}: is a sweep; give the folder of a job, as {folder / '0'}")
+        raise ConfigError(
+            f"{folder}: is not the folder of a run or a sweep (there is no {CONFIG} in it)"
+        )
+    refuse_links(folder)
+    environment, plan = read_sealed(folder / ENVIRONMENT), read_sealed(folder / PLAN)
+    try:
+        stages = [checked_stage(stage) for stage in plan["stages"]]
+        precision, threads = str(environment["precision"]), int(environment["threads"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"{folder / PLAN} or {ENVIRONMENT} is not of this kdrun") from error
+    config = saved_config(folder / CONFIG)
+    return SavedRun(config, stages, precision, threads, trained_stages(folder))
+
+
+def parsed(saved: DictConfig, path: Path, changes: Mapping[str, Any]) -> Config:
+    """The checked Config of a saved one, with the changes."""
+    config: DictConfig = saved.copy()
+    try:
+        for key, value in {**later_settings(saved), **changes}.items():
+            OmegaConf.update(config, key, value)
+        return parse(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path} is not a config of this kdrun: {reason(error)}") from error
+
+
+def later_settings(saved: DictConfig) -> dict[str, Any]:
+    """The defaults of settings that kdrun did not have yet when the config was saved.
+
+    One that bears on a result changes the identity of its stages, which `check_same` notices.
+    """
+    absent = [key for key in keys() if not has(saved, key.split("."))]
+    if not absent:
+        return {}
+    from kdrun.config.compose import compose_job  # noqa: PLC0415 - imports all of Hydra
+
+    defaults = compose_job([])
+    return {key: OmegaConf.select(defaults, key) for key in absent}
+
+
+def has(section: Any, path: Sequence[str]) -> bool:
+    """Whether there is such a key, whatever its value."""
+    if not path:
+        return True
+    return OmegaConf.is_dict(section) and path[0] in section and has(section[path[0]], path[1:])
+
+
+def checked_stage(stage: Any) -> dict[str, Any]:
+    """A stage of `plan.json`, of the types that are relied on."""
+    origin = stage["identity"].get("origin")
+    known = origin is None or (_HASH.fullmatch(origin[0]) and type(origin[1]) is int)
+    T = stage["T"]
+    known = known and (T in (None, "auto", "inf") or (type(T) in (int, float) and 0 < T <= 1000))
+    if not known or type(stage["epochs"]) is not int or not _HASH.fullmatch(stage["hash"]):
+        raise ValueError("not a stage")
+    return {**stage}
+
+
+def output_root(folder: Path, config: Config) -> Path:
+    """Where the run keeps its stages; found from its folder, so that both can be moved together.
+
+    Raises:
+        ConfigError: it cannot be told.
+    """
+    whole = folder.resolve()
+    for parent in whole.parents:
+        if (parent / STORE).is_dir():
+            return parent
+    for link in sorted((folder / "stages").glob("*")):
+        stage = link.resolve()
+        if stage.parent.name == STORE and (stage / IDENTITY).is_file():
+            return stage.parent.parent
+    saved = Path(config.output_root)
+    if not saved.is_absolute() and ".." not in saved.parts:
+        return saved
+    raise ConfigError(
+        f"{folder}: kept its stages in {saved}; to go on there add output_root={saved}"
+    )
+
+
+def check_same(jobs: list[Job], stages: list[dict[str, Any]], remedy: str) -> None:
+    """See that everything the stages depend on is as it was when the run began.
+
+    Raises:
+        DataError, WeightsError, ConfigError: something has changed; says what.
+    """
+    if len(jobs) != len(stages):
+        raise ConfigError("this version of kdrun plans other stages for the run's config")
+    for job, stage in zip(jobs, stages, strict=True):
+        if job.digest != stage["hash"]:
+            raise changed(job, list(differences(stage["identity"], job.identity)), remedy)
+
+
+def changed(job: Job, names: list[str], remedy: str) -> KdrunError:
+    """The error for a stage whose identity is not what it was."""
+    since = f"changed since the run began, and {job.title} would be another"
+    if "data" in names:
+        return DataError(f"dataset: its images or labels {since}; {remedy}")
+    if any(name.startswith("model.weights") for name in names):
+        return WeightsError(f"{job.stage.model.weights}: the weights {since}; {remedy}")
+    if "format" in names:
+        return ConfigError(f"kdrun's own way of training {since}; {remedy}")
+    return ConfigError(f"{', '.join(names) or 'plan.json'} {since}; {remedy}")
+
+
+def differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted names of the values that differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in dict.fromkeys([*old, *new]):
+            yield from differences(old.get(name), new.get(name), f"{prefix}{name}.")
+    elif old != new:
+        yield prefix.rstrip(".")
+
+
+def as_recorded(stages: list[Any], recorded: list[dict[str, Any]]) -> list[Any]:
+    """The plan's stages with the epochs, origins and chosen T that the run gave them."""
+    if len(stages) != len(recorded):
+        return stages
+    return [
+        replace(
+            stage.at(entry["T"]) if stage.undecided and entry["T"] != "auto" else stage,
+            train=replace(stage.train, epochs=entry["epochs"] or stage.train.epochs),
+            origin=tuple(entry["identity"].get("origin") or ()) or None,
+        )
+        for stage, entry in zip(stages, recorded, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Sweeps: jobs in processes of their own."""

@@ -1,0 +1,123 @@
+"""A job in a process of its own, whose failure ends nothing else."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any
+
+from kdrun.errors import Stopped
+from kdrun.signals import SIGNALS
+
+
+class Child:
+    """The outcome of `run_in_child`, and the way of signals to the process until then.
+
+    Attributes:
+        code: the exit code; minus the signal's number where one killed it.
+        signal: the last signal that this process was sent meanwhile, and passed on; None if none.
+    """
+
+    def __init__(self) -> None:
+        self.code = 0
+        self.signal: int | None = None
+        self._process: BaseProcess | None = None
+        self._waiting: list[int] = []
+
+    def pass_on(self, number: int, frame: FrameType | None = None) -> None:
+        """Handle a signal: send it to the process, or keep it until that looks for signals."""
+        self.signal = number
+        if self._process is None:
+            self._waiting.append(number)
+        elif self._process.is_alive():
+            assert self._process.pid is not None
+            os.kill(self._process.pid, number)
+
+    def pass_on_to(self, process: BaseProcess) -> None:
+        """From now on the process looks for signals: send it what was kept."""
+        self._process = process
+        for number in self._waiting:
+            self.pass_on(number)
+
+
+def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child:
+    """Call the target in a new process and wait for it; signals are passed on to it.
+
+    The process is forked from a server that has imported torch once, and has used it for nothing.
+    It is out of the terminal's reach, so that Ctrl-C comes to it once, through this process. When
+    this process dies it is told to stop.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload(["kdrun.runs.runner"])
+    child = Child()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_main, args=(sender, target, tuple(arguments)))
+    main_thread = threading.current_thread() is threading.main_thread()
+    previous: dict[int, Any] = {}
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # first, as its start unblocks signals
+    try:
+        # For the server, that it outlives Ctrl-C, which goes to the whole group.
+        with _blocked():
+            if main_thread:
+                previous = {number: signal.signal(number, child.pass_on) for number in SIGNALS}
+            process.start()
+        sender.close()
+        # A signal that comes before it looks for them would be lost. Other threads of this process
+        # may take one even while this thread blocks them.
+        wait([receiver, process.sentinel])
+        receiver.close()
+        child.pass_on_to(process)
+        process.join()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    child.code = process.exitcode or 0
+    if child.signal is not None:
+        asked = previous[child.signal]
+        if callable(asked) and asked is not signal.default_int_handler:
+            asked(child.signal, None)  # a launcher's own, which may put the job in its queue again
+    return child
+
+
+@contextmanager
+def _blocked() -> Iterator[None]:
+    """Keep signals waiting; processes started meanwhile never get them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _main(ready: Connection, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    if hasattr(os, "setsid"):
+        os.setsid()
+        for number in SIGNALS:
+            signal.signal(number, _leave)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    ready.close()
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    target(*arguments)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Before the work looks for signals by itself, nothing is lost by leaving."""
+    os._exit(Stopped.code)
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,192 @@
+"""Selection of a stage's T (temperature=auto), and its record."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdrun.analysis.temperature_evidence import evidence, guideline, most_dark_knowledge
+from kdrun.config.schema import Config
+from kdrun.plan.stage import PILOT, Stage, stage_label
+from kdrun.runs.prepare import make_job
+from kdrun.store.files import read_sealed, write_sealed
+from kdrun.store.run_folder import TEMPERATURE
+from kdrun.training.context import Job, Setting, Settings
+from kdrun.training.evaluate import predictor
+from kdrun.training.stage_model import load_finished
+
+Train = Callable[[Job, Sequence[Job]], dict[str, Any]]
+
+
+def with_temperature(
+    config: Config, jobs: list[Job], position: int, settings: Settings, folder: Path, train: Train
+) -> list[Job]:
+    """The jobs with the T of the one at `position` chosen, and all that follows from it.
+
+    Writes what T was chosen from to `temperature.json`, unless it says so already.
+
+    Args:
+        train: (job, its teachers) -> summary, for pilots.
+    """
+    job = jobs[position]
+    setting, teacher = settings[job.stage.seed], jobs[job.stage.teachers[0]]
+    T = recorded_temperature(folder, position, job, teacher)
+    if T is None:
+
+        def pilot(T: float) -> float:
+            short = make_job(pilot_stage(job.stage, T), jobs, setting)
+            accuracy: float = train(short, [teacher])["accuracy"]["best_validation"]
+            return accuracy
+
+        choice = choice_for(config, job, teacher, setting, pilot)
+        label = {"stage": position} | stage_label(job.stage) | {"arch": job.stage.model.arch}
+        record(folder / TEMPERATURE, label | {"teacher": teacher.digest} | choice)
+        T = choice["T"]
+    return decided(jobs, position, job.stage.at(T), settings)
+
+
+def choice_for(
+    config: Config, job: Job, teacher: Job, setting: Setting, pilot: Callable[[float], float]
+) -> dict[str, Any]:
+    """The T of the stage and what it was chosen from, which is told."""
+    logits, labels = sampled_logits(teacher, setting)
+    choice = choose(
+        job.stage.temperature.method,
+        logits,
+        labels,
+        label_counts=setting.data.train.labels.bincount().tolist(),
+        label_noise=config.dataset.label_noise,
+        label_smoothing=smoothing_of(teacher, config.teacher.label_smoothing),
+        pilot=pilot,
+    )
+    for line in choice["warnings"]:
+        setting.reporter.say(line, style="yellow")
+    setting.reporter.say(
+        f"{job.title}: T={choice['T']:g} by method={choice['method']} from {choice['images']} "
+        f"training images; the teacher's entropy is {choice['u']:.3f} of the most"
+    )
+    return choice
+
+
+def smoothing_of(teacher: Job, stated: float | None) -> float:
+    """The label smoothing that a teacher was trained with; of given weights what is known of it.
+
+    Args:
+        stated: `teacher.label_smoothing`, of given weights.
+    """
+    if teacher.source is None or not teacher.stage.pretrained:
+        return teacher.stage.loss.label_smoothing
+    return (teacher.source.label_smoothing or 0.0) if stated is None else stated
+
+
+def as_chosen(jobs: list[Job], settings: Settings, folder: Path) -> list[Job]:
+    """The jobs with every T that the run has chosen so far."""
+    for position, job in enumerate(jobs):
+        if job.stage.undecided:
+            T = recorded_temperature(folder, position, job, jobs[job.stage.teachers[0]])
+            if T is not None:
+                jobs = decided(jobs, position, job.stage.at(T), settings)
+    return jobs
+
+
+def recorded_temperature(folder: Path, position: int, job: Job, teacher: Job) -> float | None:
+    """The T that the run chose for the stage before, if it did.
+
+    Raises:
+        DamagedError: `temperature.json` is not as it was written.
+    """
+    key = {"stage": position, "teacher": teacher.digest, "method": job.stage.temperature.method}
+    for choice in choices(folder / TEMPERATURE):
+        if key.items() <= choice.items():
+            return float(choice["T"])
+    return None
+
+
+def pilot_stage(stage: Stage, T: float) -> Stage:
+    """A short training of the stage at a fixed T."""
+    train, share = stage.train, stage.temperature.pilot_share
+    epochs = max(1, round(share * train.epochs))
+    short = replace(train, epochs=epochs, warmup_epochs=min(train.warmup_epochs, epochs / 2))
+    return replace(stage.at(T), role=PILOT, train=short)
+
+
+def choices(path: Path) -> list[dict[str, Any]]:
+    """What the run has chosen so far."""
+    found: list[dict[str, Any]] = read_sealed(path)["choices"] if path.exists() else []
+    return found
+
+
+def record(path: Path, choice: dict[str, Any]) -> None:
+    """Add the choice to the run's, in place of an earlier one for the same stage."""
+    others = [one for one in choices(path) if one["stage"] != choice["stage"]]
+    write_sealed(path, {"format": 1, "choices": [*others, choice]})
+
+
+def decided(jobs: list[Job], position: int, stage: Stage, settings: Settings) -> list[Job]:
+    """The jobs with the stage in its place; what learns from it has another hash now."""
+    kept = jobs[:position]
+    for one in [stage, *(job.stage for job in jobs[position + 1 :])]:
+        kept.append(make_job(one, kept, settings[one.seed]))
+    return kept
+
+
+IMAGES = 10_000
+"""Training images that the teacher is asked about at most."""
+
+PILOTS = (1.0, 2.0, 4.0, 8.0)
+"""Temperatures of the pilot stages of method=search."""
+
+
+@torch.inference_mode()
+def sampled_logits(job: Job, setting: Setting, most: int = IMAGES) -> tuple[Tensor, Tensor]:
+    """(N, K) float64 logits and (N,) labels of a seeded draw of training images, in eval mode."""
+    network, normalizer = load_finished(job, setting)
+    predict = predictor(network, normalizer, setting)
+    size = min(most, job.stage.train.eval_batch_size)
+    seed = job.stage.train.seed
+    batches = setting.data.train.train_batches(size, seed=seed, view=0, augment="none")
+    pairs = [(predict(b).double().cpu(), b.labels.cpu()) for b in islice(batches, -(-most // size))]
+    logits, labels = zip(*pairs, strict=True)
+    return torch.cat(logits)[:most], torch.cat(labels)[:most]
+
+
+def choose(
+    method: str,
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    label_counts: Sequence[int],
+    label_noise: float,
+    label_smoothing: float,
+    pilot: Callable[[float], float],
+) -> dict[str, Any]:
+    """The chosen `T` and everything it was chosen from.
+
+    Args:
+        method: guideline, formula, cmi or search.
+        logits: (N, K) of the teacher on training images.
+        labels: (N,) theirs.
+        label_counts: how often each label occurs in the training data.
+        label_noise: the stated share of wrong labels.
+        label_smoothing: that the teacher was trained with.
+        pilot: T -> validation accuracy of a short training at it.
+    """
+    found = evidence(logits, labels, label_counts, label_noise)
+    found |= guideline(found, label_smoothing)
+    if method == "formula":
+        T = found["formula_clipped"]
+    elif method == "cmi":
+        found |= most_dark_knowledge(logits, labels)
+        T = found["interior_maximum"] or found["guideline"]
+    elif method == "search":
+        accuracies = {T: pilot(T) for T in PILOTS}
+        found["pilots"] = [{"T": T, "validation": value} for T, value in accuracies.items()]
+        T = max(accuracies, key=lambda T: accuracies[T])
+    else:
+        T = found["guideline"]
+    # To a hundredth, so that rounding on another machine makes no other stage of it.
+    return {"method": method, "T": round(T, 2)} | found

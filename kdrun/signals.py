@@ -1,0 +1,78 @@
+"""Stop requests by signal: the first asks, the second ends the process."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)  # Windows has no user signals
+)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Let Ctrl-C end the process at once while the block imports, before there is anything to lose.
+
+    Modules that are cut short while torch imports them swallow the interrupt, and the work goes on,
+    or they fail later on with errors that say nothing of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+class Stop(Protocol):
+    """Whether to stop."""
+
+    def __bool__(self) -> bool: ...
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked for by now, also in the middle of a round of turns."""
+        ...
+
+
+class StopRequest:
+    """Set by the first signal; the training loop looks at it after every update."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked for."""
+        return bool(self)
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: note the first, leave with 128+n on the second."""
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = number
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Turn SIGINT, SIGTERM and the user signals into a request while the block runs."""
+    request = StopRequest()
+    main_thread = threading.current_thread() is threading.main_thread()
+    handled = SIGNALS if main_thread else ()  # Python allows handlers in no other
+    previous = {number: signal.signal(number, request.receive) for number in handled}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""The files that runs leave: names, locks, checksums. Imports no torch."""

@@ -1,0 +1,85 @@
+"""Reading `summary.json`: stages grouped over seeds, and how models are ranked."""
+
+from collections.abc import Iterable, Mapping
+from statistics import mean
+from typing import Any
+
+Entry = Mapping[str, Any]
+
+
+def groups(summary: Entry) -> list[list[Entry]]:
+    """The stages in order, those that differ in the seed alone together."""
+    found: dict[tuple[Any, ...], list[Entry]] = {}
+    for position, stage in enumerate(summary["stages"]):
+        # Members of an ensemble of teachers are alike in all but their place.
+        place = position // len(seeds(summary)) if stage["role"] == "teacher" else None
+        key = (stage["role"], stage.get("step"), stage["arch"], place)
+        found.setdefault(key, []).append(stage)
+    return list(found.values())
+
+
+def places(summary: Entry, group: list[Entry]) -> list[int]:
+    """Where the stages of a group stand in the summary."""
+    return [n for n, stage in enumerate(summary["stages"]) if any(stage is one for one in group)]
+
+
+def seeds(summary: Entry) -> list[int]:
+    """The seeds of the run, one or several."""
+    return summary.get("seeds") or [summary["seed"]]
+
+
+def group_of(summary: Entry, role: str) -> list[Entry]:
+    """The last stage of the role for every seed; [] where the run has none."""
+    return next((group for group in reversed(groups(summary)) if group[0]["role"] == role), [])
+
+
+def result_of(summary: Entry) -> list[Entry]:
+    """What the run was for, one a seed: the student, or the last generation."""
+    return group_of(summary, "student") or group_of(summary, "generation")
+
+
+def student_place(summary: Entry) -> int:
+    """The stage that a run is about: the first seed's student, or last stage but controls."""
+    stages = summary["stages"]
+    seed = stages[0].get("seed")
+    for wanted in (("student",), ("generation", "assistant", "teacher")):
+        places = [
+            place
+            for place, stage in enumerate(stages)
+            if stage["role"] in wanted and stage.get("seed") == seed
+        ]
+        if places:
+            return places[-1]
+    return len(stages) - 1
+
+
+def rank(validation: float | None, train: float | None) -> tuple[bool, float]:
+    """A key that sorts models as one chooses between them, the best first.
+
+    By their accuracy on validation; those without come after, by that in training. Never by test.
+    """
+    chosen = train if validation is None else validation
+    return validation is None, -(chosen or 0.0)
+
+
+def chosen_by(rows: Iterable[Mapping[str, Any]]) -> str:
+    """`training` where no model had validation images, else `validation`."""
+    done = [row for row in rows if row["train"] is not None]
+    return "training" if done and all(row["validation"] is None for row in done) else "validation"
+
+
+def chosen_accuracy(row: Mapping[str, Any], chosen: str) -> float | None:
+    """The accuracy of a row that `chosen_by` named."""
+    value: float | None = row["train" if chosen == "training" else "validation"]
+    return value
+
+
+def mean_of(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    """The mean of one of their numbers; None where there are no rows, or one lacks it."""
+    found = [row[name] for row in rows]
+    return None if not found or None in found else mean(found)
+
+
+def tests(group: list[Entry]) -> list[float]:
+    """Test accuracies as fractions, one a seed."""
+    return [stage["accuracy"]["test_at_best_validation"] for stage in group]

@@ -1,0 +1,1 @@
+"""Frozen teachers and their stored outputs."""

@@ -1,0 +1,166 @@
+"""The stored outputs of one teacher."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from kdrun.errors import DamagedError, OutputError
+from kdrun.store.files import cannot_write, damaged, write_json
+from kdrun.store.stages import stage_hash
+from kdrun.teachers.cache.encoding import make_encoding
+from kdrun.teachers.cache.page import Page, open_page
+from kdrun.teachers.cache.page_files import FORMAT, Layout, PageFiles, Seal, read_seal
+from kdrun.teachers.cache.quota import DESCRIPTION, Room
+from kdrun.teachers.cache.writer import PageWriter
+
+
+class TeacherCache:
+    """The outputs of one teacher for the views of one split, a page each.
+
+    No fault of the disk stops training: a page that is damaged is told of, dropped and filled
+    again, and where none can be written that is told once.
+
+    Args:
+        room: where, and how much of it.
+        key: all that the outputs depend on, as JSON: teacher, data, augmentation and its seed,
+            precision, mixing.
+        images: of the split.
+        rows: images of a pass, of which a complete page has one row each.
+        classes: K.
+        dtype: float16 or float32; only float32 gives back what was written bit for bit.
+        topk: classes stored of each row; None for all.
+        say: tells the user.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        key: Mapping[str, Any],
+        *,
+        images: int,
+        rows: int,
+        classes: int,
+        dtype: str = "float16",
+        topk: int | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        encoding = make_encoding(classes, dtype, topk)
+        self.description = {
+            "format": FORMAT,
+            "key": dict(key),
+            "images": images,
+            "rows": rows,
+            "encoding": encoding.fields,
+        }
+        self.layout = Layout(stage_hash(self.description), images, rows, encoding)
+        self.room = room
+        self.folder = room.folder(self.layout.key)
+        self.say = say
+        self._writes = True
+        self._verified: set[tuple[int, int, int, str]] = set()
+
+    def as_stored(self, logits: Tensor) -> Tensor:
+        """(N, K) logits as a page would give them back, float32.
+
+        Training on these from the first pass on, it makes no difference which passes found a page.
+        A row that a page cannot hold stays as it is.
+        """
+        encoding = self.layout.encoding
+        stored = encoding.decode(encoding.encode(logits))
+        fits = stored.isfinite().all(1, keepdim=True)
+        return torch.where(fits, stored, logits.float())
+
+    def page(self, view: int) -> Page | None:
+        """The view's page if it is complete; its bytes are verified when it is first opened."""
+        files = PageFiles(self.folder, view)
+        try:
+            seal = read_seal(files, self.layout)
+            if seal is None or seal.rows < self.layout.rows:
+                return None
+            return self._opened(files, seal)
+        except DamagedError as error:
+            self._drop(files, error)
+            return None
+
+    def writer(self, view: int) -> PageWriter | None:
+        """To fill the view's page, going on from rows that were saved.
+
+        None where it is complete, where another process is filling it, or none can be written.
+        """
+        if not self._writes:
+            return None
+        files = PageFiles(self.folder, view)
+        try:
+            return self._begin(files)
+        except Timeout:
+            return None
+        except OSError as error:
+            self._give_up(str(cannot_write(files.rows, error, self.layout.page_bytes)))
+        except OutputError as error:
+            self._give_up(str(error))
+        return None
+
+    def _opened(self, files: PageFiles, seal: Seal) -> Page:
+        try:
+            status = files.rows.stat()
+        except OSError as error:
+            raise damaged(files.rows, error) from error
+        state = (status.st_ino, status.st_size, status.st_mtime_ns, seal.checksum)
+        page = open_page(files, self.layout, seal, verify=state not in self._verified)
+        self._verified.add(state)
+        with suppress(OSError):  # a disk that can be read only
+            os.utime(files.rows, ns=(time.time_ns(), status.st_mtime_ns))
+        return page
+
+    def _drop(self, files: PageFiles, error: DamagedError) -> None:
+        try:
+            with files.lock().acquire(timeout=0):
+                files.remove()
+        except Timeout:  # another process has dropped it and writes it anew
+            return
+        except OSError:  # a disk that can be read only
+            self.say(f"{error}; it is not used")
+            return
+        self.say(f"{error}; it was removed and is computed again")
+
+    def _begin(self, files: PageFiles) -> PageWriter | None:
+        there = files.rows.stat().st_size if files.rows.exists() else 0
+        needed = self.layout.page_bytes - there
+        if needed > 0 and not self.room.make(needed):
+            self._give_up(
+                f"the {self.layout.page_bytes:,} bytes of another page would exceed cache.max_gb="
+                f"{self.room.max_bytes / 1e9:g} ({self.room.root})"
+            )
+            return None
+        files.folder.mkdir(parents=True, exist_ok=True)
+        if not (files.folder / DESCRIPTION).exists():
+            write_json(files.folder / DESCRIPTION, self.description)
+        lock = files.lock()
+        lock.acquire(timeout=0)
+        writer = None
+        try:
+            writer = self._locked_writer(files, lock)
+        finally:
+            if writer is None:
+                lock.release()
+        return writer
+
+    def _locked_writer(self, files: PageFiles, lock: FileLock) -> PageWriter | None:
+        try:
+            seal = read_seal(files, self.layout)
+            if seal is not None and seal.rows >= self.layout.rows:
+                return None
+            return PageWriter(files, self.layout, lock, seal, self._give_up)
+        except DamagedError as error:
+            self.say(f"{error}; it is computed again")
+            return PageWriter(files, self.layout, lock, None, self._give_up)
+
+    def _give_up(self, reason: str) -> None:
+        self._writes = False
+        self.say(f"teacher outputs are no longer stored: {reason}")

@@ -1,0 +1,165 @@
+"""Files of a page: records, and the seal that says which of them count."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from kdrun.errors import DamagedError
+from kdrun.store.files import damaged, read_sealed, write_sealed
+from kdrun.teachers.cache.encoding import Encoding
+
+FORMAT = 1
+ROWS = ".rows"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the pages of a cache have in common.
+
+    Attributes:
+        key: the cache's hash.
+        images: of the split; indices are below it.
+        rows: of a complete page, at most `images`.
+        encoding: of a row.
+    """
+
+    key: str
+    images: int
+    rows: int
+    encoding: Encoding
+
+    @cached_property
+    def record(self) -> np.dtype:
+        """An image's index and its row. Aligned, as torch asks of a column's steps."""
+        return np.dtype([("index", "<i4"), *self.encoding.fields], align=True)
+
+    @property
+    def page_bytes(self) -> int:
+        """Size of a complete page."""
+        return self.rows * self.record.itemsize
+
+
+@dataclass(frozen=True)
+class PageFiles:
+    """Where the page of a view is."""
+
+    folder: Path
+    view: int
+
+    @property
+    def rows(self) -> Path:
+        """The records."""
+        return self.folder / f"{self.view:05d}{ROWS}"
+
+    @property
+    def seal(self) -> Path:
+        """Which of the records count."""
+        return self.folder / f"{self.view:05d}.json"
+
+    def lock(self) -> FileLock:
+        """Held while the page is written or removed; nobody ever waits for it."""
+        return FileLock(self.folder / f".{self.view:05d}.lock")
+
+    def remove_leftovers(self) -> None:
+        """Remove what processes that were killed while writing the seal have left."""
+        for path in self.folder.glob(f".tmp-*-{self.seal.name}"):
+            path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the page, the seal first; a reader that has it mapped goes on reading."""
+        self.seal.unlink(missing_ok=True)
+        self.rows.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """What storing changed, over the rows of a page.
+
+    Attributes:
+        deviation: largest distance of a logit; with top-k, of a probability that is stored.
+        max_tv: largest total variation between the distributions at T=1, in [0, 1].
+        mean_tv: mean of it.
+    """
+
+    deviation: float = 0.0
+    max_tv: float = 0.0
+    mean_tv: float = 0.0
+
+
+@dataclass(frozen=True)
+class Seal:
+    """The first `rows` records count; `checksum` is the hex SHA-256 of their bytes."""
+
+    rows: int
+    checksum: str
+    distortion: Distortion
+
+
+def write_seal(files: PageFiles, layout: Layout, seal: Seal) -> None:
+    """Write the seal; from then on its records count."""
+    write_sealed(files.seal, _header(files, layout) | asdict(seal))
+
+
+def read_seal(files: PageFiles, layout: Layout) -> Seal | None:
+    """The page's seal; None where there is none yet.
+
+    Raises:
+        DamagedError: it is not as it was written, or belongs elsewhere.
+    """
+    if not files.seal.exists():
+        return None
+    content, header = read_sealed(files.seal), _header(files, layout)
+    if {name: content.pop(name, None) for name in header} != header:
+        raise DamagedError(f"{files.seal} belongs to another page, or to another kdrun")
+    try:
+        distortion = Distortion(**content.pop("distortion"))
+        return Seal(int(content["rows"]), str(content["checksum"]), distortion)
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(files.seal, error) from error
+
+
+def _header(files: PageFiles, layout: Layout) -> dict[str, Any]:
+    """What a seal says of its page, as JSON gives it back."""
+    record = json.loads(json.dumps(layout.record.descr))
+    return {"format": FORMAT, "key": layout.key, "view": files.view, "record": record}
+
+
+def read_records(files: PageFiles, layout: Layout, seal: Seal, *, verify: bool) -> np.ndarray:
+    """The records that count, mapped from the disk.
+
+    Raises:
+        DamagedError: they cannot be read, or are not as they were written.
+    """
+    try:
+        # Copied on write, which never happens: torch warns of what it cannot write to.
+        content = np.memmap(files.rows, np.uint8, mode="c")
+    except (OSError, ValueError) as error:
+        raise damaged(files.rows, error) from error
+    size = seal.rows * layout.record.itemsize
+    if not 0 < size <= len(content):
+        raise DamagedError(f"{files.rows} is damaged: {len(content):,} bytes, not {size:,}")
+    if verify and hashlib.sha256(content[:size].data).hexdigest() != seal.checksum:
+        raise DamagedError(f"{files.rows} is damaged: its checksum differs")
+    return content[:size].view(layout.record)
+
+
+def row_of_image(records: np.ndarray, layout: Layout, path: Path) -> np.ndarray:
+    """(images,) int64: the record of each image, -1 where it has none.
+
+    Raises:
+        DamagedError: a record is of no image, or two are of one.
+    """
+    index = records["index"].astype(np.int64)
+    if index.min() < 0 or index.max() >= layout.images:
+        raise DamagedError(f"{path} is damaged: a row belongs to no image")
+    rows = np.full(layout.images, -1)
+    rows[index] = np.arange(len(index))
+    if np.count_nonzero(rows >= 0) != len(index):
+        raise DamagedError(f"{path} is damaged: two rows belong to one image")
+    return rows

@@ -1,0 +1,74 @@
+"""Metrics of an epoch: a line of `metrics.jsonl`."""
+
+from typing import Any
+
+import torch
+
+from kdrun.config.loss_mixture import uses_temperature
+from kdrun.losses.learned_temperature import LearnedTemperatureTerm
+from kdrun.plan.stage import Stage
+from kdrun.store.files import json_number
+from kdrun.training.loop import Recipe
+from kdrun.training.meters import CORRECT, GRADIENT, TOTAL
+from kdrun.training.state import Training
+
+
+def epoch_line(
+    stage: Stage, training: Training, recipe: Recipe, means: dict[str, float]
+) -> dict[str, Any]:
+    """What training itself tells of an epoch: temperature, rate, loss, terms raw and weighted."""
+    weights = training.objective.weights
+    return {
+        "epoch": training.epoch + 1,
+        "update": training.update,
+        "T": temperature_of(stage, training, recipe),
+        "lr": recipe.learning_rate(training.update - 1),
+        "loss": means[TOTAL],
+        "terms": {
+            name: {
+                "raw": means[name],
+                "weighted": weight * means[name],
+                "weight": weight,
+                "gradient_share": training.shares.get(name, 1.0),
+            }
+            for name, weight in weights.items()
+        },
+        "unexplained": training.unexplained,
+        "gradient_norm": means.get(GRADIENT),
+        "skipped": training.skipped,
+        "train_accuracy": means[CORRECT],
+    }
+
+
+def temperature_of(stage: Stage, training: Training, recipe: Recipe) -> float | str | None:
+    """T of the epoch, of a trained T its value at the end; None where no term reads it."""
+    if not uses_temperature(stage.loss):
+        return None
+    for term in training.objective.terms.values():
+        if isinstance(term, LearnedTemperatureTerm):
+            return float(term.temperature())
+    return json_number(recipe.temperature(training.epoch))
+
+
+def speed(images: int, seconds: float, side_by_side: int) -> dict[str, float]:
+    """What an epoch took, pauses left out.
+
+    Where stages are trained side by side their number is told: what they share, the images and the
+    teacher's answers, counts for the stage that came to it first.
+    """
+    rate = images / max(seconds, 1e-9)
+    told = {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
+    return told | ({"lockstep": side_by_side} if side_by_side > 1 else {})
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Count the peak from here on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Megabytes of the device's memory at the peak; None where torch does not count them."""
+    if device.type != "cuda":
+        return None
+    return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)

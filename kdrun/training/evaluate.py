@@ -1,0 +1,106 @@
+"""Accuracy and loss of a model over a split, and validation after an epoch."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdrun.data.batch import Batch, Split
+from kdrun.data.normalizer import Normalizer
+from kdrun.errors import NumericError, Stopped
+from kdrun.training.checkpoint_writer import Saver
+from kdrun.training.context import Job, Setting
+from kdrun.training.meters import CORRECT, LOGITS, TOTAL, Totals
+from kdrun.training.state import Training
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy (a fraction) and mean cross-entropy over a split."""
+
+    accuracy: float
+    loss: float
+
+
+@torch.inference_mode()
+def evaluate(
+    predict: Callable[[Batch], Tensor], batches: Iterable[Batch], device: torch.device
+) -> Evaluation:
+    """Accuracy and cross-entropy of logits over all batches; one synchronisation, at the end.
+
+    Raises:
+        NumericError: a logit is not finite.
+    """
+    totals = Totals((), device, checks=(LOGITS,))
+    for batch in batches:
+        logits = predict(batch).float()
+        loss = nn.functional.cross_entropy(logits, batch.labels)
+        totals.add(loss, {}, logits, batch.labels, (logits,))
+    means = totals.means(totals.sums.tolist())
+    return Evaluation(accuracy=means[CORRECT], loss=means[TOTAL])
+
+
+def measure(
+    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer, split: Split
+) -> Evaluation:
+    """Accuracy and loss of the network over a split.
+
+    Raises:
+        NumericError: its logits are not finite.
+        Stopped: a signal asked for it.
+    """
+    batches = split.batches(job.stage.train.eval_batch_size)
+    predict = predictor(network, normalizer, setting)
+
+    def unless_stopped(batch: Batch) -> Tensor:
+        if setting.stop:
+            raise Stopped(f"stopped while {job.title} was evaluated")
+        return predict(batch)
+
+    try:
+        return evaluate(unless_stopped, batches, setting.device)
+    except NumericError as error:
+        raise NumericError(f"{job.title}: {error} on images it is evaluated on") from error
+
+
+def predictor(
+    network: nn.Module, normalizer: Normalizer, setting: Setting
+) -> Callable[[Batch], Tensor]:
+    """Batch -> (N, K) logits of the network in eval mode."""
+    network.eval()
+
+    def predict(batch: Batch) -> Tensor:
+        with setting.autocast():
+            return network(normalizer(batch.images))
+
+    return predict
+
+
+def validate(
+    job: Job, setting: Setting, training: Training, normalizer: Normalizer, saver: Saver
+) -> dict[str, float | None]:
+    """Evaluate on the validation split and keep the weights if they are the best so far.
+
+    Without a validation split nothing can be chosen, and the newest weights are kept.
+    """
+    split, model = setting.data.validation, training.evaluated
+    epoch = training.epoch + 1
+    accuracy = loss = None
+    if split is not None:
+        result = measure(job, setting, model, normalizer, split)
+        accuracy, loss = result.accuracy, result.loss
+    if better(training.best, accuracy, loss):
+        saver.keep_best(model, training.update)
+        training.best = {"epoch": epoch, "update": training.update}
+        training.best |= {"validation": accuracy, "validation_loss": loss}
+    return {"validation_accuracy": accuracy, "validation_loss": loss}
+
+
+def better(best: dict[str, Any] | None, accuracy: float | None, loss: float | None) -> bool:
+    """Whether an epoch beats the best so far: by accuracy, and by loss where that is equal."""
+    if best is None or accuracy is None or loss is None:
+        return True
+    # On a small validation split many epochs tie, and the first of them is rarely the best.
+    return (accuracy, -loss) > (best["validation"], -best["validation_loss"])

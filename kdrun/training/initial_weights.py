@@ -1,0 +1,150 @@
+"""Given weights: torchvision's or timm's by name, a file, or a finished run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdrun.catalog.architectures import CIFAR_NETS, TORCHVISION
+from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
+from kdrun.errors import DamagedError, WeightsError
+from kdrun.models.pretrained import find_weights
+from kdrun.models.safe_load import file_sha256
+from kdrun.models.timm_models import timm_config
+from kdrun.store.files import read_json, read_sealed
+from kdrun.store.stages import IDENTITY, SUMMARY, WEIGHTS
+from kdrun.store.summary import student_place
+
+PUBLISHED_SMOOTHING = {"IMAGENET1K_V2": 0.1}
+"""By the name of torchvision's weights: the second were made by its recipe of 2021."""
+
+MADE = ("student", "generation")
+"""Roles of the stages that a run is for."""
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where weights come from.
+
+    Attributes:
+        name: as the user gave it.
+        path: the file, or None for published weights.
+        identity: the file's SHA-256, or the full name of the published weights.
+        card: what is known of them (architecture, classes, normalisation), if anything is.
+        classes: how many classes published weights know; None where that shows on loading.
+        label_smoothing: that they were trained with; None where nothing tells.
+        data: fingerprint of the images and splits that they were trained on; likewise.
+    """
+
+    name: str
+    path: Path | None
+    identity: str
+    card: dict[str, Any]
+    classes: int | None = None
+    label_smoothing: float | None = None
+    data: str | None = None
+
+
+def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
+    """Find the weights.
+
+    Raises:
+        WeightsError: there is no such file, name, or finished model in the folder.
+    """
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        return stage_weights(_stage_folder(path), weights)
+    if path.is_file():
+        return WeightsSource(weights, path, file_sha256(path), {})
+    looks_like_file = path.suffix or "/" in weights
+    if not looks_like_file:
+        return _timm_weights(weights, arch) if library == "timm" else _published(weights, arch)
+    raise WeightsError(f"{path.absolute()}: no such weights file or run folder")
+
+
+def stage_weights(stage: Path, name: str) -> WeightsSource:
+    """The weights of a finished stage's folder.
+
+    Raises:
+        DamagedError: they are not as they were written.
+    """
+    file, card = stage / WEIGHTS, read_sealed(stage / SUMMARY)
+    identity = file_sha256(file)
+    if card.get("files", {}).get(WEIGHTS, {}).get("sha256") != identity:
+        raise DamagedError(f"{file} is damaged: its checksum differs")
+    made = read_json(stage / IDENTITY) if (stage / IDENTITY).is_file() else {}
+    smoothing = _label_smoothing(made.get("loss", {})) if made else None
+    return WeightsSource(
+        name, file, identity, card, label_smoothing=smoothing, data=made.get("data")
+    )
+
+
+def _label_smoothing(loss: dict[str, Any]) -> float:
+    """Of a stage's loss, as its identity tells it; 0 where no term looks at labels."""
+    smoothed = "hard" in loss.get("weights", {})
+    return float(loss.get("label_smoothing", 0.0)) if smoothed else 0.0
+
+
+def _published(weights: str, arch: str) -> WeightsSource:
+    if arch not in TORCHVISION or arch in CIFAR_NETS:
+        raise WeightsError(
+            f"{arch} has no published weights ('{weights}' was given): train it, or give a file"
+        )
+    found = find_weights(arch, weights)
+    mean, std = (list(values) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    card = {"normalization": {"mean": mean, "std": std}}
+    name = f"torchvision:{Path(found.url).name}"  # which holds a hash, while DEFAULT moves on
+    classes = len(found.meta["categories"])
+    return WeightsSource(weights, None, name, card, classes, PUBLISHED_SMOOTHING.get(found.name))
+
+
+def _timm_weights(weights: str, arch: str) -> WeightsSource:
+    published = timm_config(arch, weights)
+    card = {"normalization": {"mean": list(published["mean"]), "std": list(published["std"])}}
+    name = f"timm:{published['architecture']}.{published['tag']}"
+    return WeightsSource(weights, None, name, card, published["num_classes"])
+
+
+def _stage_folder(folder: Path) -> Path:
+    """The folder itself if it is a finished stage, else what a run is about.
+
+    Of several seeds the first, as `kdrun export` takes it; of an unfinished run what it made last.
+    """
+    for candidate in (folder, *_made(folder)):
+        if all((candidate / name).is_file() for name in (WEIGHTS, SUMMARY)):
+            return candidate
+    raise WeightsError(f"{folder.absolute()}: holds no finished stage or run (no best.safetensors)")
+
+
+def _made(folder: Path) -> list[Path]:
+    """The stages of a run that may be meant, the first choice first."""
+    if (folder / SUMMARY).is_file():
+        summary = read_sealed(folder / SUMMARY)
+        place = student_place(summary) if summary.get("stages") else 0
+        return list(folder.glob(f"stages/{place:02}-*"))
+    made = [path for role in MADE for path in folder.glob(f"stages/*-{role}-*")]
+    return sorted(made, key=lambda path: path.name.partition("-")[0].zfill(9), reverse=True)
+
+
+def check_card(source: WeightsSource, *, arch: str, class_names: tuple[str, ...]) -> None:
+    """Refuse weights that kdrun made for another architecture or other classes.
+
+    Raises:
+        WeightsError: they differ.
+    """
+    made_for = source.card.get("arch", arch)
+    if made_for != arch:
+        raise WeightsError(
+            f"{source.name} holds a {made_for}, not a {arch}; name that model instead"
+        )
+    classes = tuple(source.card.get("class_names", class_names))
+    if len(classes) != len(class_names):
+        raise WeightsError(
+            f"{source.name} was trained on {len(classes)} classes, the data set has "
+            f"{len(class_names)}"
+        )
+    if classes != class_names:
+        first = next(i for i, (a, b) in enumerate(zip(classes, class_names, strict=True)) if a != b)
+        raise WeightsError(
+            f"{source.name} was trained with class {first} = '{classes[first]}', the data set has "
+            f"'{class_names[first]}' there: other classes or another order"
+        )

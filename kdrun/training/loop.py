@@ -1,0 +1,176 @@
+"""The training loop of an epoch; a step never waits for the device."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from kdrun.data.batch import Batch
+from kdrun.data.batch_views import Views
+from kdrun.data.mixing import Mixing
+from kdrun.data.normalizer import Normalizer
+from kdrun.device import seed_generators
+from kdrun.errors import NumericError
+from kdrun.losses.term import Moment, Outputs
+from kdrun.training.interleaving import Turns
+from kdrun.training.meters import LaggedReader
+from kdrun.training.objective import gradient_shares
+from kdrun.training.optimizer import clip_gradients, set_learning_rate
+from kdrun.training.state import Before, Training
+
+FP16_SCALE = 1024.0
+"""By which the terms' losses are multiplied for their gradients to be compared in fp16."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an epoch needs and does not change."""
+
+    seed: int
+    device: torch.device
+    accumulate: int
+    grad_clip: float | None
+    max_skipped: int | None
+    learning_rate: Callable[[int], float]
+    temperature: Callable[[int], float]
+    normalizer: Normalizer
+    autocast: Callable[[], AbstractContextManager[object]]
+    student: Callable[[Tensor], Outputs]
+    teacher: Callable[[Views], Outputs] | None
+    view: Callable[[int], AbstractContextManager[None]]
+    save_view: Callable[[], None]
+    mix: Callable[[int, int], Mixing] | None
+    views: Callable[[Batch, Mixing | None], Views]
+
+
+def train_epoch(
+    training: Training,
+    recipe: Recipe,
+    batches: Iterator[Batch],
+    remaining: int,
+    report: Callable[[int, dict[str, float] | None], bool],
+) -> Turns[bool]:
+    """Train over the epoch's remaining batches.
+
+    Args:
+        training: moved on in place.
+        recipe: how.
+        batches: the epoch's batches from `training.batch` on.
+        remaining: how many they are.
+        report: called after each update with the images done and the newest means that reached
+            the host; returns whether to go on.
+
+    Returns:
+        By turns, whether the epoch is complete; False where `report` asked to stop.
+    """
+    training.student.train()
+    reader = LaggedReader(recipe.device)
+    moment = Moment(recipe.temperature(training.epoch), training.epoch)
+    while remaining > 0:
+        yield training.position
+        group = list(islice(batches, min(recipe.accumulate, remaining)))
+        assert group, "the pass is shorter than it says"
+        # Reseeded at every update, so that dropout is the same after a resume.
+        seed_generators((recipe.seed * 1_000_003 + training.update) % 2**63, recipe.device)
+        before = None if recipe.max_skipped is None else Before(training)
+        images = backward(training, recipe, group, moment)
+        remaining -= len(group)
+        if before is not None and skipped(training, recipe.max_skipped or 0, before):
+            means = None
+        else:
+            # Before the update, so that on a CPU a bad number never reaches the weights.
+            values = reader.poll(training.totals.sums)
+            means = None if values is None else checked(training, values)
+            apply_update(training, recipe)
+        training.update += 1
+        if not report(images, means):
+            return remaining == 0
+    yield training.position
+    return True
+
+
+def backward(training: Training, recipe: Recipe, group: Sequence[Batch], moment: Moment) -> int:
+    """The gradient of the mean loss over the group's images; returns their number."""
+    images = sum(len(batch.labels) for batch in group)
+    for batch in group:
+        loss = forward(training, recipe, batch, moment)
+        share = len(batch.labels) / images
+        training.scaler.scale(loss if share == 1 else loss * share).backward()
+        training.batch += 1
+    # In fp16 the scaler leaves out updates that overflow by itself.
+    norm = None if training.scaler.is_enabled() else gradient_norm(training, recipe)
+    training.totals.close_update(norm, images)
+    return images
+
+
+def gradient_norm(training: Training, recipe: Recipe) -> Tensor:
+    """The norm of all gradients, clipped afterwards where the recipe asks for it."""
+    parameters = training.parameters()
+    if recipe.grad_clip is not None:
+        return clip_gradients(parameters, recipe.grad_clip)
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+
+def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) -> Tensor:
+    """The loss of one batch, its terms added to the totals."""
+    mixing = recipe.mix and recipe.mix(training.epoch, training.batch)
+    # The teacher sees the student's view: consistent teaching (Beyer et al., 2022).
+    views = recipe.views(batch, mixing)
+    teacher = None if recipe.teacher is None else recipe.teacher(views)
+    with recipe.autocast():
+        student = recipe.student(views.images(recipe.normalizer))
+    terms = training.objective(student, teacher, views.labels, moment)
+    if training.batch == 0 and len(terms) > 1:
+        parameters = list(training.student.parameters())
+        scale = FP16_SCALE if training.scaler.is_enabled() else 1.0
+        training.shares = gradient_shares(training.objective, terms, parameters, scale)
+    loss = training.objective.total(terms)
+    answers = () if teacher is None else teacher.ensemble or (teacher.logits,)
+    training.totals.add(loss, terms, student.logits, views.labels, answers)
+    return loss
+
+
+def apply_update(training: Training, recipe: Recipe) -> None:
+    """One optimizer update with the gradients there are."""
+    set_learning_rate(training.optimizer, recipe.learning_rate(training.update))
+    if recipe.grad_clip is not None and training.scaler.is_enabled():
+        training.scaler.unscale_(training.optimizer)
+        clip_gradients(training.parameters(), recipe.grad_clip)
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    training.optimizer.zero_grad(set_to_none=True)
+    if training.average is not None:
+        training.average.update_parameters(training.student)
+
+
+def skipped(training: Training, most: int, before: Before) -> bool:
+    """Leave the update out if a number of it is not finite; costs a synchronisation.
+
+    Raises:
+        NumericError: it is one more than `most` of the stage.
+    """
+    try:
+        checked(training, training.totals.sums.tolist())
+    except NumericError as error:
+        if training.skipped == most:
+            raise NumericError(f"{error}, after {most} skipped updates") from error
+        training.skipped += 1
+        before.put_back(training)
+        return True
+    return False
+
+
+def checked(training: Training, values: Sequence[float]) -> dict[str, float]:
+    """The epoch's means so far.
+
+    Raises:
+        NumericError: a term is not finite; says where.
+    """
+    try:
+        return training.totals.means(values)
+    except NumericError as error:
+        where = f"epoch {training.epoch + 1}, update {training.totals.good + 1} of the epoch"
+        raise NumericError(f"{error} in {where}") from error

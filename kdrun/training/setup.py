@@ -1,0 +1,190 @@
+"""Set-up of a stage's training: its state, and the settings of its epochs."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+import torch._functorch.config
+from torch import Tensor, nn
+
+from kdrun.config.loss_mixture import looks_inside
+from kdrun.data.dataset import ImageData
+from kdrun.data.mixing import Mixing, draw_cutmix, draw_mixup
+from kdrun.data.normalizer import Normalizer
+from kdrun.features.extractor import Observed
+from kdrun.features.inspection import see
+from kdrun.losses.term import Outputs
+from kdrun.plan.stage import Stage
+from kdrun.teachers.teacher import Teacher, outputs_of
+from kdrun.training.batches import view_of
+from kdrun.training.build_objective import Wanted, build_objective
+from kdrun.training.context import Setting
+from kdrun.training.ema import WarmedAverage
+from kdrun.training.loop import Recipe
+from kdrun.training.lr_schedule import learning_rate_at
+from kdrun.training.meters import GRADIENT, TEACHER, Totals
+from kdrun.training.objective import Objective
+from kdrun.training.optimizer import build_optimizer
+from kdrun.training.state import Training
+from kdrun.training.teacher_outputs import cached_teachers
+from kdrun.training.temperature_schedule import temperature_at
+
+
+def make_objective(
+    stage: Stage,
+    network: nn.Module,
+    teachers: Sequence[Teacher],
+    normalizer: Normalizer,
+    setting: Setting,
+) -> tuple[Objective, Wanted]:
+    """The stage's objective; the teachers are told which layers to watch.
+
+    Raises:
+        ConfigError: a term names a layer that cannot be used.
+    """
+    student = teacher = None
+    if looks_inside(stage.loss):
+        example = next(iter(setting.data.train.batches(2))).images
+        student = see(stage.model.arch, network, normalizer(example))
+        teacher = see(teachers[0].name, teachers[0].model, teachers[0].example)
+    learned = stage.temperature.schedule == "learned"
+    objective, wanted = build_objective(
+        stage.loss,
+        student,
+        teacher,
+        learned_temperature=stage.temperature.warmup_epochs if learned else None,
+        teacher_weights=stage.teacher_weights or None,
+    )
+    for position, one in enumerate(teachers):
+        first = position == 0
+        one.watch(wanted.teacher_hidden if first else (), wanted.teacher_attention if first else ())
+    return objective.to(setting.device), wanted
+
+
+def make_training(
+    stage: Stage, network: nn.Module, objective: Objective, setting: Setting
+) -> Training:
+    """Fresh state: optimizer, scaler, average of the weights, sums."""
+    options, device, fp16 = stage.train, setting.device, setting.precision == "fp16"
+    optimizer = build_optimizer(
+        options.optimizer,
+        [*network.parameters(), *objective.parameters()],
+        lr=options.lr,
+        momentum=options.momentum,
+        nesterov=options.nesterov,
+        weight_decay=options.weight_decay,
+    )
+    average = None
+    if options.ema is not None:
+        average = WarmedAverage(network, options.ema)
+    return Training(
+        student=network,
+        objective=objective,
+        optimizer=optimizer,
+        scaler=torch.amp.GradScaler(device.type, enabled=fp16),
+        average=average,
+        # In fp16 the scaler looks at the gradients, and leaves out those that overflow.
+        totals=Totals(objective.weights, device, (TEACHER,) if fp16 else (TEACHER, GRADIENT)),
+    )
+
+
+def make_recipe(
+    stage: Stage,
+    setting: Setting,
+    normalizer: Normalizer,
+    teachers: Sequence[Teacher],
+    training: Training,
+    wanted: Wanted,
+) -> Recipe:
+    """What the epochs of the stage have in common."""
+    options = stage.train
+    stored = cached_teachers(stage, setting, teachers)
+    batches = setting.data.train.num_batches(options.batch_size)
+    updates = -(-batches // options.accumulate)
+    observed = Observed(
+        training.student,
+        compiled(training.student) if options.compile else None,
+        hidden=wanted.student_hidden,
+        attention=wanted.student_attention,
+    )
+    return Recipe(
+        seed=options.seed,
+        device=setting.device,
+        accumulate=options.accumulate,
+        grad_clip=options.grad_clip,
+        max_skipped=options.max_skipped if options.on_nonfinite == "skip" else None,
+        learning_rate=partial(
+            learning_rate_at,
+            updates=updates * options.epochs,
+            peak=options.lr,
+            schedule=options.schedule,
+            warmup=round(options.warmup_epochs * updates),
+            milestones=options.milestones,
+            gamma=options.gamma,
+        ),
+        temperature=temperature_schedule(stage),
+        normalizer=normalizer,
+        autocast=setting.autocast,
+        student=lambda images: Outputs(*observed(images)),
+        teacher=stored or (partial(outputs_of, teachers) if teachers else None),
+        view=stored.view if stored else lambda number: nullcontext(),
+        save_view=stored.save if stored else lambda: None,
+        mix=make_mix(stage, setting.data),
+        views=setting.inputs.views,
+    )
+
+
+def temperature_schedule(stage: Stage) -> Callable[[int], float]:
+    """Epoch -> T."""
+    options = stage.temperature
+    return partial(
+        temperature_at,
+        # A trained T stands in its term, and labels alone have none: nothing reads it.
+        "constant" if options.schedule in ("learned", "auto") else options.schedule,
+        epochs=stage.train.epochs,
+        start=stage.loss.T,
+        end=options.end,
+        gamma=options.gamma,
+        every=options.every,
+    )
+
+
+def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The model compiled so that gradients can go through a graph more than once."""
+    # The gradient shares of the terms take a pass each through the first batch's graph.
+    torch._functorch.config.donated_buffer = False
+    # Else the code compiled for a stage of the same architecture is used, without this one's hooks.
+    torch.compiler.reset()
+    # A graph for each batch size: which one a batch meets must not depend on what came before.
+    forward: Callable[[Tensor], Tensor] = torch.compile(model, dynamic=False)
+    return forward
+
+
+def make_mix(stage: Stage, data: ImageData) -> Callable[[int, int], Mixing] | None:
+    """(epoch, batch) -> how the batch is mixed, as the options ask."""
+    options, num_classes = stage.train, len(data.class_names)
+    seed = options.seed
+
+    def mixup(epoch: int, batch: int) -> Mixing:
+        return draw_mixup(
+            strength=options.mixup,
+            num_classes=num_classes,
+            seed=seed,
+            view=view_of(stage, epoch),
+            step=batch,
+        )
+
+    def cutmix(epoch: int, batch: int) -> Mixing:
+        return draw_cutmix(
+            strength=options.cutmix,
+            num_classes=num_classes,
+            image_size=data.image_size,
+            seed=seed,
+            view=view_of(stage, epoch),
+            step=batch,
+        )
+
+    if options.mixup > 0:
+        return mixup
+    return cutmix if options.cutmix > 0 else None

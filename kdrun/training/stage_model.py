@@ -1,0 +1,81 @@
+"""A stage's model: built untrained, or loaded with its best weights."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from kdrun.catalog.datasets import ImageShape
+from kdrun.data.dataset import ImageData
+from kdrun.data.normalizer import Normalizer
+from kdrun.device import place
+from kdrun.models.build import build_model
+from kdrun.models.complexity import count_macs, count_parameters
+from kdrun.models.state_dict import apply_state, load_state
+from kdrun.plan.stage import Stage
+from kdrun.training.context import Job, Setting
+from kdrun.training.initial_weights import WeightsSource, stage_weights
+
+
+def load_finished(job: Job, setting: Setting) -> tuple[nn.Module, Normalizer]:
+    """The network on its device, and the normalisation that its weights expect.
+
+    Raises:
+        DamagedError: its files are not as they were written.
+    """
+    source = stage_weights(job.folder, str(job.folder))
+    network = place(
+        build(job.stage, setting.data.shape, source), setting.device, job.stage.train.channels_last
+    )
+    return network, Normalizer(**normalization(setting.data, source)).to(setting.device)
+
+
+def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.Module:
+    """The stage's model on the CPU, initialised from its seed, with its given weights.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
+    torch.manual_seed(stage.train.seed)
+    model = stage.model
+    network = build_model(
+        model.arch,
+        num_classes=shape.num_classes,
+        in_channels=shape.channels,
+        image_size=shape.image_size,
+        stem=model.stem,
+        library=model.library,
+        width=model.width,
+        depth=model.depth,
+        weights=source.name if source is not None and source.path is None else None,
+    )
+    if source is not None and source.path is not None:
+        apply_state(network, load_state(source.path), source=source.name)
+    return network
+
+
+def bare(stage: Stage) -> Stage:
+    """The stage without its given weights: enough to know its model's structure."""
+    return replace(stage, model=replace(stage.model, weights=None))
+
+
+def outline(stage: Stage, shape: ImageShape) -> nn.Module:
+    """The stage's model in shape only: no memory, no weights."""
+    with torch.device("meta"):
+        return build(bare(stage), shape, None)
+
+
+def sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
+    """Parameters, and multiply-accumulates of one image."""
+    image = (shape.channels, shape.image_size, shape.image_size)
+    return count_parameters(outline(stage, shape)), count_macs(
+        lambda: build(bare(stage), shape, None), image
+    )
+
+
+def normalization(data: ImageData, source: WeightsSource | None) -> dict[str, list[float]]:
+    """The mean and deviation that the weights expect: their card's, or else the data's."""
+    own = {"mean": list(data.mean), "std": list(data.std)}
+    card = own if source is None else source.card.get("normalization", own)
+    # Published weights for colours, whose first kernel was summed for grey images.
+    return card if len(card["mean"]) == data.channels else own

@@ -1,0 +1,65 @@
+"""The state of a training: models, optimizer, position, and the undo of one update."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from kdrun.training.interleaving import Position
+from kdrun.training.meters import Totals
+from kdrun.training.objective import Objective
+
+
+@dataclass
+class Training:
+    """What training changes: the content of a checkpoint."""
+
+    student: nn.Module
+    objective: Objective
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    average: AveragedModel | None
+    totals: Totals
+    epoch: int = 0
+    batch: int = 0
+    update: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    best: dict[str, Any] | None = None
+    shares: dict[str, float | None] = field(default_factory=dict)
+    unexplained: float | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def position(self) -> Position:
+        """Where it is between two updates."""
+        return self.epoch, self.batch
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model whose accuracy counts: the average of the weights where one is kept."""
+        return self.student if self.average is None else self.average.module
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All that the optimizer changes."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+
+class Before:
+    """What a batch changes before its update, to be put back where the update is left out."""
+
+    def __init__(self, training: Training) -> None:
+        self.sums = training.totals.sums.clone()
+        modules = (training.student, training.objective)
+        self.buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
+
+    def put_back(self, training: Training) -> None:
+        """As if the batch had not been."""
+        training.totals.sums.copy_(self.sums)
+        training.totals.sums[-1] += 1
+        for buffer, value in self.buffers:
+            buffer.copy_(value)
+        training.optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,112 @@
+"""Finished stages loaded as teachers, with a cache of their outputs where one is asked for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from kdrun.config.loss_mixture import cache_encoding
+from kdrun.plan.identity import FORMAT
+from kdrun.plan.stage import Stage
+from kdrun.teachers.cache.cache import TeacherCache
+from kdrun.teachers.cache.quota import Room
+from kdrun.teachers.cached_teacher import CachedTeacher, CachedTeachers
+from kdrun.teachers.teacher import Teacher
+from kdrun.training.batches import mixes
+from kdrun.training.context import Job, Setting
+from kdrun.training.stage_model import load_finished
+
+
+def load_teacher(job: Job, setting: Setting) -> Teacher:
+    """A finished stage, frozen and folded."""
+    network, normalizer = load_finished(job, setting)
+    example = next(iter(setting.data.train.batches(2))).images
+    return Teacher(job.stage.model.arch, job.digest, network, normalizer, setting.autocast, example)
+
+
+CACHE = "cache"
+CHECK_NOISE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 0.02, "fp16": 5e-3}
+
+
+def cached_teachers(
+    stage: Stage, setting: Setting, teachers: Sequence[Teacher]
+) -> CachedTeachers | None:
+    """The teachers with a cache each, as the stage's options ask; None where there is none.
+
+    With cache.mode=auto the outputs are stored as they are computed, bit for bit, where all views
+    fit into cache.max_gb together.
+    """
+    options = stage.cache
+    encoding = cache_encoding(stage.loss, options)
+    if encoding is None or not teachers:
+        return None
+    dtype, topk = encoding
+    room = Room(setting.output_root / CACHE, options.max_gb * 1e9)
+    caches = [
+        TeacherCache(
+            room,
+            cache_key(stage, setting, teacher),
+            images=len(setting.data.train),
+            rows=pass_images(stage, setting),
+            classes=len(setting.data.class_names),
+            dtype=dtype,
+            topk=topk,
+            say=setting.reporter.say,
+        )
+        for teacher in teachers
+    ]
+    views = options.views or stage.train.epochs
+    needed = views * sum(cache.layout.page_bytes for cache in caches)
+    if options.mode == "auto" and needed > room.max_bytes:
+        return None
+    one_order = not options.views or mixes(stage)
+    members = [
+        CachedTeacher(teacher, cache, setting.device, one_order)
+        for teacher, cache in zip(teachers, caches, strict=True)
+    ]
+    return CachedTeachers(members, check_noise(setting) if options.check else None)
+
+
+def check_noise(setting: Setting) -> float:
+    """What computing the teacher again, perhaps by other algorithms, may change."""
+    tf32 = setting.device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    return CHECK_NOISE["tf32" if tf32 and setting.precision == "fp32" else setting.precision]
+
+
+def algorithms(device: torch.device) -> dict[str, Any]:
+    """What cuDNN chooses its algorithms by."""
+    return {
+        "device_name": torch.cuda.get_device_name(device),
+        "cudnn": torch.backends.cudnn.version(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "tf32": [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32],
+    }
+
+
+def pass_images(stage: Stage, setting: Setting) -> int:
+    """Images of a training pass: a single left-over one is left out."""
+    images = len(setting.data.train)
+    return images - (images % stage.train.batch_size == 1)
+
+
+def cache_key(stage: Stage, setting: Setting, teacher: Teacher) -> dict[str, Any]:
+    """All that the stored outputs depend on, to the last bit."""
+    options = stage.train
+    mixing = {"mixup": options.mixup, "cutmix": options.cutmix}
+    return {
+        "teacher": teacher.digest,
+        "data": setting.data.fingerprint,
+        "augment": setting.augment,
+        "seed": options.seed,
+        "views": stage.cache.views,
+        "mixing": mixing,
+        "precision": setting.precision,
+        "device": setting.device.type,
+        # The last bits of a matrix product depend on these.
+        "batch_size": options.batch_size,
+        "channels_last": options.channels_last,
+        "threads": torch.get_num_threads() if setting.device.type == "cpu" else None,
+        **(algorithms(setting.device) if setting.device.type == "cuda" else {}),
+        "torch": torch.__version__,
+        "format": FORMAT,
+    }

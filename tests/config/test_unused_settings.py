@@ -1,0 +1,69 @@
+"""Settings that change nothing are told, and no others."""
+
+import pytest
+
+from kdrun.config.unused_settings import idle_lines
+
+STARTS = "chain=born_again starts from the student's architecture"
+
+
+@pytest.fixture
+def idle(make_config):
+    return lambda *overrides: idle_lines(make_config(*overrides), overrides)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["loss=dist", "loss.alpha=0.9"], "loss.weights.soft=1 and loss.weights.hard=1 are set"),
+        (["loss=none", "loss.alpha=0.9"], "the loss has no soft term"),
+        (["loss=hint", "loss.alpha=0.9"], "the loss has no soft term"),
+        (["loss=hard", "loss.T=7"], "loss.soft=hard reads no T"),
+        (["temperature=learned", "loss.T=7"], "temperature=learned finds its own"),
+        (["temperature.end=3"], "temperature=constant does not read it"),
+        (["temperature=linear", "temperature.gamma=0.3"], "temperature=linear does not read it"),
+        (["chain.generations=5"], "chain=none"),
+        (["loss=kd", "loss.dkd.beta=2"], "loss.soft=kl"),
+        (["chain=born_again", "teacher=resnet20"], STARTS),
+        (["chain=born_again", "teacher.width=3"], STARTS),
+        (["loss=none", "teacher=resnet20"], "no term of the loss looks at a teacher"),
+        (
+            ["chain=assistants", "chain.assistants=[resnet14]", "chain.generations=3"],
+            "chain=assistants",
+        ),
+        (["chain=born_again", "chain.ratio=3"], "chain=born_again"),
+        (["train=adamw", "train.momentum=0.5"], "train.optimizer=adamw"),
+        (["train.schedule=cosine", "train.milestones=[0.5]"], "train.schedule=cosine"),
+        (["train.max_skipped=3"], "train.on_nonfinite=stop"),
+        (["dataset=digits", "dataset.num_classes=3"], "it is of dataset=fake, not digits"),
+        (["cache.mode=off", "cache.views=3"], "cache.mode=off"),
+        (["cache.mode=auto", "cache.dtype=float16"], "cache.mode=auto keeps every bit"),
+    ],
+)
+def test_what_changes_nothing_is_told_with_the_reason(idle, words, why):
+    assert idle(*words) == [f"{words[-1]} changes nothing: {why}"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["loss.alpha=0.5", "loss.T=2", "loss=[kd,hint]"],
+        ["loss=dkd", "loss.T=2", "loss.dkd.beta=2"],
+        ["loss=dkd", "loss.weights.hard=null", "loss.alpha=0.3"],
+        ["temperature=linear", "temperature.end=3", "loss.T=8"],
+        ["temperature=auto", "temperature.method=cmi"],
+        ["chain=born_again", "chain.generations=3", "student=resnet8"],
+        ["chain.control=false"],
+        ["chain=born_again", "teacher.min_accuracy=0"],
+        ["chain=auto", "chain.ratio=3", "chain.max_assistants=1"],
+        ["train.schedule=step", "train.milestones=[0.5]", "train.gamma=0.2"],
+        ["train.on_nonfinite=skip", "train.max_skipped=3"],
+        ["dataset=fake", "dataset.num_classes=3", "dataset.channels=1"],
+        ["cache.mode=on", "cache.dtype=float16", "cache.topk=5"],
+        ["cache.views=3"],
+        ["teacher=resnet20", "loss=kd"],
+        ["loss=hard", "loss.T=3", "chain.stage.1.loss.soft=kl"],
+    ],
+)
+def test_what_is_read_is_not(idle, words):
+    assert idle(*words) == []

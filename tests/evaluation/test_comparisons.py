@@ -1,0 +1,67 @@
+"""Which models are compared, and what differs between two."""
+
+from dataclasses import replace
+
+import torch
+
+from kdrun.evaluation.comparisons import comparisons, confusion_differences
+from kdrun.evaluation.predictions import Answers
+from kdrun.plan.build import build_plan
+
+
+def kinds(stages):
+    return [(one.student, *one.others, one.kind) for one in comparisons(stages)]
+
+
+def test_a_student_is_held_against_its_teacher_and_its_control(make_config):
+    assert kinds(build_plan(make_config())) == [(1, 0, "teacher"), (1, 2, "control")]
+
+
+def test_every_teacher_of_an_ensemble_counts_and_so_do_all_together(make_config):
+    found = kinds(build_plan(make_config("teacher.ensemble=[resnet8]")))
+    assert found == [
+        (2, 0, "teacher"),
+        (2, 1, "teacher"),
+        (2, 0, 1, "ensemble"),
+        (2, 3, "control"),
+    ]
+
+
+def test_a_chain_begins_with_its_ensemble(make_config):
+    chain = ("chain=assistants", "chain.assistants=[resnet8]", "chain.control=false")
+    found = kinds(build_plan(make_config("teacher.ensemble=[resnet8]", *chain)))
+    assert found[-2:] == [(3, 2, "teacher"), (3, 0, 1, "origin")]
+
+
+def test_a_chain_is_followed_to_its_head_and_seeds_are_kept_apart(make_config):
+    teacher, student, control = build_plan(make_config())
+    assistant = replace(student, role="assistant", model=teacher.model)
+    last = replace(student, teachers=(1,))
+    direct = replace(student, role="direct")
+    other = replace(control, train=replace(control.train, seed=7))
+    found = kinds([teacher, assistant, last, direct, control, other])
+    assert found == [
+        (1, 0, "teacher"),
+        (2, 1, "teacher"),
+        (2, 0, "origin"),
+        (2, 3, "direct"),
+        (2, 4, "control"),
+        (3, 0, "teacher"),
+    ]
+
+
+def answers(decisions, labels):
+    logits = torch.nn.functional.one_hot(torch.tensor(decisions), 3).float()
+    places = torch.arange(len(labels))
+    return Answers(logits, torch.tensor(labels), places, len(labels), 0)
+
+
+def test_confusions_are_counted_by_label_and_decision():
+    labels = [0, 0, 0, 1, 2]
+    found = confusion_differences(
+        answers([1, 1, 0, 1, 0], labels), answers([0, 2, 0, 1, 0], labels)
+    )
+    assert found == [
+        {"label": 0, "decision": 1, "student": 2, "other": 0},
+        {"label": 0, "decision": 2, "student": 0, "other": 1},
+    ]

@@ -1,0 +1,115 @@
+"""Finished runs opened again: every seed and every kind of chain, in the order of the summary."""
+
+from statistics import mean, stdev
+
+import pytest
+
+from kdrun.errors import DataError
+from kdrun.export.student import export_student
+from kdrun.report.comparison import run_rows
+from kdrun.report.run_page import write_report
+from kdrun.runs.analyze import analyze_run
+from kdrun.runs.finished_run import finished_jobs
+from kdrun.runs.resume import resume_run
+from kdrun.runs.runner import run
+from kdrun.runs.sweep.sweep import record_failure
+from kdrun.store.files import read_json, read_sealed, write_json
+from kdrun.store.run_folder import Status, trained_stages
+from tests.data.conftest import write_pictures
+
+QUICK = (
+    *("teacher=convnet", "teacher.width=8", "student=mlp", "student.width=8", "train.epochs=1"),
+    *("train.device=cpu", "teacher.min_accuracy=0", "dataset.limit=500", "train.batch_size=128"),
+)
+PLANS = {
+    "seeds": ("seeds=[0,1]", "chain.control=true"),
+    "assistants": ("chain=assistants", "chain.assistants=[resnet8]", "seeds=[3,4]"),
+    "stopped early": (
+        *("chain=born_again", "chain.generations=4", "chain.stop_early=true", "train.lr=1e-9"),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=PLANS)
+def folder(request, make_config, tmp_path_factory):
+    root = tmp_path_factory.mktemp("outputs")
+    config = make_config(*QUICK, *PLANS[request.param], f"output_root={root}")
+    run(config, root / "run", [])
+    return root / "run"
+
+
+def test_the_jobs_are_those_of_the_summary(folder):
+    hashes = [stage["hash"] for stage in read_sealed(folder / "summary.json")["stages"]]
+    with finished_jobs(folder) as (jobs, settings):
+        assert [job.digest for job in jobs] == hashes
+        assert {job.stage.seed for job in jobs} == set(settings)
+
+
+def test_every_stage_is_measured_at_its_place_and_has_a_page(folder):
+    assert (folder / "report.html").exists()
+    stages = read_sealed(folder / "summary.json")["stages"]
+    for analysis in (folder / "analysis.json", analyze_run(folder, "basic")):
+        models = read_sealed(analysis)["models"]
+        assert [model["stage"] for model in models] == list(range(len(stages)))
+        for model, stage in zip(models, stages, strict=True):
+            test = stage["accuracy"]["test_at_best_validation"]
+            assert model["splits"]["test"]["accuracy"] == pytest.approx(test)
+
+
+def test_the_page_names_who_taught_whom_and_begins_with_the_means(folder):
+    summary = read_sealed(folder / "summary.json")
+    page = write_report(folder).read_text()
+    archs = dict.fromkeys(
+        stage["arch"]
+        for stage in summary["stages"]
+        if stage["role"] in ("teacher", "assistant", "student")
+    )
+    title = " → ".join(archs) or "2 generations of mlp"
+    assert f"<h1>{title} on digits</h1>" in page
+    seeds = summary["seeds"]
+    assert ("Every seed" in page) == bool(seeds)
+    if seeds:
+        tests = [
+            stage["accuracy"]["test_at_best_validation"]
+            for stage in summary["stages"]
+            if stage["role"] == "student"
+        ]
+        told = f"{mean(tests):.2%} ± {stdev(tests):.2%}".rstrip("%")
+        assert page.index(told) < page.index("Every seed")
+
+
+def test_it_can_be_compared_and_exported(folder):
+    seeds = read_sealed(folder / "summary.json")["seeds"]
+    assert len(run_rows(folder)) == max(1, len(seeds))
+    assert export_student(folder, ["safetensors"])["test_accuracy"] >= 0
+
+
+def test_a_run_on_images_that_were_moved_says_where_they_may_be_told(make_config, tmp_path):
+    images, folder = write_pictures(tmp_path / "images", {"train": 8, "val": 4}), tmp_path / "run"
+    options = (f"dataset.root={images}", "dataset.image_size=16", "dataset.val_fraction=0.25")
+    small = (
+        "teacher=mlp",
+        "student=mlp",
+        "train.epochs=1",
+        "train.batch_size=8",
+        "train.workers=0",
+    )
+    chance = ("teacher.min_accuracy=0", f"output_root={tmp_path / 'outputs'}", "analysis=off")
+    run(make_config("dataset=imagefolder", *options, *small, *chance), folder, [])
+    moved = {"dataset.root": str(images.rename(tmp_path / "moved"))}
+    with pytest.raises(DataError, match=r"images/train.*dataset\.root"):
+        export_student(folder, ["safetensors"])
+    assert export_student(folder, ["safetensors"], moved)["test_images"] == 12
+    assert resume_run(folder, [f"dataset.root={moved['dataset.root']}"])["status"] == "done"
+    (tmp_path / "moved" / "train" / "cat" / "1.jpg").unlink()
+    with pytest.raises(DataError, match=r"changed since the run began.*bring that back"):
+        analyze_run(folder, "basic", moved)
+
+
+def test_a_failure_recorded_from_outside_keeps_what_the_run_had_trained(tmp_path):
+    Status(tmp_path, [0, 1]).write("running")
+    record_failure(tmp_path, 137, "its process was killed")
+    assert trained_stages(tmp_path) == [0, 1]
+    assert read_json(tmp_path / "status.json")["error"]["code"] == 137
+    write_json(tmp_path / "status.json", {"trained": "nonsense"})
+    assert trained_stages(tmp_path) == []

@@ -1,0 +1,52 @@
+"""Which of a run's models `weights=RUN` means."""
+
+import pytest
+
+from kdrun.errors import WeightsError
+from kdrun.store.files import write_sealed
+from kdrun.training.initial_weights import resolve_weights
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A run folder with these stages, by their links' names, all but the missing finished."""
+
+    def made(*names, missing=(), stages=None):
+        for name in names:
+            folder = tmp_path / "run" / "stages" / name
+            folder.mkdir(parents=True)
+            (folder / "best.safetensors").write_bytes(name.encode())
+            if name not in missing:
+                write_sealed(folder / "summary.json", {"files": {}})
+        if stages is not None:
+            content = {"seed": 0, "seeds": [], "stages": stages}
+            write_sealed(tmp_path / "run" / "summary.json", content)
+        return tmp_path / "run"
+
+    return made
+
+
+def chosen(folder, monkeypatch):
+    monkeypatch.setattr(
+        "kdrun.training.initial_weights.stage_weights", lambda stage, name: stage.name
+    )
+    return resolve_weights(str(folder), arch="resnet8", library="kdrun")
+
+
+def test_of_several_seeds_it_is_the_first_ones_student(made, monkeypatch):
+    roles = ["teacher", "teacher", "student", "student", "control", "control"]
+    stages = [{"role": role, "seed": n % 2} for n, role in enumerate(roles)]
+    names = [f"{n:02}-{role}-resnet8-seed{n % 2}" for n, role in enumerate(roles)]
+    assert chosen(made(*names, stages=stages), monkeypatch) == "02-student-resnet8-seed0"
+
+
+def test_of_an_unfinished_run_it_is_what_was_made_last(made, monkeypatch):
+    names = [f"{n:02}-generation-resnet8" for n in (0, 99, 100, 101)]
+    run = made(*names, "102-control-resnet8", missing=names[3:])
+    assert chosen(run, monkeypatch) == "100-generation-resnet8"
+
+
+def test_a_run_that_made_nothing_yet_is_refused(made, monkeypatch):
+    names = ("00-teacher-resnet8", "01-student-resnet8")
+    with pytest.raises(WeightsError, match="holds no finished stage or run"):
+        chosen(made(*names, missing=names[1:]), monkeypatch)
