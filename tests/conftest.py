@@ -21,6 +21,14 @@ def no_more_threads():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """No test reads or writes the cache folder of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDRUN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Models this small lose by more threads, badly so beside other work."""
     torch.set_num_threads(1)

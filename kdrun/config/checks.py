@@ -29,6 +29,16 @@ def _grey_or_colour(config: Config) -> str | None:
     return "dataset.channels=2: must be 1 (grey) or 3 (colour)"
 
 
+def _value_range(config: Config) -> str | None:
+    limits = config.dataset.range
+    if limits is None:
+        return None
+    rising = len(limits) == 2 and limits[0] < limits[1]  # nan fails too
+    if rising and all(map(math.isfinite, limits)):
+        return None
+    return f"dataset.range={limits}: must be two finite numbers, those of black and of white"
+
+
 def _some_term(config: Config) -> str | None:
     if term_weights(config.loss):
         return None
@@ -155,6 +165,7 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _teacher_arch,
     _student_arch,
     _grey_or_colour,
+    _value_range,
     _some_term,
     _finite_schedule,
     _soft_takes_infinite_T,

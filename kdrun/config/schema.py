@@ -20,6 +20,7 @@ class DatasetConfig:
     root: str | None = MISSING
     download: bool = MISSING
     image_size: int | None = number(4, 4096)
+    range: list[float] | None = MISSING
     val_fraction: float = number(0, 1, below=True)
     augment: str = choice(*AUGMENTATIONS)
     label_noise: float = number(0, 1, below=True)

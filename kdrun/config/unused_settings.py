@@ -97,6 +97,8 @@ def _rest(config: Config, key: str) -> str | None:
     dataset, mode = config.dataset.name, config.cache.mode
     if section == "dataset" and name in ("num_classes", "num_images", "channels"):
         return None if dataset == "fake" else f"it is of dataset=fake, not {dataset}"
+    if key == "dataset.range" and not dataset.startswith("image"):
+        return f"it is of image files, not {dataset}"
     if section == "cache" and name in ("dtype", "topk") and mode == "auto":
         return "cache.mode=auto keeps every bit"
     return "cache.mode=off" if section == "cache" and name != "mode" and mode == "off" else None

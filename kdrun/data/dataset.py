@@ -1,16 +1,20 @@
 """A data set as a run uses it: splits, classes, normalisation, fingerprint."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from kdrun.catalog.datasets import FOLDER_IMAGE_SIZE, ImageShape
 from kdrun.data.batch import Split
 from kdrun.data.decoding import RESIZE_RATIO
+from kdrun.data.duplicates import duplicate_lines
 from kdrun.data.fingerprint import fingerprint
 from kdrun.data.folder_split import FolderSplit
 from kdrun.data.memory_split import MemorySplit
 from kdrun.data.pixels import channel_statistics, resized
+from kdrun.data.rgb_pixels import ValueRange
 from kdrun.data.source import Files, Images, Source, check_images
 from kdrun.data.splitting import Rules, divide
 from kdrun.errors import DataError
@@ -33,8 +37,11 @@ class ImageData:
         image_size: pixels a side.
         mean: of each channel of the training images, in [0, 1]; ImageNet's for files.
         std: deviation, likewise.
-        fingerprint: hex SHA-256 of all images and labels; of files, their paths and sizes.
+        fingerprint: hex SHA-256 of all images and labels; of files, their content. Empty where
+            files were not hashed.
         memory: whether the images are held in memory.
+        notes: lines for the user, such as how many images two parts share.
+        older_fingerprint: of files, what versions knew them by that looked at paths and sizes.
     """
 
     name: str
@@ -48,6 +55,8 @@ class ImageData:
     std: tuple[float, ...]
     fingerprint: str
     memory: bool
+    notes: tuple[str, ...] = ()
+    older_fingerprint: str | None = None
 
     @property
     def shape(self) -> ImageShape:
@@ -93,7 +102,7 @@ def from_images(
     validation = None if parts.validation is None else fit(parts.validation)
     mean, std = channel_statistics(train.pixels)
     if min(std) == 0:
-        raise DataError(f"{name}: the training images are blank in a channel; get them anew")
+        raise DataError(f"{name}: the training images are blank in a channel; download them again")
     used = [part for part in (train, validation, test) if part is not None]
     return ImageData(
         name=name,
@@ -120,32 +129,55 @@ def from_files(
     image_size: int | None,
     device: torch.device,
     workers: int,
+    value_range: ValueRange | None,
+    identify: Callable[[Sequence[Files]], list[Files]] | None,
 ) -> ImageData:
     """Divide image files, which worker processes will decode.
 
+    Args:
+        identify: adds the files' digests; None where nothing is stored by their fingerprint.
+
     Raises:
-        DataError: they are too few.
+        DataError: they are too few, or one cannot be read.
     """
     parts = divide(name, source, rules)
     size = image_size or FOLDER_IMAGE_SIZE
+    titles = ("training", "validation", "test")
+    given = zip(titles, (parts.train, parts.validation, parts.test), strict=True)
+    used = {title: part for title, part in given if part is not None}
+    if identify is not None:
+        used = dict(zip(used, identify(list(used.values())), strict=True))
 
     def split(part: Files) -> FolderSplit:
-        return FolderSplit(part, torch.from_numpy(part.labels), size, device, workers)
+        labels = torch.from_numpy(part.labels)
+        return FolderSplit(part, labels, size, device, workers, value_range=value_range)
 
-    used = [part for part in (parts.train, parts.validation, parts.test) if part is not None]
+    facts = {"image_size": size, "class_names": parts.class_names}
     return ImageData(
         name=name,
-        train=split(parts.train),
-        validation=None if parts.validation is None else split(parts.validation),
-        test=split(parts.test),
+        train=split(used["training"]),
+        validation=split(used["validation"]) if "validation" in used else None,
+        test=split(used["test"]),
         class_names=parts.class_names,
         channels=3,
         image_size=size,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
-        fingerprint=fingerprint(
-            {"image_size": size, "class_names": parts.class_names, "resized_by": "torch"},
-            [array for part in used for array in (part.labels, part.sizes, part.paths)],
-        ),
+        fingerprint="" if identify is None else files_fingerprint(facts, used, value_range),
         memory=False,
+        notes=(*source.notes, *([] if identify is None else duplicate_lines(used))),
+        older_fingerprint=fingerprint(
+            facts | {"resized_by": "torch"},
+            [array for part in used.values() for array in (part.labels, part.sizes, part.paths)],
+        ),
     )
+
+
+def files_fingerprint(
+    facts: dict[str, Any], parts: Mapping[str, Files], value_range: ValueRange | None
+) -> str:
+    """Fingerprint of image files: their content and labels in order, and how they are decoded."""
+    decoded = {"resized_by": "torch", "identified_by": "content"}
+    scaled = {} if value_range is None else {"range": list(value_range)}
+    arrays = [array for part in parts.values() for array in (part.labels, part.digests)]
+    return fingerprint(facts | decoded | scaled, [array for array in arrays if array is not None])

@@ -4,8 +4,6 @@ Of augmented images a CUDA device resizes the crops: where it is fast, the run w
 which should do no more than they must.
 """
 
-import multiprocessing
-import signal
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -17,11 +15,11 @@ from torch.utils.data import DataLoader
 from kdrun.data.batch import Batch, num_training_batches
 from kdrun.data.counter_random import Stream, counter_bits, shuffled
 from kdrun.data.crops import PackedCrops, squares
-from kdrun.data.decoding import ImageFiles, Request
+from kdrun.data.decoding import ImageFiles, Refused, Request
+from kdrun.data.rgb_pixels import ValueRange
 from kdrun.data.source import Files
+from kdrun.data.worker_processes import process_options, start_server
 from kdrun.errors import DataError, first_line
-
-PREFETCH = 4  # batches that a worker prepares ahead
 
 # What torch says when it misses a worker; until then, reading what a dead one sent fails otherwise.
 LOST = ("DataLoader worker", "Pin memory thread")
@@ -47,6 +45,7 @@ class FolderSplit:
         device: where batches go.
         workers: processes that decode; 0 decodes in this one.
         resize_on_device: whether augmented images are resized there; None for on CUDA.
+        value_range: of grey levels of more than 8 bits; None where the files tell it.
     """
 
     def __init__(
@@ -57,10 +56,11 @@ class FolderSplit:
         device: torch.device,
         workers: int,
         resize_on_device: bool | None = None,
+        value_range: ValueRange | None = None,
     ) -> None:
         self.labels = labels
         leave = device.type == "cuda" if resize_on_device is None else resize_on_device
-        self._images = ImageFiles(files, image_size, leave_resizing=leave)
+        self._images = ImageFiles(files, image_size, leave_resizing=leave, value_range=value_range)
         self._device = device
         self._device_labels = labels.to(device)
         self._workers = workers
@@ -120,8 +120,9 @@ class FolderSplit:
 
     def _decoded(self, answers: Iterator[Any]) -> Iterator[Batch]:
         for answer in answers:
-            if isinstance(answer, str):
-                raise DataError(self._images.unreadable(answer))
+            if isinstance(answer, Refused):
+                told = answer.text
+                raise DataError(self._images.unreadable(told) if answer.unreadable else told)
             images, indices = answer
             if isinstance(images, PackedCrops):
                 images = squares(images.on(self._device), self._images.image_size)
@@ -135,6 +136,9 @@ class FolderSplit:
         return self._load_with(self._requests, self._workers)
 
     def _load_with(self, requests: Iterable[Request], workers: int) -> DataLoader:
+        options = process_options() if workers else {}
+        if workers:
+            start_server()
         return DataLoader(
             self._images,
             batch_size=None,  # a request is a batch already
@@ -143,28 +147,8 @@ class FolderSplit:
             pin_memory=self._device.type == "cuda",
             # Its own, so that starting a pass draws nothing from the model's generator.
             generator=torch.Generator(),
-            **_process_options() if workers else {},
+            **options,
         )
-
-
-def _process_options() -> dict[str, Any]:
-    """Workers from a clean server process: they inherit no lock, thread or CUDA state."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "torchvision.transforms.v2"])
-    return {
-        "multiprocessing_context": context,
-        "persistent_workers": True,
-        "prefetch_factor": PREFETCH,
-        "worker_init_fn": _set_signals,
-    }
-
-
-def _set_signals(worker: int) -> None:
-    """Leave Ctrl-C, which reaches the whole process group, to the run; take what ends workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        # The server that starts the jobs of a sweep blocks it, and workers come from it too.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def _named_failures(loader: DataLoader) -> Iterator[Any]:

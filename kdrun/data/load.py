@@ -1,17 +1,23 @@
 """Loading a data set by name: read, split, described, fingerprinted."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 
 from kdrun.catalog.datasets import SHAPES
 from kdrun.data.dataset import ImageData, from_files, from_images
+from kdrun.data.file_digests import with_digests
 from kdrun.data.readers.digits import read_digits
 from kdrun.data.readers.image_folders import read_class_folders
 from kdrun.data.readers.mnist import read_mnist
 from kdrun.data.readers.synthetic import make_fake
 from kdrun.data.readers.torchvision_sets import DOWNLOADS, read_download
+from kdrun.data.rgb_pixels import ValueRange
 from kdrun.data.source import Images, Source
 from kdrun.data.splitting import Rules
 from kdrun.errors import DataError
+from kdrun.signals import Stop
 
 __all__ = ["ImageData", "load_dataset"]
 
@@ -33,6 +39,10 @@ def load_dataset(
     num_classes: int = 10,
     num_images: int = 2000,
     channels: int = 3,
+    value_range: ValueRange | None = None,
+    identified: bool = True,
+    stop: Stop | None = None,
+    say: Callable[[str], None] = print,
 ) -> ImageData:
     """Read a data set and divide it.
 
@@ -50,15 +60,21 @@ def load_dataset(
         num_classes: of `fake`, like the next two.
         num_images: training images to make up.
         channels: 1 or 3.
+        value_range: of grey levels of more than 8 bits in image files; None where these tell it.
+        identified: whether image files are hashed, so that the fingerprint knows their content.
+        stop: asked while files are listed and hashed.
+        say: takes lines of progress while they are hashed.
 
     Raises:
         DataError: files are missing, damaged or inconsistent, or too few for what is asked.
+        Stopped: `stop` was set.
     """
     rules = Rules(limit, val_fraction, label_noise, seed)
     if name in FOLDER_SETS:
-        files = read_class_folders(name, root)
+        files = read_class_folders(name, root, stop)
         _check_class_count(name, len(files.class_names))
-        return from_files(name, files, rules, image_size, device, workers)
+        identify = partial(with_digests, stop=stop, say=say) if identified else None
+        return from_files(name, files, rules, image_size, device, workers, value_range, identify)
     if name == "fake":
         images = make_fake(num_classes, num_images, channels, image_size)
     else:

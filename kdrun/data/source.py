@@ -1,7 +1,7 @@
 """The parts of a data set, in memory or on disk, and their consistency checks. Imports no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -28,18 +28,32 @@ class Files:
     Attributes:
         root: the folder that the paths start from.
         paths: (N,) bytes, since these take a quarter of the memory of text in every worker.
-        sizes: (N,) int64 bytes.
+        stamps: (N, 4) int64, each file's `stamp` when it was listed or hashed.
         labels: (N,) int64.
+        digests: (N, 32) uint8, the SHA-256 of each file's content; None where none was hashed.
     """
 
     root: str
     paths: np.ndarray
-    sizes: np.ndarray
+    stamps: np.ndarray
     labels: np.ndarray
+    digests: np.ndarray | None = None
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(N,) int64 bytes."""
+        return np.ascontiguousarray(self.stamps[:, 0])
 
     def take(self, places: np.ndarray) -> "Files":
         """The images at the places."""
-        return Files(self.root, self.paths[places], self.sizes[places], self.labels[places])
+        digests = None if self.digests is None else self.digests[places]
+        paths, stamps, labels = self.paths[places], self.stamps[places], self.labels[places]
+        return Files(self.root, paths, stamps, labels, digests)
+
+    def slim(self) -> "Files":
+        """The part of it that decoding compares, since every worker holds a copy."""
+        digests = None if self.digests is None else self.digests[:, :16].copy()
+        return replace(self, stamps=self.stamps[:, :3].copy(), digests=digests)
 
 
 Part = TypeVar("Part", Images, Files)
@@ -47,12 +61,17 @@ Part = TypeVar("Part", Images, Files)
 
 @dataclass(frozen=True)
 class Source(Generic[Part]):
-    """The parts of a data set and the names of its classes, in the order of the labels."""
+    """The parts of a data set and the names of its classes, in the order of the labels.
+
+    Attributes:
+        notes: lines for the user, such as which files are passed over.
+    """
 
     train: Part
     validation: Part | None
     test: Part
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def check_images(name: str, source: Source[Images]) -> None:
@@ -81,13 +100,13 @@ def check_labels(what: str, labels: np.ndarray, class_names: Sequence[str]) -> N
         DataError: there are none, or one is out of range; names the first such.
     """
     if len(labels) == 0:
-        raise DataError(f"{what}: there are none; get the files anew")
+        raise DataError(f"{what}: there are none; download the files again")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
     if len(wrong):
         first = int(wrong[0])
         raise DataError(
             f"{what}: label {labels[first]} of image {first} is not from 0 to "
-            f"{len(class_names) - 1}; get the files anew"
+            f"{len(class_names) - 1}; download the files again"
         )
 
 

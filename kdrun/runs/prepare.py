@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from kdrun.plan.build import with_seed
 from kdrun.plan.identity import identity
 from kdrun.plan.stage import TEACHER, Stage
 from kdrun.runs.cpu_load import allowed_cores
-from kdrun.signals import StopRequest
+from kdrun.signals import Stop, StopRequest
 from kdrun.store.run_folder import from_here
 from kdrun.store.stages import stage_folder, stage_hash
 from kdrun.training.build_objective import build_objective
@@ -34,15 +34,19 @@ from kdrun.training.initial_weights import WeightsSource, check_card, resolve_we
 from kdrun.training.stage_model import bare, build, normalization, sizes
 
 
-def make_setting(config: Config, stop: StopRequest) -> Setting:
-    """Data, device and precision of the run; the threads are the process's."""
+def make_setting(config: Config, stop: StopRequest, *, identified: bool = True) -> Setting:
+    """Data, device and precision of the run; the threads are the process's.
+
+    Args:
+        identified: whether image files are hashed; what is stored needs it.
+    """
     use_threads(config.train.threads)
     device = resolve_device(config.train.device)
     use_device(device)
     precision = resolve_precision(config.train.precision, device)
     set_determinism(config.train.deterministic)
-    data = load_data(config, device)
     reporter = Reporter(console())
+    data = load_data(config, device, stop, reporter.say, identified=identified)
     root = Path(config.output_root)
     return Setting(data, config.dataset.augment, device, precision, reporter, stop, root)
 
@@ -68,12 +72,27 @@ def make_settings(config: Config, stop: StopRequest) -> Settings:
     first = make_setting(with_seed(config, config.seeds[0]), stop)
     settings: dict[int | None, Setting] = {config.seeds[0]: first}
     for seed in config.seeds[1:]:
-        settings[seed] = replace(first, data=load_data(with_seed(config, seed), first.device))
+        one = with_seed(config, seed)
+        data = load_data(one, first.device, stop, first.reporter.say)
+        settings[seed] = replace(first, data=data)
     return settings
 
 
-def load_data(config: Config, device: torch.device) -> ImageData:
-    """The data set of the config, on the device where it fits in memory."""
+def load_data(
+    config: Config,
+    device: torch.device,
+    stop: Stop | None = None,
+    say: Callable[[str], None] = print,
+    *,
+    identified: bool = True,
+) -> ImageData:
+    """The data set of the config, on the device where it fits in memory.
+
+    Args:
+        stop: asked while image files are hashed.
+        say: takes lines of progress meanwhile.
+        identified: whether they are.
+    """
     options = config.dataset
     return load_dataset(
         options.name,
@@ -89,6 +108,10 @@ def load_data(config: Config, device: torch.device) -> ImageData:
         num_classes=options.num_classes,
         num_images=options.num_images,
         channels=options.channels,
+        value_range=None if options.range is None else (options.range[0], options.range[1]),
+        identified=identified,
+        stop=stop,
+        say=say,
     )
 
 

@@ -16,6 +16,7 @@ from kdrun.loggers.tables import console
 from kdrun.plan.stage import TEACHER, Stage
 from kdrun.report.findings import verdict
 from kdrun.runs.cpu_load import Watch
+from kdrun.runs.data_warnings import data_notes, refuse_older
 from kdrun.runs.finish import result_tables, write_page
 from kdrun.runs.lockstep.group import in_lockstep
 from kdrun.runs.lockstep.siblings import Siblings, no_siblings
@@ -92,7 +93,7 @@ def go_on(
             (folder / stale).unlink(missing_ok=True)
     setting.reporter.log = folder / LOG
     setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
-    for line in watch.advice(setting.device):
+    for line in [*data_notes(settings), *watch.advice(setting.device)]:
         setting.reporter.say(line, style="yellow")
     settings, executor = in_lockstep(config, settings, siblings)
     return conduct(config, jobs, settings, folder, Status(folder, saved.trained), executor)
@@ -118,6 +119,7 @@ def rebuilt(
     shape = next(iter(settings.values())).data.shape
     stages = as_recorded(plan_for(precise, shape), saved.stages)
     jobs = make_jobs(stages, settings)
+    refuse_older(jobs, saved.stages, settings)
     check_same(jobs, saved.stages, remedy)
     return jobs, settings
 

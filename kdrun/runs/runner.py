@@ -18,6 +18,7 @@ from kdrun.plan.stage import placed_label, stage_label
 from kdrun.plan.warnings import plan_warnings
 from kdrun.runs.born_again import without_useless
 from kdrun.runs.cpu_load import Watch
+from kdrun.runs.data_warnings import data_notes, older_stage_lines, teacher_split_lines
 from kdrun.runs.executor import Executor
 from kdrun.runs.finish import close
 from kdrun.runs.lockstep.group import in_lockstep
@@ -83,15 +84,12 @@ def warnings_of(jobs: Sequence[Job], settings: Settings) -> list[str]:
     """What is hardly meant of the plan, and teachers that may know the validation images."""
     stages, parameters = [job.stage for job in jobs], [job.parameters for job in jobs]
     shape = next(iter(settings.values())).data.shape
-    known = [
-        f"{job.title}: {job.source.name} was trained on other images or another split (seed, "
-        "dataset.val_fraction) than this run, so that its validation accuracy may be too high"
-        for job in jobs
-        if job.stage.pretrained
-        and job.source is not None
-        and job.source.data not in (None, settings[job.stage.seed].data.fingerprint)
+    return [
+        *data_notes(settings),
+        *plan_warnings(stages, parameters, shape),
+        *teacher_split_lines(jobs, settings),
+        *older_stage_lines(jobs, settings),
     ]
-    return [*plan_warnings(stages, parameters, shape), *known]
 
 
 def conduct(

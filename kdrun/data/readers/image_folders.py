@@ -6,29 +6,40 @@ from pathlib import Path
 
 import numpy as np
 
+from kdrun.data.readers.passed_over import PassedOver, hidden
+from kdrun.data.regular_files import Stamp, check_regular, stamp
 from kdrun.data.source import Files, Source
-from kdrun.errors import DataError, some_of
+from kdrun.errors import DataError, Stopped, some_of
+from kdrun.signals import Stop
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm"),
+    *(".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
+"""Of the files that are read; of several frames or pages the first is."""
+
 LAYOUT = "train/CLASS/IMAGE and val/CLASS/IMAGE, or test/CLASS/IMAGE, or both"
 
 
-def read_class_folders(name: str, root: str | None) -> Source[Files]:
+def read_class_folders(name: str, root: str | None, stop: Stop | None = None) -> Source[Files]:
     """List the images below root; without test/ the images of val/ are the test.
 
     Raises:
         DataError: folders are missing, empty or unlike one another, or a file is empty.
+        Stopped: `stop` was set.
     """
     folder = given_root(name, root)
+    scan = Scan(folder, stop)
     class_names = list_classes(folder / "train")
     held_out = [part for part in ("val", "test") if (folder / part).is_dir()]
     if not held_out:
         raise DataError(f"{folder}: has neither val/ nor test/; dataset.root must hold {LAYOUT}")
     return Source(
-        train=_list_part(folder, "train", class_names),
-        validation=_list_part(folder, "val", class_names) if len(held_out) == 2 else None,
-        test=_list_part(folder, held_out[-1], class_names),
+        train=scan.part("train", class_names),
+        validation=scan.part("val", class_names) if len(held_out) == 2 else None,
+        test=scan.part(held_out[-1], class_names),
         class_names=class_names,
+        notes=scan.passed.lines(),
     )
 
 
@@ -44,7 +55,7 @@ def given_root(name: str, root: str | None) -> Path:
 
 
 def list_classes(folder: Path) -> tuple[str, ...]:
-    """The sorted names of the class folders; hidden ones are none.
+    """The sorted names of the class folders; hidden and system folders are none.
 
     Raises:
         DataError: the folder is missing or unreadable, or holds fewer than two classes.
@@ -55,7 +66,7 @@ def list_classes(folder: Path) -> tuple[str, ...]:
         raise DataError(
             f"{folder}: {error.strerror}; dataset.root must be a folder that holds {LAYOUT}"
         ) from error
-    names = [name for name in names if not name.startswith(".")]
+    names = [name for name in names if not hidden(name)]
     if len(names) < 2:
         raise DataError(
             f"{folder}: holds {len(names)} class folders, at least 2 are needed; "
@@ -64,23 +75,95 @@ def list_classes(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _list_part(folder: Path, part: str, class_names: tuple[str, ...]) -> Files:
-    _check_same_classes(folder, part, class_names)
-    found = [_list_class(folder / part / name) for name in class_names]
-    empty = [path for images in found for path, size in images if size == 0]
+class Scan:
+    """A walk through the class folders of an image folder.
+
+    Attributes:
+        passed: files and folders that were passed over.
+    """
+
+    def __init__(self, root: Path, stop: Stop | None) -> None:
+        self.root = root
+        self.stop = stop
+        self.passed = PassedOver()
+
+    def part(self, part: str, class_names: tuple[str, ...]) -> Files:
+        """The images of all classes of a part.
+
+        Raises:
+            DataError: it has other classes than train/, or no or empty or unreadable images.
+        """
+        _check_same_classes(self.root, part, class_names)
+        self._pass_over_outside(part)
+        found = [self._class(self.root / part / name) for name in class_names]
+        _check_not_empty([image for images in found for image in images])
+        paths, stamps = zip(*(image for images in found for image in images), strict=True)
+        return Files(
+            root=str(self.root),
+            paths=np.array([os.fsencode(os.path.relpath(path, self.root)) for path in paths]),
+            stamps=np.array(stamps, dtype=np.int64),
+            labels=np.repeat(np.arange(len(found)), [len(images) for images in found]),
+        )
+
+    def _pass_over_outside(self, part: str) -> None:
+        """Note what stands beside the class folders."""
+        with os.scandir(self.root / part) as entries:
+            for entry in entries:
+                if not entry.is_dir():
+                    self.passed.file(entry.name)
+                elif hidden(entry.name):
+                    self.passed.folder(f"{part}/{entry.name}")
+
+    def _class(self, folder: Path) -> list[tuple[str, Stamp]]:
+        try:
+            images = list(self._images_below(str(folder), ()))
+        except OSError as error:
+            raise DataError(
+                f"{error.filename}: {error.strerror}; make it readable or remove it"
+            ) from error
+        if not images:
+            raise DataError(
+                f"{folder}: no image in this class folder ({', '.join(SUFFIXES)}); "
+                "add some, or remove the folder from every part"
+            )
+        return images
+
+    def _images_below(
+        self, folder: str, above: tuple[tuple[int, int], ...]
+    ) -> Iterator[tuple[str, Stamp]]:
+        """Path and stamp of every image file, in the order of their names.
+
+        Args:
+            above: device and inode of the folders that it lies in.
+        """
+        if self.stop:
+            raise Stopped("stopped while the image folders were listed")
+        status = os.stat(folder)
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            raise DataError(f"{folder}: a link to a folder that it lies in; remove the link")
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_dir():
+                    if hidden(entry.name):
+                        self.passed.folder(os.path.relpath(entry.path, self.root))
+                    else:
+                        yield from self._images_below(entry.path, (*above, here))
+                elif hidden(entry.name) or not entry.name.lower().endswith(SUFFIXES):
+                    self.passed.file(entry.name)
+                else:
+                    status = os.stat(entry.path)  # which entry.stat is not, on Windows
+                    check_regular(entry.path, status)
+                    yield entry.path, stamp(status)
+
+
+def _check_not_empty(images: list[tuple[str, Stamp]]) -> None:
+    empty = [path for path, (size, *_) in images if size == 0]
+    if len(empty) == 1:
+        raise DataError(f"{empty[0]}: an empty file; replace or remove it")
     if empty:
-        told = f"{empty[0]}: an empty file"
-        if len(empty) == 1:
-            raise DataError(f"{told}; replace or remove it")
-        told += f", and {len(empty) - 1} more ({some_of(empty[1:])})"
-        raise DataError(f"{told}; replace or remove them")
-    paths, sizes = zip(*(image for images in found for image in images), strict=True)
-    return Files(
-        root=str(folder),
-        paths=np.array([os.fsencode(os.path.relpath(path, folder)) for path in paths]),
-        sizes=np.array(sizes, dtype=np.int64),
-        labels=np.repeat(np.arange(len(found)), [len(images) for images in found]),
-    )
+        others = f"{len(empty) - 1} more ({some_of(empty[1:])})"
+        raise DataError(f"{empty[0]}: an empty file, and {others}; replace or remove them")
 
 
 def _check_same_classes(folder: Path, part: str, class_names: tuple[str, ...]) -> None:
@@ -91,28 +174,3 @@ def _check_same_classes(folder: Path, part: str, class_names: tuple[str, ...]) -
             f"{folder / part}: other classes than in {folder / 'train'}; "
             f"'{unlike[0]}' is only in {where}/; make the class folders equal"
         )
-
-
-def _list_class(folder: Path) -> list[tuple[str, int]]:
-    try:
-        images = list(_images_below(str(folder)))
-    except OSError as error:
-        raise DataError(
-            f"{error.filename}: {error.strerror}; make it readable or remove it"
-        ) from error
-    if not images:
-        raise DataError(
-            f"{folder}: no image in this class folder ({', '.join(SUFFIXES)}); "
-            "add some, or remove the folder from every part"
-        )
-    return images
-
-
-def _images_below(folder: str) -> Iterator[tuple[str, int]]:
-    """Path and size of every image file, in the order of their names."""
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir():
-                yield from _images_below(entry.path)
-            elif entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith("."):
-                yield entry.path, entry.stat().st_size

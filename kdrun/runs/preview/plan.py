@@ -173,7 +173,7 @@ def totals_line(
 def probed(config: Config, stages: Sequence[Stage]) -> list[float]:
     """Seconds of every stage, of those that differ in their length alone by one trial."""
     with stop_requests() as stop:
-        setting = make_setting(config, stop)
+        setting = make_setting(config, stop, identified=False)  # nothing is stored
     speeds: dict[str, Speed] = {}
     seconds = []
     for stage in stages:

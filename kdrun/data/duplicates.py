@@ -1,0 +1,48 @@
+"""Images of equal content in two parts of a data set."""
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+
+from kdrun.data.readers.passed_over import shown
+from kdrun.data.source import Files
+from kdrun.errors import some_of
+
+
+def duplicate_lines(parts: Mapping[str, Files]) -> list[str]:
+    """A line for each two parts that share images.
+
+    Args:
+        parts: by name, with digests; the one that is trained on first.
+    """
+    lines = []
+    for (first, one), (second, other) in combinations(parts.items(), 2):
+        shared = shared_images(one, other)
+        if not shared:
+            continue
+        pairs = [f"{name(other, b)} = {name(one, a)}" for a, b in shared]
+        lines.append(
+            f"{len(shared):,} of {len(other.paths):,} {second} images are {first} images too "
+            f"({some_of(pairs, 3)}): accuracy on them is not accuracy on new images; remove them "
+            "from one of the two"
+        )
+    return lines
+
+
+def shared_images(one: Files, other: Files) -> list[tuple[int, int]]:
+    """Places of an equal image in each, for every image of the other that has one."""
+    assert one.digests is not None
+    assert other.digests is not None
+    wanted = set(map(bytes, other.digests))
+    places: dict[bytes, int] = {}
+    for place, digest in enumerate(map(bytes, one.digests)):
+        if digest in wanted:
+            places.setdefault(digest, place)
+    found = ((places.get(digest), place) for place, digest in enumerate(map(bytes, other.digests)))
+    return [(a, b) for a, b in found if a is not None]
+
+
+def name(files: Files, place: int) -> str:
+    """The path of an image, as it can be printed."""
+    return shown(np.bytes_(files.paths[place]).decode(errors="surrogateescape"))

@@ -1,0 +1,244 @@
+"""SHA-256 of image files: each file is read once, by threads, and remembered in an index."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from kdrun.data.digest_index import DigestIndex
+from kdrun.data.regular_files import Stamp, open_regular, stamp
+from kdrun.data.source import Files
+from kdrun.errors import DataError, Stopped, some_of
+from kdrun.signals import Stop
+
+CHUNK = 1 << 20  # bytes read at a time
+GROUP = 32  # files that a thread takes at a time
+SAVE_EVERY = 5.0  # seconds of hashing that a kill may lose
+FIRST_WORD, NEXT_WORD = 3.0, 15.0  # seconds until the first and the next line of progress
+LOOK = 10.0  # seconds to look for more unreadable files, once there is one
+SETTLED = 2_000_000_000  # nanoseconds; the coarsest clock of a file system in use
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Halt:
+    """Reasons to stop hashing: asked for, a file that cannot be read, or an error of ours."""
+
+    stop: Stop | None
+    deadline: float = float("inf")
+    now: bool = False
+    faults: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return self.now or bool(self.stop) or time.monotonic() > self.deadline
+
+    def fault(self, line: str) -> None:
+        """Note an unreadable file; the others are looked for a little longer."""
+        self.faults.append(line)
+        self.deadline = min(self.deadline, time.monotonic() + LOOK)
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """Digests and stamps of the files of one group, and what to say of one that has none."""
+
+    first: int
+    stamps: list[Stamp]
+    digests: list[bytes]
+    fault: str | None = None
+
+
+def with_digests(
+    parts: Sequence[Files], stop: Stop | None, say: Say, folder: Path | None = None
+) -> list[Files]:
+    """The parts with the digest of each file, and its stamp from when it was hashed.
+
+    Args:
+        parts: of one root.
+        stop: asked while files are read.
+        say: takes lines of progress.
+        folder: of the indices; the user's cache folder by default.
+
+    Raises:
+        DataError: files cannot be read, or change while they are read; names them.
+        Stopped: `stop` was set; what was hashed is in the index.
+    """
+    paths = np.concatenate([part.paths for part in parts])
+    stamps = np.concatenate([part.stamps for part in parts])
+    digests = np.zeros((len(paths), 32), np.uint8)
+    index = DigestIndex(parts[0].root, folder)
+    trouble = index.load()
+    places, known = index.find(paths, stamps)
+    digests[places] = known
+    unknown = np.delete(np.arange(len(paths)), places)
+    if len(unknown):
+        work = Work(parts[0].root, paths, stamps, digests, unknown, index)
+        trouble = work.do(Halt(stop), say) or trouble
+    if trouble:
+        say(
+            f"cannot keep the digests of the images in {index.path} ({trouble}); they are read "
+            "again by the next run; set KDRUN_CACHE to a folder that can be written"
+        )
+    ends = np.cumsum([len(part.paths) for part in parts])[:-1]
+    divided = zip(parts, np.split(stamps, ends), np.split(digests, ends), strict=True)
+    return [replace(part, stamps=own, digests=these) for part, own, these in divided]
+
+
+@dataclass
+class Work:
+    """The files to hash: their places among all, and the tables that their results go to."""
+
+    root: str
+    paths: np.ndarray
+    stamps: np.ndarray
+    digests: np.ndarray
+    places: np.ndarray
+    index: DigestIndex
+    done: list[int] = field(default_factory=list)
+    saved: float = field(default_factory=time.monotonic)
+    trouble: str | None = None
+
+    def do(self, halt: Halt, say: Say) -> str | None:
+        """Hash all; return why the index cannot be written, or None."""
+        progress = Progress(say, len(self.places), int(self.stamps[self.places, 0].sum()))
+        began = time.time_ns()
+        try:
+            for group in self._groups(halt):
+                self._take(group, began)
+                if group.fault:
+                    halt.fault(group.fault)
+                progress.add(self.stamps[self._of(group), 0])
+        finally:
+            self._save()
+        if halt.stop:
+            raise Stopped("stopped while the images were hashed; the next run goes on from there")
+        if halt.faults:
+            raise DataError(unreadable_line(sorted(halt.faults)))
+        progress.end()
+        return self.trouble
+
+    def _groups(self, halt: Halt) -> Iterator[Hashed]:
+        with ThreadPoolExecutor(thread_count(), "hash") as pool:
+            try:
+                groups: list[Future[Hashed]] = [
+                    pool.submit(hash_group, self._names(first), first, halt)
+                    for first in range(0, len(self.places), GROUP)
+                ]
+                for group in as_completed(groups):
+                    yield group.result()
+            except BaseException:
+                halt.now = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _names(self, first: int) -> list[str]:
+        names = self.paths[self.places[first : first + GROUP]].tolist()
+        return [os.path.join(self.root, os.fsdecode(name)) for name in names]
+
+    def _of(self, group: Hashed) -> np.ndarray:
+        """The places of the files that the group has hashed."""
+        return self.places[group.first : group.first + len(group.digests)]
+
+    def _take(self, group: Hashed, began: int) -> None:
+        places = self._of(group)
+        for place, own, digest in zip(places.tolist(), group.stamps, group.digests, strict=True):
+            self.stamps[place] = own
+            self.digests[place] = np.frombuffer(digest, np.uint8)
+            # One written a moment ago may be written again with the same times.
+            if max(own[1], own[2]) + SETTLED < began:
+                self.done.append(place)
+        if time.monotonic() > self.saved + SAVE_EVERY:
+            self._save()
+
+    def _save(self) -> None:
+        if self.done:
+            done = np.array(self.done)
+            told = self.index.append(self.paths[done], self.stamps[done], self.digests[done])
+            self.trouble = told or self.trouble
+        self.done, self.saved = [], time.monotonic()
+
+
+def thread_count() -> int:
+    """Threads that read and hash; more than cores, as they also wait for the disk."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(16, 2 + 2 * (cores or 1))
+
+
+def hash_group(paths: Sequence[str], first: int, halt: Halt) -> Hashed:
+    """Hash files in order, until one cannot be read or there is a reason to stop."""
+    found = Hashed(first, [], [])
+    for path in paths:
+        try:
+            hashed = hash_file(path, halt)
+        except DataError as error:
+            return replace(found, fault=str(error))
+        if hashed is None:
+            break
+        found.stamps.append(hashed[0])
+        found.digests.append(hashed[1])
+    return found
+
+
+def hash_file(path: str, halt: Halt) -> tuple[Stamp, bytes] | None:
+    """Stamp and SHA-256 of a file, or None where there is a reason to stop.
+
+    Raises:
+        DataError: it cannot be read, or changed meanwhile; names it.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open_regular(path) as file:
+            before = stamp(os.fstat(file.fileno()))
+            while not halt and (content := file.read(CHUNK)):
+                digest.update(content)
+            after = stamp(os.fstat(file.fileno()))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; make it readable or remove it") from error
+    if halt:
+        return None
+    if before != after:
+        raise DataError(f"{path}: changed while it was read; start again when it is complete")
+    return after, digest.digest()
+
+
+def unreadable_line(faults: Sequence[str]) -> str:
+    """One line for the files that cannot be hashed: the first, and the names of others."""
+    others = [fault.partition(": ")[0] for fault in faults[1:]]
+    return faults[0] + (f" ({len(others)} more: {some_of(others)})" if others else "")
+
+
+class Progress:
+    """Lines about the hashing of many files; of few nothing is said."""
+
+    def __init__(self, say: Say, images: int, size: int) -> None:
+        self.say = say
+        self.images, self.size = images, size
+        self.done = self.read = 0
+        self.began = time.monotonic()
+        self.next = self.began + FIRST_WORD
+        self.spoke = False
+
+    def add(self, sizes: np.ndarray) -> None:
+        """Count files that were hashed."""
+        self.done += len(sizes)
+        self.read += int(sizes.sum())
+        if time.monotonic() < self.next:
+            return
+        if not self.spoke:
+            self.say("the images are read once, so that they are known by their content")
+        self.say(
+            f"read {self.done:,} of {self.images:,} images, "
+            f"{self.read / 1e9:.2f} of {self.size / 1e9:.2f} GB"
+        )
+        self.spoke, self.next = True, time.monotonic() + NEXT_WORD
+
+    def end(self) -> None:
+        """Say how long it took, where anything was said."""
+        if self.spoke:
+            self.say(f"read {self.done:,} images in {time.monotonic() - self.began:.0f} s")
