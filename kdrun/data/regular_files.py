@@ -52,10 +52,10 @@ def open_regular(path: str) -> BufferedReader:
         DataError: it is no regular file.
         OSError: it cannot be opened.
     """
-    file = os.fdopen(os.open(path, _OPEN), "rb")
+    descriptor = os.open(path, _OPEN)
     try:
-        check_regular(path, os.fstat(file.fileno()))
+        check_regular(path, os.fstat(descriptor))
     except DataError:
-        file.close()
+        os.close(descriptor)
         raise
-    return file
+    return os.fdopen(descriptor, "rb")

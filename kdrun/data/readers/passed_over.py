@@ -38,7 +38,8 @@ class PassedOver:
         """`passed over 8 files (5 .heic, 3 .txt)`; nothing where there was none."""
         told = []
         if self.files:
-            counts = [f"{count:,} {suffix}" for suffix, count in self.files.most_common()]
+            ordered = sorted(self.files.items(), key=lambda item: (-item[1], item[0]))
+            counts = [f"{count:,} {suffix}" for suffix, count in ordered]
             total = self.files.total()
             told.append(f"{total:,} file{'s' * (total > 1)} ({some_of(counts)})")
         if self.folders:

@@ -1,6 +1,12 @@
+import os
+import socket
+from shutil import copy
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from kdrun.data.fingerprint import fingerprint
 from kdrun.data.readers.image_folders import read_class_folders
 from kdrun.data.shapes import known_shape
 from kdrun.errors import DataError
@@ -56,6 +62,64 @@ def test_other_files_and_hidden_ones_are_passed_over(tmp_path):
     source = read(tmp_path)
     assert source.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert source.train.paths[3] == b"train/cat/deeper/0.JPG"
+    assert source.notes == ("passed over 2 files (1 .txt, 1 hidden)",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".ipynb_checkpoints", ".Trash-1000", "@eaDir", "#recycle", "$RECYCLE.BIN"),
+        *("System Volume Information", "__MACOSX", "lost+found"),
+    ],
+)
+def test_hidden_and_system_folders_are_passed_over_at_every_depth(tmp_path, name):
+    write_pictures(tmp_path, {"train": 2, "val": 1})
+    plain = read(tmp_path)
+    for place in ("train", "val", "train/cat", "train/cat/deeper/still", "val/dog"):
+        folder = tmp_path / place / name
+        folder.mkdir(parents=True)
+        copy(tmp_path / "train" / "bird" / "0.jpg", folder / "0.jpg")
+    source = read(tmp_path)
+    assert source.class_names == CLASSES
+    assert source.train.paths.tolist() == plain.train.paths.tolist()
+    assert source.test.paths.tolist() == plain.test.paths.tolist()
+    (line,) = source.notes
+    assert line.startswith("passed over 5 hidden or system folders (")
+    assert f"train/{name}" in line
+    given = {"root": str(tmp_path), "image_size": None, "num_classes": 10, "channels": 1}
+    assert known_shape("imagefolder", **given).num_classes == 3
+
+
+def test_files_of_other_suffixes_are_counted_in_one_line(tmp_path):
+    write_pictures(tmp_path, {"train": 2, "val": 1})
+    for place in ("train", "train/cat", "val/dog"):
+        for name in ("a.heic", "B.HEIC", "c.txt", "README", ".DS_Store"):
+            (tmp_path / place / name).write_text("no image")
+    assert read(tmp_path).notes == (
+        "passed over 15 files (6 .heic, 3 .txt, 3 hidden, 3 without a suffix)",
+    )
+
+
+def test_nothing_is_told_where_nothing_is_passed_over(pictures):
+    assert read(pictures).notes == ()
+
+
+def test_suffixes_are_told_as_they_can_be_printed(tmp_path):
+    write_pictures(tmp_path, {"train": 2, "val": 1})
+    (tmp_path / "train" / "cat" / "x.\x1b[2J").write_text("no image")
+    assert read(tmp_path).notes == ("passed over 1 file (1 .\\x1b[2j)",)
+
+
+def test_gif_and_jfif_are_read(tmp_path, load):
+    write_pictures(tmp_path, {"train": 2, "val": 1})
+    with Image.open(tmp_path / "train" / "cat" / "0.jpg") as picture:
+        picture.save(tmp_path / "train" / "cat" / "2.gif")
+        picture.save(tmp_path / "train" / "cat" / "3.jfif", "JPEG")
+    source = read(tmp_path)
+    assert source.notes == ()
+    assert source.train.labels.tolist() == [0, 0, 1, 1, 1, 1, 2, 2]
+    data = load("imagefolder", root=str(tmp_path), image_size=16)
+    assert sum(len(batch.labels) for batch in data.train.batches(3)) == 8
 
 
 def remove_train(root):
@@ -83,6 +147,28 @@ def broken_link(root):
     (root / "train" / "bird" / "2.jpg").symlink_to("nowhere.jpg")
 
 
+def pipe(root):
+    os.mkfifo(root / "train" / "cat" / "7.png")
+
+
+def unix_socket(root):
+    here = os.getcwd()
+    os.chdir(root / "train" / "cat")  # the path of a socket must be short
+    try:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("7.png")
+    finally:
+        os.chdir(here)
+
+
+def link_to_device(root):
+    (root / "train" / "cat" / "7.png").symlink_to("/dev/zero")
+
+
+def link_to_above(root):
+    (root / "train" / "cat" / "again").symlink_to(root / "train")
+
+
 def file_as_train(root):
     remove_train(root)
     (root / "train").write_text("no folder")
@@ -103,6 +189,10 @@ def empty_train(root):
         (empty_class, "train/dog: no image in this class folder", "add some, or remove"),
         (rename_class, "'Cat' is only in val/", "make the class folders equal"),
         (empty_file, "train/bird/1.jpg: an empty file", "replace or remove it"),
+        (pipe, "train/cat/7.png: a named pipe, not an image file", "remove it"),
+        (unix_socket, "train/cat/7.png: a socket, not an image file", "remove it"),
+        (link_to_device, "train/cat/7.png: a device, not an image file", "remove it"),
+        (link_to_above, "a link to a folder that it lies in", "remove the link"),
         (broken_link, "train/bird/2.jpg: No such file", "make it readable or remove it"),
     ],
 )
@@ -139,19 +229,96 @@ def test_imagenet_with_other_than_a_thousand_classes_is_refused(pictures, load):
         load("imagenet", root=str(pictures))
 
 
-def test_the_fingerprint_follows_files_and_not_their_place(tmp_path, load):
+def fingerprint_of(load, root, **changes):
+    return load("imagefolder", root=str(root), **changes).fingerprint
+
+
+def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path, load):
     one = write_pictures(tmp_path / "one", {"train": 3, "val": 2})
     two = write_pictures(tmp_path / "two", {"train": 3, "val": 2})
-
-    def fingerprint(root):
-        return load("imagefolder", root=str(root)).fingerprint
-
-    assert fingerprint(one) == fingerprint(two)
+    same = fingerprint_of(load, one)
+    assert fingerprint_of(load, two) == same
     with (two / "train" / "cat" / "0.jpg").open("ab") as file:
         file.write(b"x")
-    assert fingerprint(one) != fingerprint(two)
-    (one / "val" / "dog" / "0.jpg").rename(one / "val" / "dog" / "7.jpg")
-    assert len({fingerprint(one), fingerprint(two)}) == 2
+    assert fingerprint_of(load, two) != same
+
+
+def write_bitmaps(root, seed):
+    """Files of equal names and sizes for every seed."""
+    generator = np.random.default_rng(seed)
+    for part, count in (("train", 4), ("val", 2)):
+        for name in CLASSES:
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (28, 28), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number:04}.bmp")
+    return root
+
+
+def test_images_of_equal_names_and_sizes_have_fingerprints_of_their_own(tmp_path, load):
+    one, two = write_bitmaps(tmp_path / "one", 1), write_bitmaps(tmp_path / "two", 2)
+    found = [load("imagefolder", root=str(root)) for root in (one, two)]
+    assert found[0].older_fingerprint == found[1].older_fingerprint
+    assert found[0].fingerprint != found[1].fingerprint
+    one.rename(tmp_path / "three")
+    two.rename(one)
+    assert fingerprint_of(load, one) == found[1].fingerprint
+    assert fingerprint_of(load, tmp_path / "three") == found[0].fingerprint
+
+
+def test_exchanged_images_of_two_classes_have_another_fingerprint(tmp_path, load):
+    root = write_bitmaps(tmp_path, 1)
+    before = fingerprint_of(load, root)
+    (root / "train" / "cat").rename(root / "spare")
+    (root / "train" / "dog").rename(root / "train" / "cat")
+    (root / "spare").rename(root / "train" / "dog")
+    assert fingerprint_of(load, root) != before
+
+
+def test_the_older_fingerprint_is_the_one_by_paths_and_sizes(tmp_path, load):
+    data = load("imagefolder", root=str(write_bitmaps(tmp_path, 1)))
+    source = read(tmp_path)
+    facts = {"image_size": 224, "class_names": CLASSES, "resized_by": "torch"}
+    arrays = [
+        array
+        for part in (source.train, source.test)
+        for array in (
+            part.labels,
+            np.array([(tmp_path / path.decode()).stat().st_size for path in part.paths]),
+            part.paths,
+        )
+    ]
+    assert data.older_fingerprint == fingerprint(facts, arrays)
+
+
+def test_a_range_of_values_is_part_of_the_fingerprint(pictures, load):
+    plain, one, other = (
+        fingerprint_of(load, pictures, value_range=limits)
+        for limits in (None, (0.0, 4095.0), (0.0, 1.0))
+    )
+    assert len({plain, one, other}) == 3
+
+
+def test_what_is_only_previewed_is_not_read(pictures, load, monkeypatch):
+    def refuse(path, halt):
+        raise AssertionError(path)
+
+    monkeypatch.setattr("kdrun.data.file_digests.hash_file", refuse)
+    given = {"root": str(pictures), "image_size": None, "num_classes": 10, "channels": 1}
+    assert known_shape("imagefolder", **given).num_classes == 3
+    assert load("imagefolder", root=str(pictures), identified=False).fingerprint == ""
+
+
+def test_images_that_parts_share_are_told_with_their_number(tmp_path, load):
+    write_pictures(tmp_path, {"train": 3, "val": 2})
+    assert load("imagefolder", root=str(tmp_path)).notes == ()
+    copy(tmp_path / "train" / "cat" / "0.jpg", tmp_path / "val" / "cat" / "0.jpg")
+    copy(tmp_path / "train" / "dog" / "2.jpg", tmp_path / "val" / "bird" / "9.jpg")
+    (line,) = load("imagefolder", root=str(tmp_path)).notes
+    assert line.startswith("2 of 7 test images are training images too (")
+    assert "val/cat/0.jpg = train/cat/0.jpg" in line
+    assert "val/bird/9.jpg = train/dog/2.jpg" in line
 
 
 def test_paths_are_kept_in_any_encoding(tmp_path):
