@@ -36,6 +36,7 @@ def idle(make_config):
         (["train.schedule=cosine", "train.milestones=[0.5]"], "train.schedule=cosine"),
         (["train.max_skipped=3"], "train.on_nonfinite=stop"),
         (["dataset=digits", "dataset.num_classes=3"], "it is of dataset=fake, not digits"),
+        (["dataset=digits", "dataset.range=[0,9]"], "it is of image files, not digits"),
         (["cache.mode=off", "cache.views=3"], "cache.mode=off"),
         (["cache.mode=auto", "cache.dtype=float16"], "cache.mode=auto keeps every bit"),
     ],
