@@ -37,7 +37,12 @@ from kdrun.store.files import (
 )
 from kdrun.store.run_folder import LOG, METRICS, Status, new_run_folder, occupied, refuse_existing
 from kdrun.store.stages import IDENTITY, finished, locked, make_store, set_aside
-from kdrun.teachers.acceptance import check_accuracy, least_accuracy
+from kdrun.teachers.acceptance import (
+    certainty_warnings,
+    check_accuracy,
+    check_class_order,
+    least_accuracy,
+)
 from kdrun.training.context import Job, Setting, Settings
 from kdrun.training.nonfinite import check_skipped
 from kdrun.training.run_stage import run_stage
@@ -236,14 +241,18 @@ def objective_line(job: Job) -> str:
 
 
 def check_teacher(config: Config, job: Job, summary: dict[str, Any], setting: Setting) -> None:
-    """Refuse a teacher below `teacher.min_accuracy`, or by default near chance."""
+    """Refuse a teacher of another class order, below `teacher.min_accuracy`, or near chance."""
     held_out = setting.data.validation or setting.data.train
     least = config.teacher.min_accuracy
     least = least_accuracy(held_out.labels) if least is None else least
     accuracy = summary["accuracy"]
     images = "training" if accuracy["best_validation"] is None else "validation"
     reached = accuracy["train" if images == "training" else "best_validation"]
-    check_accuracy(job.stage.model.arch, reached, least, images, job.stage.pretrained)
+    arch, given = job.stage.model.arch, job.stage.pretrained
+    check_class_order(arch, summary.get("class_order"), setting.data.class_names)
+    check_accuracy(arch, reached, least, images, given)
+    for line in certainty_warnings(job.title, summary.get("certainty"), given):
+        setting.reporter.say(line, style="yellow")
 
 
 def waiting_line(job: Job, setting: Setting) -> Callable[[], None]:

@@ -18,6 +18,7 @@ from kdrun.training.interleaving import Turns
 from kdrun.training.nonfinite import leave_no_report
 from kdrun.training.stage_model import build, normalization
 from kdrun.training.state import Training
+from kdrun.training.teacher_measures import teacher_measures
 from kdrun.training.trainer import Record, fit
 
 
@@ -43,6 +44,7 @@ def run_stage(
         apply_state(network, load_state(job.folder / WEIGHTS), source="best weights")
     test = measure(job, setting, network, normalizer, data.test)
     outcome["accuracy"]["test_at_best_validation"] = test.accuracy
+    outcome |= teacher_measures(job, setting, network, normalizer)
     leave_no_report(job.folder)
     # The last checkpoint stays, for whoever wants to train on.
     checkpoint.prune(job.folder / CHECKPOINTS, 1, None)

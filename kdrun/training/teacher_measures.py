@@ -1,0 +1,73 @@
+"""Measures of a finished teacher's outputs, kept in the summary of its stage."""
+
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdrun.analysis.certainty import certainty
+from kdrun.analysis.relabelling import find_relabelling
+from kdrun.data.batch import Split
+from kdrun.data.normalizer import Normalizer
+from kdrun.plan.stage import ASSISTANT, GENERATION, TEACHER
+from kdrun.training.context import Job, Setting
+from kdrun.training.evaluate import predictor
+
+IMAGES = 10_000
+"""How many of the held-out images are looked at at most."""
+
+NAMED = 4
+"""Classes of another order that are named."""
+
+
+def teacher_measures(
+    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer
+) -> dict[str, Any]:
+    """Certainty of a model that may teach, and of given weights another order of the classes.
+
+    The certainty is that on validation images, or training images where nothing is held out; the
+    order shows best on the training images, which are more.
+    """
+    if job.stage.role not in (TEACHER, ASSISTANT, GENERATION):
+        return {}
+    data = setting.data
+    logits, labels = sample_logits(job, setting, network, normalizer, data.validation or data.train)
+    found: dict[str, Any] = {"certainty": certainty(logits, labels)}
+    if job.stage.pretrained:
+        logits, labels = sample_logits(job, setting, network, normalizer, data.train)
+        found |= class_order(logits, labels)
+    return found
+
+
+def class_order(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """`class_order` of a stage's summary: empty where the outputs stand as the classes do."""
+    order = find_relabelling(logits.argmax(1), labels, logits.shape[1])
+    if order is None:
+        return {}
+    told = {
+        "outputs": [list(pair) for pair in order.outputs[:NAMED]],
+        "moved": len(order.outputs),
+        "accuracy": order.accuracy,
+        "relabelled": order.relabelled,
+    }
+    return {"class_order": told}
+
+
+@torch.inference_mode()
+def sample_logits(
+    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer, split: Split
+) -> tuple[Tensor, Tensor]:
+    """(N, K) float64 logits and (N,) labels of the split, or of a seeded draw of a large one."""
+    predict, size = predictor(network, normalizer, setting), job.stage.train.eval_batch_size
+    if len(split) <= IMAGES:
+        batches = split.batches(size)
+    else:
+        size = min(size, IMAGES)
+        seed = job.stage.train.seed
+        batches = islice(
+            split.train_batches(size, seed=seed, view=0, augment="none"), -(-IMAGES // size)
+        )
+    pairs = [(predict(batch).double().cpu(), batch.labels.cpu()) for batch in batches]
+    logits, labels = zip(*pairs, strict=True)
+    return torch.cat(logits)[:IMAGES], torch.cat(labels)[:IMAGES]
