@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -46,9 +47,9 @@ def entropy_share(logits: Tensor) -> float:
 def share_at(measures: Mapping[str, Any], T: float) -> float:
     """The entropy share at T of a `certainty`, interpolated over log T."""
     shares = sorted((float(t), float(share)) for t, share in measures["entropy"].items())
-    if T <= shares[0][0]:
+    if shares[0][0] >= T:
         return shares[0][1]
-    for (low, below), (high, above) in zip(shares, shares[1:], strict=False):
+    for (low, below), (high, above) in pairwise(shares):
         if high >= T:
             return below + (above - below) * math.log(T / low) / math.log(high / low)
     return shares[-1][1]
