@@ -14,6 +14,7 @@ class Normalizer(nn.Module):
     Args:
         mean: of each channel, pixels scaled to [0, 1].
         std: deviation of each channel, likewise.
+        channels_last: memory layout of the floats; a network computes in that of its input.
 
     Raises:
         ValueError: mean and std differ in length, or a deviation is not positive.
@@ -22,18 +23,22 @@ class Normalizer(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], channels_last: bool = True
+    ) -> None:
         super().__init__()
         if len(mean) != len(std) or not all(deviation > 0 for deviation in std):
             raise ValueError(f"a positive std for each mean is needed, not mean {mean}, std {std}")
-        self.key = (tuple(mean), tuple(std))  # equal for models that normalise alike
+        self.channels_last = channels_last
+        # Equal for models that normalise alike.
+        self.key = (tuple(mean), tuple(std), channels_last)
         means, deviations = (torch.tensor(v, dtype=torch.float64) for v in (mean, std))
         scale = 1 / (255 * deviations)
         self.register_buffer("scale", scale.float(), persistent=False)
         self.register_buffer("shift", (-means / deviations).float(), persistent=False)
 
     def forward(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """(N, C, H, W) uint8 to floats of the dtype, in channels_last memory."""
+        """(N, C, H, W) uint8 to floats of the dtype, in the layout asked for."""
         if images.shape[1] != len(self.scale):
             raise ValueError(f"{images.shape[1]}-channel images for {len(self.scale)} channels")
         pixels = images.permute(0, 2, 3, 1)
@@ -41,4 +46,9 @@ class Normalizer(nn.Module):
         # Whole rows of pixels, since broadcasting over three channels is five times slower.
         rows = pixels.flatten(2).float()
         rows = torch.addcmul(self.shift.repeat(width), rows, self.scale.repeat(width), out=rows)
-        return rows.to(dtype).view(pixels.shape).permute(0, 3, 1, 2)
+        floats = rows.to(dtype).view(pixels.shape).permute(0, 3, 1, 2)
+        if self.channels_last:
+            return floats
+        # A clone, since contiguous() leaves the strides of a single channel as they are, and
+        # convolutions read the layout from the strides.
+        return floats.clone(memory_format=torch.contiguous_format)

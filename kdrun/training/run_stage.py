@@ -6,7 +6,6 @@ from typing import Any
 from torch import nn
 
 from kdrun.data.normalizer import Normalizer
-from kdrun.device import place
 from kdrun.models.state_dict import apply_state, load_state
 from kdrun.store.files import write_atomic
 from kdrun.store.stages import CHECKPOINTS, WEIGHTS, finish
@@ -16,7 +15,7 @@ from kdrun.training.context import Job, Setting
 from kdrun.training.evaluate import measure
 from kdrun.training.interleaving import Turns
 from kdrun.training.nonfinite import leave_no_report
-from kdrun.training.stage_model import build, normalization
+from kdrun.training.stage_model import build, normalization, placed
 from kdrun.training.state import Training
 from kdrun.training.teacher_measures import teacher_measures
 from kdrun.training.trainer import Record, fit
@@ -31,9 +30,9 @@ def run_stage(
         Stopped: a signal asked for it; a checkpoint was written.
         NumericError: a loss is not finite.
     """
-    data, device = setting.data, setting.device
-    network = place(build(job.stage, data.shape, job.source), device, job.stage.train.channels_last)
-    normalizer = Normalizer(**normalization(data, job.source)).to(device)
+    data = setting.data
+    network = build(job.stage, data.shape, job.source)
+    network, normalizer = placed(network, job.stage, data, job.source, setting.device)
     if job.stage.pretrained:
         outcome = measure_given(job, setting, network, normalizer)
     else:

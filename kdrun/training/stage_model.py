@@ -24,10 +24,21 @@ def load_finished(job: Job, setting: Setting) -> tuple[nn.Module, Normalizer]:
         DamagedError: its files are not as they were written.
     """
     source = stage_weights(job.folder, str(job.folder))
-    network = place(
-        build(job.stage, setting.data.shape, source), setting.device, job.stage.train.channels_last
-    )
-    return network, Normalizer(**normalization(setting.data, source)).to(setting.device)
+    network = build(job.stage, setting.data.shape, source)
+    return placed(network, job.stage, setting.data, source, setting.device)
+
+
+def placed(
+    network: nn.Module,
+    stage: Stage,
+    data: ImageData,
+    source: WeightsSource | None,
+    device: torch.device,
+) -> tuple[nn.Module, Normalizer]:
+    """The network and its normalisation on the device, in the stage's memory layout."""
+    layout = stage.train.channels_last
+    normalizer = Normalizer(**normalization(data, source), channels_last=layout)
+    return place(network, device, layout), normalizer.to(device)
 
 
 def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.Module:

@@ -31,6 +31,16 @@ def test_normalising_keeps_channels_last_memory_whatever_the_input():
     assert torch.equal(normalizer(images, torch.bfloat16), normalised.bfloat16())
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_without_channels_last_the_strides_are_those_of_a_contiguous_batch(channels):
+    images = random_images(5, channels, 6, 9).to(memory_format=torch.channels_last)
+    mean, std = MEAN[:channels], STD[:channels]
+    contiguous, usual = Normalizer(mean, std, channels_last=False), Normalizer(mean, std)
+    assert contiguous(images).stride() == (channels * 54, 54, 9, 1)
+    assert torch.equal(contiguous(images), usual(images))
+    assert contiguous.key != usual.key
+
+
 def test_a_normalizer_adds_nothing_to_a_state_dict():
     assert Normalizer(MEAN, STD).state_dict() == {}
 

@@ -10,7 +10,6 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from kdrun.catalog.datasets import ImageShape
 from kdrun.data.normalizer import Normalizer
-from kdrun.device import place
 from kdrun.plan.stage import Stage, live
 from kdrun.teachers.teacher import Teacher
 from kdrun.training.context import Setting
@@ -19,7 +18,7 @@ from kdrun.training.interleaving import drained
 from kdrun.training.loop import train_epoch
 from kdrun.training.optimizer import STATES
 from kdrun.training.setup import make_objective, make_recipe, make_training
-from kdrun.training.stage_model import bare, build, normalization
+from kdrun.training.stage_model import bare, build, placed
 from kdrun.training.trainer import fit_projections
 
 FLOAT = 4
@@ -90,18 +89,18 @@ class Speed:
 def tried(stage: Stage, teachers: Sequence[Stage], setting: Setting) -> Speed:
     """The speed of the stage, from updates of untrained models that are thrown away."""
     shape, device = setting.data.shape, setting.device
-    normalizer = Normalizer(**normalization(setting.data, None)).to(device)
     example = next(iter(setting.data.train.batches(2))).images
-    networks = [
-        place(build(bare(one), shape, None), device, one.train.channels_last)
+    models = [
+        placed(build(bare(one), shape, None), one, setting.data, None, device)
         for one in (stage, *teachers)
     ]
+    network, normalizer = models[0]
     taught = [
-        Teacher(one.model.arch, "", network, normalizer, setting.autocast, example)
-        for one, network in zip(teachers, networks[1:], strict=True)
+        Teacher(one.model.arch, "", *model, setting.autocast, example)
+        for one, model in zip(teachers, models[1:], strict=True)
     ]
-    objective, wanted = make_objective(stage, networks[0], taught, normalizer, setting)
-    training = make_training(stage, networks[0], objective, setting)
+    objective, wanted = make_objective(stage, network, taught, normalizer, setting)
+    training = make_training(stage, network, objective, setting)
     recipe = make_recipe(
         replace(stage, cache=live()), setting, normalizer, taught, training, wanted
     )
@@ -123,7 +122,7 @@ def tried(stage: Stage, teachers: Sequence[Stage], setting: Setting) -> Speed:
     past = updates[1:] if len(updates) > 2 else updates
     images = sum(images for _, images in past[1:]) or past[0][1]
     elapsed = past[-1][0] - past[0][0]
-    return Speed(elapsed / images, evaluation_seconds(stage, networks[0], normalizer, setting))
+    return Speed(elapsed / images, evaluation_seconds(stage, network, normalizer, setting))
 
 
 def evaluation_seconds(

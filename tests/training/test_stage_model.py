@@ -1,0 +1,69 @@
+import copy
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from kdrun.plan.build import build_plan
+from kdrun.runs.prepare import make_setting
+from kdrun.signals import StopRequest
+from kdrun.training.stage_model import build, placed
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def made(make_config):
+    """The student of a config, placed, and a batch for it."""
+
+    def made(*overrides):
+        config = make_config("train.device=cpu", "student=resnet8", *overrides)
+        setting = make_setting(config, StopRequest())
+        stage = replace(build_plan(config)[1], teachers=())
+        network = build(stage, setting.data.shape, None)
+        network, normalizer = placed(network, stage, setting.data, None, CPU)
+        batch = next(iter(setting.data.train.batches(64)))
+        return network.train(), normalizer, batch
+
+    return made
+
+
+@pytest.mark.parametrize("name", ["digits", "fake"])
+def test_without_channels_last_every_convolution_computes_contiguously(made, name):
+    layouts = {}
+
+    def note(layout, module, given, result):
+        # A single channel or pixel fits both layouts: the widest tells.
+        if min(result.shape[1:]) > 1:
+            layouts.setdefault(layout, []).append(result.is_contiguous())
+
+    for layout in ("true", "false"):
+        network, normalizer, batch = made(f"train.channels_last={layout}", f"dataset={name}")
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+                module.register_forward_hook(partial(note, layout))
+        network(normalizer(batch.images)).sum().backward()
+    assert layouts["false"]
+    assert all(layouts["false"])
+    assert not any(layouts["true"])
+
+
+def test_contiguous_gradients_are_those_of_float64_and_more_exact(made):
+    errors = {}
+    for layout in ("true", "false"):
+        network, normalizer, batch = made(
+            f"train.channels_last={layout}", "dataset=fake", "dataset.num_images=300"
+        )
+        exact = copy.deepcopy(network).double()
+        images = normalizer(batch.images)
+        for model, given in ((network, images), (exact, images.double())):
+            nn.functional.cross_entropy(model(given), batch.labels).backward()
+        found, wanted = (
+            torch.cat([p.grad.double().flatten() for p in model.parameters()])
+            for model in (network, exact)
+        )
+        errors[layout] = ((found - wanted).norm() / wanted.norm()).item()
+    assert errors["false"] < 1e-4
+    assert errors["false"] <= errors["true"]
