@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from kdrun import __version__
 from kdrun.errors import DamagedError, OutputError, first_line
 from kdrun.report import model_plots, page_tables, pair_plots, training_plots
+from kdrun.report.diagnosis import diagnosis
 from kdrun.report.figure import Plot, house_style, label
 from kdrun.report.findings import verdict
 from kdrun.report.model_rows import mean_rows, stage_rows
@@ -167,6 +168,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         "dataset": summary["dataset"],
         "images": summary["test_images"],
         "verdict": verdict(summary),
+        "diagnosis": diagnosis(summary, files.metrics),
         "weights": weights_told(s["accuracy"]["best_validation"] for s in summary["stages"]),
         "stages": stage_rows(files),
         "means": mean_rows(files) if len(seeds(summary)) > 1 else [],

@@ -15,6 +15,7 @@ from kdrun.evaluation.predictions import REPORTED, SPLITS
 from kdrun.evaluation.run_predictions import RunAnswers
 from kdrun.loggers.console import Reporter
 from kdrun.report.chain_tables import chain_table, generations_table
+from kdrun.report.diagnosis import diagnose_folder
 from kdrun.report.findings import verdict
 from kdrun.report.result_table import closing_table
 from kdrun.report.run_page import write_report
@@ -65,6 +66,8 @@ def close(
         setting.reporter.show(table)
     for line in verdict(summary):
         setting.reporter.say(line)
+    for line in diagnose_folder(folder, summary):
+        setting.reporter.say(line, style="yellow")
     write_page(config, folder, setting.reporter)
     setting.reporter.say(f"all of it is in {from_here(folder)}")
     return summary

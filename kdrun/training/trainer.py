@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from kdrun.analysis.divergence import divergence
 from kdrun.data.batch_views import Views
 from kdrun.data.normalizer import Normalizer
 from kdrun.errors import DataError, NumericError, OutputError, Stopped
@@ -71,12 +72,21 @@ def fit(
             append_json_line(job.folder / METRICS, line)
             record(line)
             progress.epoch_done(line)
+            warn_of_divergence(job, setting, training.history)
             last = training.epoch == options.epochs
             if timetable.due(training) or setting.stop or last:
                 saver.save(training)
             if setting.stop and not last:
                 raise Stopped(f"stopped after epoch {training.epoch} of {job.title}")
     return training
+
+
+def warn_of_divergence(job: Job, setting: Setting, history: list[dict[str, Any]]) -> None:
+    """Say at the epoch in which a loss rises far above its start that it did."""
+    classes = len(setting.data.class_names)
+    found = divergence(history, classes)
+    if found is not None and divergence(history[:-1], classes) is None:
+        setting.reporter.say(f"{job.title} {found}; try a lower train.lr", style="yellow")
 
 
 def fit_epoch(
