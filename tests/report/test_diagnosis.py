@@ -1,0 +1,152 @@
+"""Diagnoses, each from numbers that show one fault, and their silence where nothing is wrong."""
+
+import math
+
+import pytest
+
+from kdrun.report.diagnosis import diagnosis
+from kdrun.report.run_files import read_run_files
+from kdrun.report.run_page import write_report
+from tests.report.sealing import seal_again
+
+RISES = [0.5, 0.7, 0.85, 0.9, 0.93, 0.94, 0.95, 0.955, 0.957, 0.957]
+SURE = {
+    "images": 1000,
+    "entropy": {"1": 0.1, "2": 0.3, "4": 0.6, "8": 0.85, "16": 0.95, "32": 0.995},
+    "calibration_T": 1.5,
+    "nll": 0.2,
+    "calibrated_nll": 0.18,
+}
+
+
+def stage(role, best, test=None, last=None, epochs=10, **more):
+    accuracy = {"best_validation": best, "last": best if last is None else last}
+    accuracy["test_at_best_validation"] = best if test is None else test
+    shown = {"role": role, "arch": "net", "parameters": 100, "accuracy": accuracy}
+    return (
+        shown | {"epochs": epochs, "best_epoch": epochs, "class_names": list("abcdefghij")} | more
+    )
+
+
+def epochs(place, values=RISES, losses=None, share=0.7, T=4.0):
+    losses = losses or [2.0 / (1 + n) for n in range(len(values))]
+    return [
+        {
+            "stage": place,
+            "loss": loss,
+            "lr": 0.05,
+            "T": T,
+            "train_accuracy": value,
+            "validation_accuracy": value,
+            "terms": {
+                "soft": {"raw": 0.1, "weight": 0.9, "gradient_share": share},
+                "hard": {"raw": loss, "weight": 0.1, "gradient_share": 1 - share},
+            },
+        }
+        for value, loss in zip(values, losses, strict=True)
+    ]
+
+
+def told(teacher=0.98, student=0.97, control=0.95, images=10_000, lines=None, **more):
+    given = {"certainty": SURE} | more
+    stages = [stage("teacher", teacher, **given), stage("student", student)]
+    stages.append(stage("control", control))
+    metrics = [line for place in range(3) for line in epochs(place)] if lines is None else lines
+    summary = {"seed": 0, "seeds": [], "test_images": images, "stages": stages}
+    return diagnosis(summary, metrics)
+
+
+def test_a_run_that_went_well_is_told_nothing():
+    assert told() == []
+
+
+def test_a_teacher_no_better_than_the_control_is_told():
+    (line,) = told(teacher=0.95)
+    assert "teacher net is no better than the control, 95.00% against 95.00%" in line
+    assert "chain.stage.0.train.epochs=20" in line
+    (line,) = told(teacher=0.19, epochs=0)
+    assert line.startswith("the given teacher net is no better")
+    assert "teacher.weights" in line
+
+
+def test_a_nearly_uniform_teacher_is_told():
+    uniform = SURE | {"entropy": {"1": 0.93, "32": 1.0}}
+    (line,) = told(certainty=uniform)
+    assert line == (
+        "teacher net is nearly uniform (its entropy at T=1 is 93.0% of the most there is): "
+        "train.epochs=20"
+    )
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_stage_whose_loss_rose_is_told_with_a_lower_rate(place):
+    values = [0.1] * 10
+    losses = [2.3, 30.0, *[100.0] * 8]
+    lines = [
+        line for n in range(3) for line in (epochs(n, values, losses) if n == place else epochs(n))
+    ]
+    (line,) = told(lines=lines)
+    name = ("teacher", "student", "control")[place]
+    assert line.startswith(f"{name} net diverged: its loss ended at 100")
+    assert line.endswith("train.lr=0.005")
+
+
+def test_a_model_that_still_learns_at_its_last_epoch_is_told():
+    rising = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9]
+    (line,) = told(lines=[*epochs(0), *epochs(1, rising), *epochs(2)])
+    assert line == (
+        "student net was still learning at its last epoch (+10.0 points of validation accuracy "
+        "in the last 2): train.epochs=20"
+    )
+    noisy = SURE | {"images": 20}  # of 20 images, 10 points are 2 images
+    assert told(lines=[*epochs(0), *epochs(1, rising), *epochs(2)], certainty=noisy) == []
+
+
+def test_a_last_epoch_far_below_the_best_is_told():
+    falling = [0.5, 0.9, 0.95, 0.94, 0.9, 0.85, 0.8, 0.8, 0.8, 0.8]
+    (line,) = told(lines=[*epochs(0), *epochs(1, falling), *epochs(2)])
+    assert "student net fell from 95.00% of validation" in line
+    assert "to 80.00%" in line
+
+
+@pytest.mark.parametrize(("student", "share", "said"), [(0.94, 0.97, True), (0.97, 0.97, False)])
+def test_a_soft_term_that_is_nearly_all_of_the_gradient_is_told_where_nothing_was_gained(
+    student, share, said
+):
+    lines = [*epochs(0), *epochs(1, share=share), *epochs(2)]
+    found = told(student=student, lines=lines)
+    assert any("97% of its gradient" in line and "loss.alpha=0.5" in line for line in found) == said
+
+
+def test_a_temperature_that_leaves_nothing_is_told_where_nothing_was_gained():
+    lines = [*epochs(0), *epochs(1, T=200.0), *epochs(2)]
+    (line,) = told(student=0.9, lines=lines)
+    assert "at T=200 its teacher is uniform" in line
+    assert line.endswith("loss.T=8")
+    assert told(lines=lines) == []
+
+
+def test_too_few_test_images_are_told_with_how_many_would_do():
+    # 1.96^2 (0.95 * 0.05 + 0.955 * 0.045) / 0.01^2 = 3476 images, 7 times 500.
+    (line,) = told(student=0.955, control=0.95, images=500)
+    assert "500 test images are too few to tell a gain of +0.50 points" in line
+    needed = 1.96**2 * (0.95 * 0.05 + 0.955 * 0.045) / 1e-4
+    assert "about 3 000 test images" in line
+    assert f"or {math.ceil(needed / 500)} seeds" in line
+    assert line.endswith("seeds=[0,1,2,3,4,5,6]")
+
+
+def test_the_diagnosis_stands_on_the_page(altered):
+    def worsen(content):
+        content["stages"][0]["accuracy"]["best_validation"] = 0.0
+
+    folder = altered(summary=worsen)
+    seal_again(folder)
+    page = write_report(folder).read_text()
+    assert 'id="diagnosis"' in page
+    assert "is no better than the control" in page
+    files = read_run_files(folder)
+    assert page.count("<li>Teacher convnet is no better") == 1
+    assert len(diagnosis(files.summary, files.metrics)) == page.split('id="diagnosis"')[1].split(
+        "</section>"
+    )[0].count("<li>")
