@@ -15,6 +15,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from kdrun.errors import DamagedError, OutputError, reason
+from kdrun.store.plain_yaml import load_plain
 
 SEAL = "sha256"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -133,13 +134,13 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read YAML as plain data.
+    """Read YAML as plain data, as `load_plain` bounds it.
 
     Raises:
-        DamagedError: it is not YAML, or cannot be read.
+        DamagedError: it is not YAML, is too large or has aliases, or cannot be read.
     """
     try:
-        return yaml.safe_load(path.read_bytes())
+        return load_plain(path.read_bytes())
     except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
         raise damaged(path, error) from error
 
