@@ -28,16 +28,15 @@ def load_plain(content: bytes) -> Any:
     if len(content) > LARGEST:
         raise ValueError(f"it has {len(content):,} bytes, and at most {LARGEST:,} are read")
     _check_events(content)
-    return yaml.load(content, Loader=_LOADER)  # noqa: S506 - a safe loader
+    return yaml.load(content, Loader=_LOADER)
 
 
 def _check_events(content: bytes) -> None:
     """Refuse what grows when it is built: a few aliases in each other are billions of values."""
-    depth = count = 0
-    for event in yaml.parse(content, Loader=_LOADER):
+    depth = 0
+    for count, event in enumerate(yaml.parse(content, Loader=_LOADER)):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise ValueError("it holds an anchor or alias (& or *), which kdrun never writes")
-        count += 1
         depth += isinstance(event, _STARTS)
         depth -= isinstance(event, _ENDS)
         if depth > DEEPEST:
