@@ -19,6 +19,7 @@ from kdrun.store.files import (
     file_entry,
     read_json,
     read_sealed,
+    remove_leftovers,
     write_atomic,
     write_json,
 )
@@ -73,6 +74,7 @@ def export_folder(folder: Path) -> Path:
         raise OutputError(f"{target}: is a link, and kdrun does not write where links point")
     try:
         target.mkdir(exist_ok=True)
+        remove_leftovers(target)  # of an export that was killed
     except OSError as error:
         raise cannot_write(target, error) from error
     return target

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError, DamagedError
@@ -22,14 +21,14 @@ from kdrun.runs.lockstep.group import in_lockstep
 from kdrun.runs.lockstep.siblings import Siblings, no_siblings
 from kdrun.runs.plan_sizes import plan_for
 from kdrun.runs.prepare import make_job, make_jobs, make_settings
+from kdrun.runs.reopen import finish_reopening, reopen
 from kdrun.runs.resume_overrides import EPOCHS, checked_overrides
-from kdrun.runs.run_record import write_plan
 from kdrun.runs.runner import conduct
 from kdrun.runs.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
 from kdrun.runs.temperature_selection import as_chosen
 from kdrun.signals import StopRequest, stop_requests
-from kdrun.store.files import check_files, read_sealed, write_atomic, write_yaml
-from kdrun.store.run_folder import ANALYSIS, CONFIG, LOG, SUMMARY, Status, occupied
+from kdrun.store.files import check_files, read_sealed, write_atomic
+from kdrun.store.run_folder import CONFIG, LOG, SUMMARY, Status, occupied
 from kdrun.store.stages import CHECKPOINTS, finished
 from kdrun.training import checkpoint
 from kdrun.training.context import Job, Settings
@@ -50,8 +49,9 @@ def resume_run(
         DamagedError: a file of the run is not as it was written.
     """
     changes = checked_overrides(overrides)
-    read_run(folder)  # first, lest a folder that is none gets a lock
+    read_run(folder)  # first, so that a folder that is none gets no lock
     with stop_requests() as stop, occupied(folder):
+        finish_reopening(folder)
         saved = read_run(folder)
         config = changed_config(folder, saved, changes)
         raised = EPOCHS in changes and raise_allowed(config, saved)
@@ -87,10 +87,7 @@ def go_on(
     setting = next(iter(settings.values()))
     if raised:
         jobs = extended(as_chosen(jobs, settings, folder), settings, config.train.epochs)
-        write_plan(folder, jobs)
-        write_yaml(folder / CONFIG, OmegaConf.structured(config))
-        for stale in (SUMMARY, ANALYSIS):
-            (folder / stale).unlink(missing_ok=True)
+        reopen(folder, config, jobs)
     setting.reporter.log = folder / LOG
     setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
     for line in [*data_notes(settings), *watch.advice(setting.device)]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -20,12 +21,12 @@ def write_run_files(
     """Write what a run is: its overrides, environment, plan, and last the config."""
     write_yaml(folder / OVERRIDES, list(overrides))
     write_sealed(folder / ENVIRONMENT, environment(setting.device, setting.precision))
-    write_plan(folder, jobs)
+    write_sealed(folder / PLAN, plan_content(jobs))
     write_yaml(folder / CONFIG, OmegaConf.structured(config))
 
 
-def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
-    """Write the stages with all that determines them."""
+def plan_content(jobs: Sequence[Job]) -> dict[str, Any]:
+    """The stages with all that determines them, as `plan.json` holds them."""
     stages = [
         stage_label(job.stage)
         | {
@@ -40,7 +41,7 @@ def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
         }
         for job in jobs
     ]
-    write_sealed(folder / PLAN, {"format": 1, "stages": stages})
+    return {"format": 1, "stages": stages}
 
 
 def link_stage(link: Path, target: Path) -> None:

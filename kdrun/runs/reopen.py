@@ -1,0 +1,66 @@
+"""Reopening of a finished run for more epochs, in one step.
+
+What is to change is written to a file of its own first. A process that is killed while it puts the
+parts in place leaves that file, by which the next one to open the run puts in place the rest.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from kdrun.config.schema import Config
+from kdrun.errors import DamagedError
+from kdrun.runs.run_record import plan_content
+from kdrun.store.files import cannot_write, read_sealed, sync_folder, write_atomic, write_sealed
+from kdrun.store.run_folder import ANALYSIS, CONFIG, PLAN, REPORT, SUMMARY
+from kdrun.training.context import Job
+
+INTENT = "reopening.json"
+
+
+def reopen(folder: Path, config: Config, jobs: Sequence[Job]) -> None:
+    """Give the run another config and longer stages; its results are no more.
+
+    Raises:
+        OutputError: a file cannot be written or removed.
+    """
+    text = OmegaConf.to_yaml(OmegaConf.structured(config))
+    write_sealed(folder / INTENT, {"format": 1, "config": text, "plan": plan_content(jobs)})
+    finish_reopening(folder)
+
+
+def finish_reopening(folder: Path) -> None:
+    """Put in place what was noted; the same again changes nothing.
+
+    The summary goes first, so that nobody takes the run for finished, and the note last.
+
+    Raises:
+        DamagedError: the note is not as it was written.
+        OutputError: a file cannot be written or removed.
+    """
+    path = folder / INTENT
+    if not path.exists():
+        return
+    intent = read_sealed(path)
+    config, plan = intent.get("config"), intent.get("plan")
+    if not isinstance(config, str) or not isinstance(plan, dict):
+        raise DamagedError(f"{path} is damaged: it holds no config and plan")
+    for stale in (SUMMARY, ANALYSIS, REPORT):
+        remove(folder / stale)
+    write_sealed(folder / PLAN, plan)
+    write_atomic(folder / CONFIG, config.encode())
+    remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file durably, where it is there.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
