@@ -8,11 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-SIGNALS = tuple(
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
-    if hasattr(signal, name)  # Windows has no user signals
-)
+from kdrun.early_signals import heard_signals
 
 
 @contextmanager
@@ -66,10 +62,10 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Turn SIGINT, SIGTERM and the user signals into a request while the block runs."""
+    """Turn SIGINT, SIGTERM, SIGHUP and the user signals into a request while the block runs."""
     request = StopRequest()
     main_thread = threading.current_thread() is threading.main_thread()
-    handled = SIGNALS if main_thread else ()  # Python allows handlers in no other
+    handled = heard_signals() if main_thread else []  # Python allows handlers in no other
     previous = {number: signal.signal(number, request.receive) for number in handled}
     try:
         yield request

@@ -12,8 +12,8 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
+from kdrun.early_signals import SIGNALS, heard_signals, leave_at_once
 from kdrun.errors import Stopped
-from kdrun.signals import SIGNALS
 
 
 class Child:
@@ -67,7 +67,8 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
         # For the server, that it outlives Ctrl-C, which goes to the whole group.
         with _blocked():
             if main_thread:
-                previous = {number: signal.signal(number, child.pass_on) for number in SIGNALS}
+                heard = heard_signals()
+                previous = {number: signal.signal(number, child.pass_on) for number in heard}
             process.start()
         sender.close()
         # A signal that comes before it looks for them would be lost. Other threads of this process
@@ -82,7 +83,7 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
     child.code = process.exitcode or 0
     if child.signal is not None:
         asked = previous[child.signal]
-        if callable(asked) and asked is not signal.default_int_handler:
+        if callable(asked) and asked not in (signal.default_int_handler, leave_at_once):
             asked(child.signal, None)  # a launcher's own, which may put the job in its queue again
     return child
 
@@ -103,7 +104,7 @@ def _blocked() -> Iterator[None]:
 def _main(ready: Connection, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     if hasattr(os, "setsid"):
         os.setsid()
-        for number in SIGNALS:
+        for number in heard_signals():
             signal.signal(number, _leave)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     ready.close()
