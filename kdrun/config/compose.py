@@ -12,6 +12,8 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -32,6 +34,17 @@ Task = Callable[[DictConfig], Any]
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
+class CallbackFailed(BaseException):
+    """What one of Hydra's callbacks raised, in a form that Hydra lets through.
+
+    Of every Exception it makes a warning, and goes on.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def register() -> None:
     """Give Hydra the schema and the options of `teacher` and `student`."""
     schema = OmegaConf.structured(Config)
@@ -45,6 +58,7 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
 
     Raises:
         ConfigError: every fault that Hydra or `parse` finds, a line each.
+        Exception: the first that the task raised, or else a callback.
     """
     register()
     sys.argv = ["kdrun", *arguments]
@@ -62,7 +76,12 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
             app(quiet)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError("\n".join(_all_faults(arguments, error))) from error
-    if raised:
+    except CallbackFailed as failed:
+        raise [*raised, failed.error][0] from None
+    except SystemExit:
+        if not raised:
+            raise
+    if raised:  # which the exit code of a closed sweep must not hide
         raise raised[0]
 
 
@@ -90,13 +109,37 @@ def compose_job(overrides: Sequence[str], config_dir: Path | None = None) -> Dic
     Raises:
         ConfigError: an override that cannot be used.
     """
+    return _composed(overrides, config_dir)
+
+
+@contextmanager
+def whole_config(overrides: Sequence[str], config_dir: Path | None = None) -> Iterator[DictConfig]:
+    """The config of one job with Hydra's own section, to which its references may lead.
+
+    Hydra's state is put back afterwards, so that this may be called while Hydra runs a sweep.
+
+    Raises:
+        ConfigError: an override that cannot be used.
+    """
+    state = Singleton.get_state()
+    try:
+        whole = _composed(overrides, config_dir, hydra_too=True)
+        HydraConfig.instance().set_config(whole)
+        yield whole
+    finally:
+        Singleton.set_state(state)
+
+
+def _composed(
+    overrides: Sequence[str], config_dir: Path | None, hydra_too: bool = False
+) -> DictConfig:
     register()
     added = [] if config_dir is None else [f"file://{config_dir.absolute()}"]
     path = f"hydra.searchpath=[{','.join(['architectures://', *added])}]"
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return compose("config", [path, *overrides])
+            return compose("config", [path, *overrides], return_hydra_config=hydra_too)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error)) from error
 

@@ -1,22 +1,113 @@
-"""Overrides of the jobs of a sweep, known before it starts."""
+"""Overrides of the jobs of a sweep: known before it starts, as plain values."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kdrun.config.compose import whole_config
+from kdrun.errors import ConfigError, reason
+from kdrun.store.sweep_folder import fault_of, shown
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+NUMBERS = "${hydra.job.num}"
+"""How `hydra.sweep.subdir` names the folders of jobs by their place in the list."""
 
 
-def planned_jobs(hydra: DictConfig) -> list[list[str]] | None:
-    """The overrides of every job, or None where the sweeper chooses them as it goes.
+def planned_jobs(hydra: DictConfig, config_dir: Path | None = None) -> list[list[str]] | None:
+    """The overrides of every job as plain values; None where they are not known by number.
+
+    That is where a sweeper chooses the jobs as it goes, or their folders have other names.
 
     Args:
         hydra: the `hydra` section of the sweep's config.
+        config_dir: a folder of the user's own YAML.
+
+    Raises:
+        ConfigError: an override cannot be stored as a plain value.
     """
-    if hydra.sweeper._target_ != BASIC:
+    subdir = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload, index]
+    if hydra.sweeper._target_ != BASIC or subdir != NUMBERS:
         return None
     params = hydra.sweeper.get("params") or {}
     given = [f"{key}={value}" for key, value in params.items()] + list(hydra.overrides.task)
     overrides = OverridesParser.create().parse_overrides(given)
     batches = BasicSweeper.split_arguments(overrides, None)
-    return [list(job) for batch in batches for job in batch]
+    jobs = [list(job) for batch in batches for job in batch]
+    return [resolved_job(job, number, config_dir) for number, job in enumerate(jobs)]
+
+
+def resolved_job(job: Sequence[str], number: int, config_dir: Path | None) -> list[str]:
+    """A job's overrides with the values of what they refer to, as its environment is now."""
+    if not any("${" in override for override in job):
+        return resolved(job, OmegaConf.create({}), {})
+    with whole_config([*job, f"++hydra.job.num={number}"], config_dir) as whole:
+        return resolved(job, whole, whole.hydra.runtime.choices)
+
+
+def resolved(
+    overrides: Sequence[str], composed: DictConfig, choices: Mapping[str, Any]
+) -> list[str]:
+    """The overrides as plain `key=value`, each reference replaced by its value.
+
+    Args:
+        overrides: of a job, as Hydra has them.
+        composed: the config that they led to.
+        choices: the option chosen of every group.
+
+    Raises:
+        ConfigError: one cannot be written so, or refers to nothing.
+    """
+    found = []
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if "${" in value:
+            value = chosen_or_value(composed, key, choices, override)
+        plain = override if override[:1] == "~" else f"{key}={value}"
+        if fault := fault_of(plain):
+            raise ConfigError(
+                f"{shown(override)}: {fault}, so that the sweep could not be resumed; a sweep "
+                "takes key=value"
+            )
+        found.append(plain)
+    return found
+
+
+def chosen_or_value(
+    composed: DictConfig, key: str, choices: Mapping[str, Any], override: str
+) -> str:
+    """The text of the value that an override with a reference led to.
+
+    Raises:
+        ConfigError: it led to none.
+    """
+    if key in choices:
+        chosen = choices[key]
+        return chosen if isinstance(chosen, str) else f"[{','.join(map(str, chosen))}]"
+    try:
+        value = OmegaConf.select(composed, key, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{shown(override)}: {reason(error)}") from error
+    return written(
+        OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    )
+
+
+def written(value: Any) -> str:
+    """A plain value as it is written on the command line."""
+    return str(Override._get_value_element_as_str(_quoted(value)))
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, str):
+        return QuotedString(value, Quote.single)
+    if isinstance(value, list):
+        return [_quoted(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _quoted(one) for key, one in value.items()}
+    return value

@@ -4,34 +4,60 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
 from rich.table import Table
 
-from kdrun.errors import DamagedError
+from kdrun.config.listed_values import Values, difference, listed_values
+from kdrun.errors import ConfigError, DamagedError
 from kdrun.loggers.tables import add_columns, add_settings, console, percent, plain_table
+from kdrun.report.run_settings import UNTOLD, setting
 from kdrun.report.seeds_table import SEED, over_seeds, seeds_table
-from kdrun.store.files import read_json, read_sealed, read_yaml
-from kdrun.store.run_folder import OVERRIDES, STATUS, SUMMARY, in_use
+from kdrun.store.files import check_files, read_json, read_sealed
+from kdrun.store.run_folder import CONFIG, STATUS, SUMMARY, in_use
+from kdrun.store.saved_config import saved_config
 from kdrun.store.summary import chosen_accuracy, chosen_by, group_of, mean_of, rank, result_of
+from kdrun.store.sweep_folder import sweep_jobs, unlisted_folders
+
+FOREIGN = "foreign"
+"""The status of a folder that holds something else than the job that the sweep lists for it."""
 
 # Exit codes of jobs that did not come to an end of their own.
-_CODES = {"missing": 75, "interrupted": 75, "stopped": 75, "running": 75, "done": 0}
+_CODES = {"missing": 75, "interrupted": 75, "stopped": 75, "running": 75, "done": 0, FOREIGN: 6}
+
+_BOOLEANS = ("True", "False")  # as Hydra writes them, unlike a config
+
+_CHANGEABLE = UNTOLD - {"seeds"} | {"dataset.root", "dataset.download"}
 
 
-def show_sweep(folder: Path) -> dict[str, Any]:
-    """Print the tables of the sweep's jobs; returns the content of `sweep.json`."""
-    jobs = read_jobs(folder)
+def show_sweep(folder: Path, config_dir: Path | None = None) -> dict[str, Any]:
+    """Print the tables of the sweep's jobs; returns the content of `sweep.json`.
+
+    Args:
+        folder: the sweep's.
+        config_dir: a folder of the user's own YAML.
+    """
+    jobs = read_jobs(folder, config_dir)
     varied = varied_settings(jobs)
     console().print(sweep_table(jobs))
     means = over_seeds(jobs) if SEED in varied else []
     if means:
         console().print(seeds_table(means, varied))
+    for name in unlisted_folders(folder, {job["job"] for job in jobs}):
+        print(f"{folder / name} is left out: the sweep lists no job {name}")
     return {"format": 1, "jobs": jobs, "over_seeds": means}
 
 
-def read_jobs(folder: Path) -> list[dict[str, Any]]:
-    """What each job's folder says; the finished first, as one chooses between them."""
-    jobs = [read_job(path.parent) for path in folder.glob(f"*/{OVERRIDES}")]
-    return sorted(jobs, key=_order)
+def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, Any]]:
+    """What the folder of each job says; the finished first, as one chooses between them.
+
+    Args:
+        folder: the sweep's.
+        config_dir: a folder of the user's own YAML.
+    """
+    jobs = sweep_jobs(folder)
+    values = listed_values(jobs, config_dir)
+    read = [read_job(folder / name, job, values[name]) for name, job in jobs.items()]
+    return sorted(read, key=_order)
 
 
 def _order(job: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -39,17 +65,57 @@ def _order(job: Mapping[str, Any]) -> tuple[Any, ...]:
     return job["status"] != "done", *rank(job["validation"], job["train"]), number
 
 
-def read_job(folder: Path) -> dict[str, Any]:
-    """Overrides, accuracies (fractions) or the error of one job."""
-    overrides = map(str, read_yaml(folder / OVERRIDES))
-    settings = {key: value for key, _, value in (line.partition("=") for line in overrides)}
-    return {"job": folder.name, "settings": settings} | job_state(folder)
+def read_job(folder: Path, overrides: Sequence[str], listed: Values) -> dict[str, Any]:
+    """Settings, accuracies (fractions) or the error of one job.
+
+    The settings are those of the run's own config, which says what was trained.
+
+    Args:
+        folder: the job's.
+        overrides: that the sweep lists for it.
+        listed: their values.
+    """
+    told = {key: value for key, _, value in (one.partition("=") for one in overrides)}
+    told = {key: value.lower() if value in _BOOLEANS else value for key, value in told.items()}
+    job = {"job": folder.name, "settings": told} | job_state(folder)
+    try:
+        config = run_config(folder)
+    except (DamagedError, ConfigError) as error:
+        return job | _without_result("interrupted", f"damaged: {error}")
+    if config is None:
+        return job
+    job["settings"] = {key: setting(config, key, value) for key, value in told.items()}
+    if found := difference(config, listed, _CHANGEABLE):
+        return job | _without_result(FOREIGN, f"holds the run of another sweep or job: {found}")
+    return job
+
+
+def run_config(folder: Path) -> DictConfig | None:
+    """The config of a job's run, checked where the run is finished; None where there is no run.
+
+    Raises:
+        DamagedError: it is not as it was written.
+        ConfigError: it holds what a saved config never does.
+    """
+    if not (folder / CONFIG).exists():
+        return None
+    if (folder / SUMMARY).exists():
+        files = read_sealed(folder / SUMMARY).get("files")
+        entry = files.get(CONFIG) if isinstance(files, dict) else None
+        check_files(folder, {CONFIG: entry})
+    return saved_config(folder / CONFIG)
+
+
+def _without_result(status: str, error: str) -> dict[str, Any]:
+    nothing = {"train": None, "validation": None, "test": None, "control_test": None}
+    return {"status": status, "error": error, "code": _CODES[status], **nothing}
 
 
 def job_state(folder: Path) -> dict[str, Any]:
     """How far a job is: missing, running, interrupted, stopped, failed, or done with accuracies.
 
-    A run that its process did not live to close still says that it is running.
+    A run that its process did not live to close still says that it is running, or, where it was
+    opened again for more epochs, that it is done.
     """
     state: dict[str, Any] = {"status": "missing", "error": "", "train": None}
     state |= {"validation": None, "test": None, "control_test": None}
@@ -59,7 +125,8 @@ def job_state(folder: Path) -> dict[str, Any]:
             error = status.get("error", {"message": ""})
             state |= {"status": status["status"], "error": error["message"]}
             state["code"] = error.get("code", 0)
-        if state["status"] == "running" and not in_use(folder):
+        left = state["status"] == "running" or not (folder / SUMMARY).exists()
+        if state["status"] in ("running", "done") and left and not in_use(folder):
             state["status"] = "interrupted"
         if state["status"] == "done":
             state |= accuracies(read_sealed(folder / SUMMARY))

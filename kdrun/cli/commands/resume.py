@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdrun.cli.arguments import named_folder, taken_option
+from kdrun.early_signals import resumable_by
 from kdrun.signals import importing
 
 
@@ -14,11 +15,12 @@ def resume(words: Sequence[str]) -> None:
 
     if (folder / SWEEP).exists():
         with importing():
-            from kdrun.runs.sweep.sweep import resume_sweep
+            from kdrun.runs.sweep.resume import resume_sweep
             from kdrun.store.run_folder import occupied
 
         given, overrides = taken_option(rest, "--config-dir", "-cd")
         with occupied(folder):
+            resumable_by(f"'kdrun resume {folder}' goes on")
             resume_sweep(folder, overrides, None if given is None else Path(given))
         return
     from kdrun.runs.resume_overrides import checked_overrides

@@ -12,9 +12,13 @@ def run(words: Sequence[str]) -> None:
     """`kdrun [run] [overrides]`: one run, or with -m a sweep."""
     with importing():
         from kdrun.config.compose import run_app
+        from kdrun.runs.sweep.claims import CLAIMS
 
     try:
-        run_app(words, run_task)
+        with CLAIMS:
+            run_app(words, run_task)
+    except BrokenPipeError:
+        raise
     except OSError as error:  # Hydra makes the folder of a sweep by itself
         raise OutputError(f"cannot write {error.filename}: {error.strerror}") from error
 
@@ -31,12 +35,10 @@ def run_task(composed: Any) -> float | None:
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode == RunMode.MULTIRUN:
         with importing():
+            from kdrun.runs.sweep.begin import own_yaml
             from kdrun.runs.sweep.sweep import run_job
 
-        sources = {one.provider: one.path for one in hydra.runtime.config_sources}
-        config_dir = sources.get("command-line")
-        given = None if config_dir is None else Path(config_dir)
-        return run_job(composed, folder, overrides, hydra.job.num, given)
+        return run_job(composed, folder, overrides, hydra, own_yaml(hydra))
     config = parse(composed)
     with importing():
         from kdrun.runs.runner import run

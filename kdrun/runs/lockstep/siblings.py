@@ -26,7 +26,7 @@ class LaterJobs:
 
     Attributes:
         job: folder of that one.
-        overrides: for all jobs, beside their own.
+        overrides: for all jobs, besides their own.
         config_dir: a folder of the user's own YAML.
     """
 

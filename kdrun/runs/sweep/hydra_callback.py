@@ -1,6 +1,10 @@
-"""Hydra's callbacks around a sweep. Imports nothing before it is called."""
+"""Hydra's callbacks around a sweep. Imports nothing before it is called.
 
-from contextlib import ExitStack
+The object holds nothing, so that launchers can send it to other processes.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +15,27 @@ from omegaconf import DictConfig
 class SweepTable(Callback):
     """Notes what a sweep is, and closes it with its table and the worst job's exit code."""
 
-    def __init__(self) -> None:
-        self.claim = ExitStack()
-
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write the jobs down; other processes are kept out of the sweep's folder."""
-        from kdrun.config.sweep_overrides import planned_jobs  # noqa: PLC0415 - all of it costs start-up
-        from kdrun.store.run_folder import occupied  # noqa: PLC0415
-        from kdrun.store.sweep_folder import begin_sweep  # noqa: PLC0415
+        """Claim the sweep's folder and write the jobs down, or keep the first from starting."""
+        from kdrun.runs.sweep.begin import begin  # noqa: PLC0415 - all of it costs start-up
 
-        folder = Path(config.hydra.sweep.dir)
-        self.claim.enter_context(occupied(folder))
-        begin_sweep(folder, list(config.hydra.overrides.task), planned_jobs(config.hydra))
+        with raised_through_hydra():
+            begin(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Hand the sweep's folder on."""
+        """Show the table of the jobs; leave with the worst one's code."""
         from kdrun.runs.sweep.sweep import close_sweep  # noqa: PLC0415
 
-        self.claim.close()
-        close_sweep(Path(config.hydra.sweep.dir))
+        with raised_through_hydra():
+            close_sweep(Path(config.hydra.sweep.dir))
+
+
+@contextmanager
+def raised_through_hydra() -> Iterator[None]:
+    """Raise what fails where `run_app` is called; Hydra would warn of it and go on."""
+    from kdrun.config.compose import CallbackFailed  # noqa: PLC0415
+
+    try:
+        yield
+    except Exception as error:
+        raise CallbackFailed(error) from error

@@ -1,32 +1,30 @@
-"""Sweeps: their jobs, their closing table, and resuming them."""
+"""The jobs of a sweep, each in a process of its own, and its closing table."""
 
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
 from kdrun.config.parse import parse
-from kdrun.errors import ConfigError, DamagedError, KdrunError, Stopped
+from kdrun.config.sweep_overrides import resolved, written
+from kdrun.errors import ConfigError, DamagedError, KdrunError, OutputError, Stopped, reason
 from kdrun.report.sweep_table import job_state, show_sweep
-from kdrun.runs.lockstep.siblings import LaterJobs, Siblings, no_siblings
-from kdrun.runs.resume_overrides import checked_overrides
+from kdrun.runs.lockstep.siblings import LaterJobs, Siblings
 from kdrun.runs.sweep.child_process import Child, run_in_child
-from kdrun.store.files import read_yaml, write_sealed, write_yaml
+from kdrun.store.files import cannot_write, read_yaml, write_sealed, write_yaml
 from kdrun.store.run_folder import (
     CONFIG,
     OVERRIDES,
-    PATIENCE,
     STATUS,
     Status,
-    in_use,
+    refuse_existing,
     trained_stages,
 )
-from kdrun.store.sweep_folder import begun_jobs, listed_jobs
 
 WORST = 0.0
 """What a failed job tells a sweeper that maximises: finite, so that the search goes on."""
@@ -36,24 +34,33 @@ def run_job(
     composed: DictConfig,
     folder: Path,
     overrides: Sequence[str],
-    number: int,
+    hydra: HydraConf,
     config_dir: Path | None,
 ) -> float:
     """One job of a sweep; returns its validation accuracy, or `WORST` where it failed.
 
     Args:
+        hydra: the `hydra` section of the job's config.
         config_dir: the user's own YAML, for the jobs that it may take along.
 
     Raises:
         SystemExit: it was told to stop.
+        OutputError: its folder holds a run already.
     """
-    print(f"\njob {number}: {' '.join(overrides)}", flush=True)
+    print(f"\njob {hydra.job.num}: {' '.join(overrides)}", flush=True)
+    refuse_existing(folder)  # before its status is touched
     try:
-        do_job(lambda: composed, folder, overrides, LaterJobs(folder, (), config_dir))
+        settings = resolved(overrides, composed, hydra.runtime.choices)
+        root = f"output_root={written(str(composed.output_root))}"
+        do_job(lambda: composed, folder, settings, LaterJobs(folder, (root,), config_dir))
     except Stopped as error:
         # Hydra would take an exception as this job's failure and start the next one.
         print(f"kdrun: {error}", file=sys.stderr)
         sys.exit(error.code)
+    except (KdrunError, OSError) as error:
+        # At once, and where the table looks: Hydra goes on with the next job.
+        code = error.code if isinstance(error, KdrunError) else OutputError.code
+        record_failure(folder, code, str(error))
     return score(folder)
 
 
@@ -67,8 +74,12 @@ def do_job(
 
     Raises:
         Stopped: this process was sent a signal.
+        OutputError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     write_yaml(folder / OVERRIDES, list(overrides))
     try:
         config = parse(compose())
@@ -82,7 +93,11 @@ def in_own_process(folder: Path, work: Callable[..., None], arguments: tuple[Any
     """Do a job's work in a child; see to it that its status says how it ended."""
     status = folder / STATUS
     before = status.read_bytes() if status.exists() else b""
-    child = run_in_child(guarded_job, (folder, work, arguments))
+    try:
+        child = run_in_child(guarded_job, (folder, work, arguments))
+    except OSError as error:  # too many processes, no memory for one more
+        record_failure(folder, OutputError.code, f"its process cannot be started: {reason(error)}")
+        return
     if child.signal is not None or child.code == Stopped.code:
         leave_if_twice(child)
         raise Stopped(f"stopped in job {folder.name}; 'kdrun resume {folder.parent}' goes on")
@@ -163,66 +178,11 @@ def score(folder: Path) -> float:
     return float(accuracy)
 
 
-def close_sweep(folder: Path) -> None:
+def close_sweep(folder: Path, config_dir: Path | None = None) -> None:
     """Print the table of the jobs, write `sweep.json`; exit with the worst job's code."""
-    content = show_sweep(folder)
+    content = show_sweep(folder, config_dir)
     write_sealed(folder / "sweep.json", content)
     print(f"all of it is in {folder}; 'kdrun report {folder}' compares it")
     code = max((job["code"] for job in content["jobs"]), default=0)
     if code:
         sys.exit(code)
-
-
-def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None) -> None:
-    """Keep the finished jobs; go on with the interrupted, retry the failed, run the missing.
-
-    Args:
-        folder: the sweep's.
-        overrides: for every job, as `kdrun resume` takes them for a run.
-        config_dir: a folder of the user's own YAML, as the sweep was given.
-    """
-    from kdrun.config.compose import compose_job  # noqa: PLC0415 - imports Hydra
-
-    jobs = listed_jobs(folder)
-    if jobs is None:
-        print("the sweeper chose its jobs as it went: those it began are finished, none is added")
-        jobs = begun_jobs(folder)
-    longer = jobs_to_extend(folder, jobs, overrides)
-    for number, settings in jobs.items():
-        job = folder / number
-        state = job_state(job)["status"]
-        if state == "done" and number not in longer:
-            continue
-        print(f"\njob {number} ({state}): {' '.join(settings)}", flush=True)
-        # What goes on from a checkpoint is another stage than its settings alone tell.
-        later = no_siblings if longer else LaterJobs(job, tuple(overrides), config_dir)
-        # A job whose sweep was killed is told to stop, and needs a moment to save.
-        if (job / STATUS).exists() and in_use(job, PATIENCE):
-            print("another process is working on it", flush=True)
-        elif (job / CONFIG).exists():
-            in_own_process(job, old_run, (job, list(overrides), later))
-        else:
-            compose = partial(compose_job, [*settings, *overrides], config_dir)
-            do_job(compose, job, settings, later)
-    close_sweep(folder)
-
-
-def jobs_to_extend(folder: Path, jobs: Iterable[str], overrides: Sequence[str]) -> set[str]:
-    """The begun jobs that the overrides give more epochs; all are checked before one is touched.
-
-    Raises:
-        ConfigError: an override cannot be given to a run, or not to one of these.
-    """
-    changes = checked_overrides(overrides)
-    if not changes:
-        return set()
-    from kdrun.runs.resume import raised_in  # noqa: PLC0415 - imports torch
-
-    longer = set()
-    for number in jobs:
-        try:
-            if (folder / number / CONFIG).exists() and raised_in(folder / number, changes):
-                longer.add(number)
-        except DamagedError:
-            continue  # which going on with it says
-    return longer

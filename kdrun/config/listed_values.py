@@ -1,0 +1,150 @@
+"""The values that a sweep lists for its jobs, to tell whether a run is one of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kdrun.config.compose import compose_job
+from kdrun.config.model_groups import GROUPS
+from kdrun.config.parse import keys
+from kdrun.config.paths import config_folder
+from kdrun.config.schema import Config
+from kdrun.errors import ConfigError
+
+Values = dict[str, Any]
+
+
+def listed_values(
+    jobs: Mapping[str, Sequence[str]], config_dir: Path | None = None
+) -> dict[str, Values]:
+    """The value of each key that the overrides of any job set, by job.
+
+    Of groups every distinct choice is composed once. Where an option is not to be found, as without
+    the user's own YAML, the keys of groups are left out.
+
+    Args:
+        jobs: the overrides of each.
+        config_dir: a folder of the user's own YAML.
+    """
+    chosen = chosen_values({name: group_choices(job) for name, job in jobs.items()}, config_dir)
+    return {name: chosen[name] | plain_values(job) for name, job in jobs.items()}
+
+
+def group_choices(job: Sequence[str]) -> tuple[str, ...]:
+    """The overrides that choose an option of a group."""
+    return tuple(one for one in job if one.partition("=")[0] in group_names())
+
+
+@cache
+def group_names() -> frozenset[str]:
+    """The groups that there are."""
+    return frozenset({path.name for path in config_folder().iterdir() if path.is_dir()} | {*GROUPS})
+
+
+def plain_values(job: Sequence[str]) -> Values:
+    """The values of the overrides that set a key, of the types that the config gives them."""
+    groups = group_choices(job)
+    pairs = (one.partition("=")[::2] for one in job if one not in groups)
+    return {key: typed_value(key, text) for key, text in pairs}
+
+
+@cache
+def typed_value(key: str, text: str) -> Any:
+    """The value of `key=text` as a config holds it; the text where it cannot be one."""
+    typed = OmegaConf.structured(Config)
+    OmegaConf.set_struct(typed.chain.stage, False)
+    try:
+        value = OverridesParser.create().parse_override(f"{key}={text}").value()
+        OmegaConf.update(typed, key, value)
+        return plain(OmegaConf.select(typed, key))
+    except (HydraException, OmegaConfBaseException):
+        return text
+
+
+def plain(value: Any) -> Any:
+    """Lists and mappings of a config as Python's own."""
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def chosen_values(
+    choices: Mapping[str, tuple[str, ...]], config_dir: Path | None
+) -> dict[str, Values]:
+    """The values of the keys that the options of groups change, by job."""
+    if not any(choices.values()):
+        return {name: {} for name in choices}
+    try:
+        defaults = flat_values(compose_job([]))
+        composed = {
+            chosen: flat_values(compose_job(chosen, config_dir)) for chosen in set(choices.values())
+        }
+    except ConfigError:
+        return {name: {} for name in choices}
+    changed = {
+        key
+        for chosen, values in composed.items()
+        for key, value in values.items()
+        if value != defaults[key] or key in named_by(chosen)
+    }
+    return {name: {key: composed[choices[name]][key] for key in changed} for name in choices}
+
+
+NAMES = {
+    **{"teacher": "teacher.arch", "student": "student.arch", "dataset": "dataset.name"},
+    **{"chain": "chain.method", "temperature": "temperature.schedule"},
+}
+"""Groups by the key that says which option was chosen."""
+
+
+def named_by(choices: Iterable[str]) -> set[str]:
+    """The keys that say which options were chosen."""
+    return {NAMES[group] for group in (one.partition("=")[0] for one in choices) if group in NAMES}
+
+
+def flat_values(config: DictConfig) -> Values:
+    """Every key of a config with its value; None where it must still be given."""
+    return {key: select(config, key) for key in keys()}
+
+
+def select(config: DictConfig, key: str) -> Any:
+    """The value of a key as plain data; None where there is none."""
+    try:
+        return plain(OmegaConf.select(config, key))
+    except OmegaConfBaseException:
+        return None
+
+
+def difference(config: DictConfig, listed: Values, changeable: Iterable[str]) -> str | None:
+    """`loss.T is 1, not 8` for the first value that a saved config does not have; None: it has all.
+
+    Args:
+        config: of a run.
+        listed: what the sweep lists for it.
+        changeable: keys that a resumed run may have changed.
+    """
+    for key, value in listed.items():
+        if key in changeable:
+            continue
+        found = select(config, key)
+        absent = found is None and key.startswith("chain.stage")  # saved in a form of its own
+        if not (absent or same(found, value) or was_raised(key, found, value)):
+            return f"{key} is {found}, not {value}"
+    return None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are written alike: 4 and 4.0, but not 4 and 8."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other or str(one) == str(other)
+
+
+def was_raised(key: str, found: Any, value: Any) -> bool:
+    """Whether a run was resumed with more epochs than it was listed with."""
+    numbers = isinstance(found, int) and isinstance(value, int)
+    return key == "train.epochs" and numbers and found > value

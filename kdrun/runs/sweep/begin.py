@@ -1,0 +1,35 @@
+"""Beginning of a sweep: its folder is claimed, its jobs are written down."""
+
+from pathlib import Path
+
+from hydra.conf import HydraConf
+from omegaconf import DictConfig
+
+from kdrun.config.sweep_overrides import planned_jobs
+from kdrun.early_signals import resumable_by
+from kdrun.runs.sweep.claims import CLAIMS
+from kdrun.store.run_folder import occupied
+from kdrun.store.sweep_folder import begin_sweep, refuse_taken
+
+
+def begin(config: DictConfig) -> None:
+    """Claim the folder of a new sweep and note its jobs.
+
+    Raises:
+        ConfigError: an override cannot be stored.
+        OutputError: the folder holds a sweep or run, is in use, or cannot be written.
+    """
+    folder = Path(config.hydra.sweep.dir)
+    jobs = planned_jobs(config.hydra, own_yaml(config.hydra))
+    refuse_taken(folder, jobs)  # first, since a claim leaves a lock file behind
+    CLAIMS.enter_context(occupied(folder))
+    refuse_taken(folder, jobs, claimed=True)  # another process may have been faster
+    begin_sweep(folder, list(config.hydra.overrides.task), jobs)
+    resumable_by(f"'kdrun resume {folder}' goes on")
+
+
+def own_yaml(hydra: DictConfig | HydraConf) -> Path | None:
+    """The folder of the user's own YAML, where the command line names one."""
+    sources = {one.provider: one.path for one in hydra.runtime.config_sources}
+    given = sources.get("command-line")
+    return None if given is None else Path(given)

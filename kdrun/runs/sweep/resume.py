@@ -1,0 +1,120 @@
+"""Resuming of a sweep: what is finished stays, the rest is done."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from kdrun.errors import DamagedError
+from kdrun.report.sweep_table import FOREIGN, read_jobs
+from kdrun.runs.lockstep.siblings import LaterJobs, no_siblings
+from kdrun.runs.resume_overrides import checked_overrides
+from kdrun.runs.sweep.sweep import close_sweep, do_job, in_own_process, old_run
+from kdrun.store.run_folder import CONFIG, PATIENCE, STATUS, in_use
+from kdrun.store.stages import STORE
+from kdrun.store.sweep_folder import SWEEP, listed_jobs, sweep_jobs
+
+SWEEPS = "sweeps"
+"""The folder below an output root in which sweeps are, unless they are told another."""
+
+
+def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None) -> None:
+    """Keep the finished jobs; go on with the interrupted, retry the failed, run the missing.
+
+    Args:
+        folder: the sweep's.
+        overrides: for every job, as `kdrun resume` takes them for a run.
+        config_dir: a folder of the user's own YAML, as the sweep was given.
+    """
+    checked_overrides(overrides)
+    jobs = sweep_jobs(folder)
+    if (folder / SWEEP).exists() and listed_jobs(folder) is None:
+        print("the sweep lists no jobs by number: those it began are finished, none is added")
+    states = {job["job"]: job for job in read_jobs(folder, config_dir)}
+    kept = {number: job for number, job in jobs.items() if states[number]["status"] != FOREIGN}
+    longer = jobs_to_extend(folder, kept, overrides)
+    for number, settings in jobs.items():
+        status = states[number]["status"]
+        if status == FOREIGN or (status == "done" and number not in longer):
+            continue
+        print(f"\njob {number} ({status}): {' '.join(settings)}", flush=True)
+        do_rest(folder / number, settings, overrides, config_dir, alone=bool(longer))
+    close_sweep(folder, config_dir)
+
+
+def do_rest(
+    job: Path, settings: list[str], overrides: Sequence[str], config_dir: Path | None, alone: bool
+) -> None:
+    """Go on with a job, or begin it.
+
+    Args:
+        job: its folder.
+        settings: its own overrides.
+        overrides: for all jobs.
+        config_dir: a folder of the user's own YAML.
+        alone: whether no later job goes along in lockstep.
+    """
+    rooted = with_root(job.parent, overrides)
+    # What goes on from a checkpoint is another stage than its settings alone tell.
+    later = no_siblings if alone else LaterJobs(job, tuple(rooted), config_dir)
+    # A job whose sweep was killed is told to stop, and needs a moment to save.
+    if (job / STATUS).exists() and in_use(job, PATIENCE):
+        print("another process is working on it", flush=True)
+    elif (job / CONFIG).exists():
+        in_own_process(job, old_run, (job, list(overrides), later))
+    else:
+        compose = partial(compose_rest, [*settings, *rooted], config_dir)
+        do_job(compose, job, settings, later)
+
+
+def compose_rest(overrides: list[str], config_dir: Path | None) -> DictConfig:
+    """The config of a job that was not begun."""
+    from kdrun.config.compose import compose_job  # noqa: PLC0415 - imports Hydra
+
+    return compose_job(overrides, config_dir)
+
+
+def with_root(folder: Path, overrides: Sequence[str]) -> list[str]:
+    """The overrides with the output root of the sweep, unless they name one."""
+    from kdrun.config.sweep_overrides import written  # noqa: PLC0415 - imports Hydra
+
+    root = root_of_sweep(folder)
+    named = any(one.startswith("output_root=") for one in overrides)
+    if named or root is None:
+        return list(overrides)
+    return [*overrides, f"output_root={written(str(root))}"]
+
+
+def root_of_sweep(folder: Path) -> Path | None:
+    """Where the sweep's jobs keep their stages; None for where the config says.
+
+    Found from its folder, never from what is written there: a sweep may come from anyone, and is
+    moved together with its store.
+    """
+    whole = folder.resolve()
+    for parent in whole.parents:
+        if (parent / STORE).is_dir():
+            return parent
+    return whole.parent.parent if whole.parent.name == SWEEPS else None
+
+
+def jobs_to_extend(folder: Path, jobs: Iterable[str], overrides: Sequence[str]) -> set[str]:
+    """The begun jobs that the overrides give more epochs; all are checked before one is touched.
+
+    Raises:
+        ConfigError: an override cannot be given to a run, or not to one of these.
+    """
+    changes = checked_overrides(overrides)
+    if not changes:
+        return set()
+    from kdrun.runs.resume import raised_in  # noqa: PLC0415 - imports torch
+
+    longer = set()
+    for number in jobs:
+        try:
+            if (folder / number / CONFIG).exists() and raised_in(folder / number, changes):
+                longer.add(number)
+        except DamagedError:
+            continue  # which going on with it says
+    return longer
