@@ -32,6 +32,10 @@ class DamagedError(WeightsError):
     """A file that kdrun wrote and that is not as it was written."""
 
 
+class MisplacedError(DamagedError):
+    """A finished stage that is another than the folder or the run says."""
+
+
 class NumericError(KdrunError):
     """A non-finite loss or logit, or memory that ran out."""
 

@@ -71,6 +71,7 @@ class Analysis:
                 "level": self.level,
                 "dataset": data.name,
                 "class_names": list(data.class_names),
+                "hashes": [job.digest for job in self.jobs],
                 **measured,
                 "warnings": list(dict.fromkeys(str(one.message) for one in told)),
             }

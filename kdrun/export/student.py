@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdrun.errors import DamagedError, OutputError, WeightsError
+from kdrun.errors import DamagedError, WeightsError
 from kdrun.evaluation.latency import latency
 from kdrun.export.deployed import Deployed
 from kdrun.export.formats import FORMATS, Call, Format, chosen_formats
@@ -18,12 +18,12 @@ from kdrun.store.files import (
     cannot_write,
     file_entry,
     read_json,
-    read_sealed,
-    remove_leftovers,
+    temporary_path,
     write_atomic,
     write_json,
 )
-from kdrun.store.run_folder import SUMMARY
+from kdrun.store.finished_runs import read_summary
+from kdrun.store.folders import make_folder, remove_file, remove_leftovers
 from kdrun.store.summary import student_place
 from kdrun.training.context import Job, Setting
 from kdrun.training.initial_weights import stage_weights
@@ -50,7 +50,7 @@ def export_student(
     """
     formats = chosen_formats(names)
     with finished_jobs(folder, changes) as (jobs, settings):
-        summary = read_sealed(folder / SUMMARY)
+        summary = read_summary(folder)
         job = jobs[student_place(summary)]
         setting = settings[job.stage.seed]
         target = export_folder(folder)
@@ -69,14 +69,8 @@ def export_student(
 
 def export_folder(folder: Path) -> Path:
     """Where the files go; made where it is not there."""
-    target = folder / EXPORT
-    if target.is_symlink():
-        raise OutputError(f"{target}: is a link, and kdrun does not write where links point")
-    try:
-        target.mkdir(exist_ok=True)
-        remove_leftovers(target)  # of an export that was killed
-    except OSError as error:
-        raise cannot_write(target, error) from error
+    target = make_folder(folder / EXPORT, folder)
+    remove_leftovers(target)
     return target
 
 
@@ -98,7 +92,7 @@ def left(path: Path, entry: Any) -> bool:
     """Whether a file is as it was exported; else it is removed."""
     if path.is_file() and entry and file_entry(path).items() <= entry.items():
         return True
-    path.unlink(missing_ok=True)
+    remove_file(path)
     return False
 
 
@@ -110,7 +104,7 @@ def deployed(job: Job, setting: Setting) -> Deployed:
 
 def own_normalization(job: Job, setting: Setting) -> dict[str, list[float]]:
     """What the student's weights expect of images."""
-    return normalization(setting.data, stage_weights(job.folder, job.title))
+    return normalization(setting.data, stage_weights(job.folder, job.title, job.digest))
 
 
 def all_test_batches(setting: Setting) -> Any:
@@ -138,7 +132,7 @@ def exported(
     Raises:
         WeightsError: its accuracy is another.
     """
-    path, temporary = target / one.file, target / f".tmp-{one.file}"
+    path, temporary = target / one.file, temporary_path(target / one.file)
     try:
         # Two images: of one, export would take the number for a constant.
         fresh = build(bare(job.stage), setting.data.shape, None)
@@ -160,7 +154,7 @@ def exported(
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        remove_file(temporary)
     difference = (found - eager).abs().max().item()
     return {
         "file": path.name,

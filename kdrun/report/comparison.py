@@ -11,8 +11,9 @@ from kdrun.report.paired_gain import PairedGain, paired_gain
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.report.run_settings import fill_settings, told_settings
 from kdrun.report.seeds_table import SEED
-from kdrun.store.files import read_json, read_sealed
-from kdrun.store.run_folder import CONFIG, OVERRIDES, PLAN, STATUS, SUMMARY
+from kdrun.store.formats import PLAN as PLAN_SHAPE
+from kdrun.store.run_folder import CONFIG, OVERRIDES, PLAN, SUMMARY, read_status
+from kdrun.store.shapes import read_shaped
 from kdrun.store.summary import mean_of, places, rank, result_of, student_place
 from kdrun.store.sweep_folder import SWEEP, listed_jobs
 
@@ -63,13 +64,13 @@ def unfinished(folder: Path) -> dict[str, str]:
     if not folder.exists():
         return {"run": str(folder), "status": "not begun", "error": ""}
     try:
-        status = read_json(folder / STATUS)
+        status = read_status(folder)
         return {
             "run": str(folder),
             "status": str(status["status"]),
             "error": str(status.get("error", {}).get("message", "")),
         }
-    except (DamagedError, *MALFORMED):
+    except DamagedError:
         return {"run": str(folder), "status": "missing", "error": ""}
 
 
@@ -81,7 +82,7 @@ def run_rows(folder: Path) -> list[Row]:
     """
     files = read_run_files(folder)
     try:
-        plan = read_sealed(folder / PLAN)["stages"]
+        plan = read_shaped(folder / PLAN, PLAN_SHAPE)["stages"]
         settings = told_settings(folder)
         found = places(files.summary, result_of(files.summary)) or [student_place(files.summary)]
         return [student_row(files, plan, place, settings) for place in found]

@@ -11,8 +11,8 @@ from kdrun.report.comparison_formats import TEXTS, cells, columns, notes, points
 from kdrun.report.figure import Plot, house_style
 from kdrun.report.run_page import render, weights_told
 from kdrun.store.files import write_atomic
+from kdrun.store.folders import refuse_links
 from kdrun.store.run_folder import REPORT
-from kdrun.store.saved_config import refuse_links
 from kdrun.store.summary import chosen_by
 from kdrun.store.sweep_folder import SWEEP
 

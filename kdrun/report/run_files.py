@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdrun.errors import ConfigError, DamagedError
-from kdrun.store.files import check_files, read_json_lines, read_sealed
-from kdrun.store.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, SUMMARY
-from kdrun.store.saved_config import refuse_links, saved_config
+from kdrun.errors import ConfigError
+from kdrun.store.finished_runs import read_analysis, read_summary
+from kdrun.store.folders import refuse_links
+from kdrun.store.formats import ENVIRONMENT as ENVIRONMENT_SHAPE
+from kdrun.store.formats import METRIC
+from kdrun.store.regular_files import read_regular
+from kdrun.store.run_folder import CONFIG, ENVIRONMENT, METRICS, SUMMARY
+from kdrun.store.saved_config import saved_config
+from kdrun.store.shapes import read_shaped, read_shaped_lines
 
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What data of another shape than ours raises."""
@@ -45,16 +50,13 @@ def read_run_files(folder: Path) -> RunFiles:
     if not (folder / SUMMARY).exists():
         raise ConfigError(f"{folder}: the run is not finished; 'kdrun resume {folder}' goes on")
     refuse_links(folder)
-    summary = read_sealed(folder / SUMMARY)
-    if summary.get("status") != "done" or not summary.get("stages"):
-        raise DamagedError(f"{folder / SUMMARY} is not of this kdrun")
-    check_files(folder, summary.get("files"))
+    summary = read_summary(folder)
     return RunFiles(
         folder=folder,
         summary=summary,
-        environment=read_sealed(folder / ENVIRONMENT),
-        metrics=read_json_lines(folder / METRICS),
-        analysis=read_sealed(folder / ANALYSIS) if (folder / ANALYSIS).exists() else None,
+        environment=read_shaped(folder / ENVIRONMENT, ENVIRONMENT_SHAPE),
+        metrics=read_shaped_lines(folder / METRICS, METRIC),
+        analysis=read_analysis(folder, summary),
         config=saved_config(folder / CONFIG),
-        config_text=(folder / CONFIG).read_text(),
+        config_text=read_regular(folder / CONFIG).decode(errors="replace"),
     )

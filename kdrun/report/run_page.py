@@ -7,14 +7,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kdrun import __version__
-from kdrun.errors import DamagedError, OutputError, first_line
+from kdrun.errors import DamagedError, first_line
 from kdrun.report import model_plots, page_tables, pair_plots, training_plots
 from kdrun.report.diagnosis import diagnosis
 from kdrun.report.figure import Plot, house_style, label
 from kdrun.report.findings import verdict
 from kdrun.report.model_rows import mean_rows, stage_rows
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
-from kdrun.store.files import cannot_write, write_atomic
+from kdrun.store.files import write_atomic
+from kdrun.store.folders import make_folder, remove_leftovers
 from kdrun.store.run_folder import PLOTS, REPORT
 from kdrun.store.summary import seeds, student_place
 
@@ -41,12 +42,7 @@ def write_report(folder: Path) -> Path:
 
 def write_plots(folder: Path, plots: list[Plot]) -> None:
     """Write every figure as SVG and PNG."""
-    if folder.is_symlink():
-        raise OutputError(f"{folder}: is a link, and kdrun does not write where links point")
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    remove_leftovers(make_folder(folder, folder.parent))
     for plot in plots:
         write_atomic(folder / f"{plot.name}.svg", plot.svg)
         write_atomic(folder / f"{plot.name}.png", plot.png)

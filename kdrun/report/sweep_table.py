@@ -12,9 +12,11 @@ from kdrun.errors import ConfigError, DamagedError
 from kdrun.loggers.tables import add_columns, add_settings, console, percent, plain_table
 from kdrun.report.run_settings import UNTOLD, setting
 from kdrun.report.seeds_table import SEED, over_seeds, seeds_table
-from kdrun.store.files import check_files, read_json, read_sealed
-from kdrun.store.run_folder import CONFIG, STATUS, SUMMARY, in_use
+from kdrun.store.files import check_files
+from kdrun.store.formats import RUN_SUMMARY
+from kdrun.store.run_folder import CONFIG, STATUS, SUMMARY, in_use, read_status
 from kdrun.store.saved_config import saved_config
+from kdrun.store.shapes import read_shaped
 from kdrun.store.summary import chosen_accuracy, chosen_by, group_of, mean_of, rank, result_of
 from kdrun.store.sweep_folder import sweep_jobs, unlisted_folders
 
@@ -100,7 +102,7 @@ def run_config(folder: Path) -> DictConfig | None:
     if not (folder / CONFIG).exists():
         return None
     if (folder / SUMMARY).exists():
-        files = read_sealed(folder / SUMMARY).get("files")
+        files = read_shaped(folder / SUMMARY, RUN_SUMMARY).get("files")
         entry = files.get(CONFIG) if isinstance(files, dict) else None
         check_files(folder, {CONFIG: entry})
     return saved_config(folder / CONFIG)
@@ -121,7 +123,7 @@ def job_state(folder: Path) -> dict[str, Any]:
     state |= {"validation": None, "test": None, "control_test": None}
     try:
         if (folder / STATUS).exists():
-            status = read_json(folder / STATUS)
+            status = read_status(folder)
             error = status.get("error", {"message": ""})
             state |= {"status": status["status"], "error": error["message"]}
             state["code"] = error.get("code", 0)
@@ -129,8 +131,8 @@ def job_state(folder: Path) -> dict[str, Any]:
         if state["status"] in ("running", "done") and left and not in_use(folder):
             state["status"] = "interrupted"
         if state["status"] == "done":
-            state |= accuracies(read_sealed(folder / SUMMARY))
-    except (DamagedError, KeyError, TypeError, AttributeError) as error:
+            state |= accuracies(read_shaped(folder / SUMMARY, RUN_SUMMARY))
+    except DamagedError as error:
         state |= {"status": "interrupted", "error": f"damaged: {error}"}
     state["code"] = _CODES.get(state["status"], state.get("code", 70))
     return state

@@ -11,7 +11,7 @@ from kdrun.runs.resume import changed_config, rebuilt
 from kdrun.runs.saved_run import read_run
 from kdrun.runs.temperature_selection import as_chosen
 from kdrun.signals import stop_requests
-from kdrun.store.files import read_sealed
+from kdrun.store.finished_runs import read_summary
 from kdrun.store.run_folder import SUMMARY, occupied
 from kdrun.store.stages import finished
 from kdrun.training.context import Job, Settings
@@ -45,9 +45,9 @@ def finished_jobs(
         planned, settings = rebuilt(config, saved, stop, REMEDY)
         jobs = as_chosen(planned, settings, folder)
         if config.chain.stop_early:
-            stages = read_sealed(folder / SUMMARY)["stages"]
+            stages = read_summary(folder)["stages"]
             jobs = as_stopped(jobs, stages, settings)
         for job in jobs:
-            if finished(job.folder) is None:
+            if finished(job.folder, job.digest) is None:
                 raise ConfigError(f"{job.folder}: {job.title} is no longer in the store")
         yield jobs, settings

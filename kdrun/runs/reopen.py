@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from kdrun.config.schema import Config
 from kdrun.errors import DamagedError
 from kdrun.runs.run_record import plan_content
-from kdrun.store.files import cannot_write, read_sealed, sync_folder, write_atomic, write_sealed
+from kdrun.store.files import read_sealed, sync_folder, write_atomic, write_sealed
+from kdrun.store.folders import remove_file
 from kdrun.store.run_folder import ANALYSIS, CONFIG, PLAN, REPORT, SUMMARY
 from kdrun.training.context import Job
 
@@ -47,20 +48,9 @@ def finish_reopening(folder: Path) -> None:
     if not isinstance(config, str) or not isinstance(plan, dict):
         raise DamagedError(f"{path} is damaged: it holds no config and plan")
     for stale in (SUMMARY, ANALYSIS, REPORT):
-        remove(folder / stale)
+        remove_file(folder / stale)
+    sync_folder(folder)
     write_sealed(folder / PLAN, plan)
     write_atomic(folder / CONFIG, config.encode())
-    remove(path)
-
-
-def remove(path: Path) -> None:
-    """Remove a file durably, where it is there.
-
-    Raises:
-        OutputError: it cannot be removed.
-    """
-    try:
-        path.unlink(missing_ok=True)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    remove_file(path)
+    sync_folder(folder)

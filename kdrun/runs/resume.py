@@ -27,9 +27,12 @@ from kdrun.runs.runner import conduct
 from kdrun.runs.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
 from kdrun.runs.temperature_selection import as_chosen
 from kdrun.signals import StopRequest, stop_requests
-from kdrun.store.files import check_files, read_sealed, write_atomic
+from kdrun.store.files import write_atomic
+from kdrun.store.finished_runs import linked_stage, read_summary
+from kdrun.store.folders import make_folder
+from kdrun.store.regular_files import read_regular
 from kdrun.store.run_folder import CONFIG, LOG, SUMMARY, Status, occupied
-from kdrun.store.stages import CHECKPOINTS, finished
+from kdrun.store.stages import CHECKPOINTS, finished, own_digest
 from kdrun.training import checkpoint
 from kdrun.training.context import Job, Settings
 
@@ -127,11 +130,9 @@ def told_again(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
     Raises:
         DamagedError: a file of it, or of its stages, is not as it was when the run ended.
     """
-    summary = read_sealed(folder / SUMMARY)
     try:
-        check_files(folder, summary.get("files"))
-        for link in sorted((folder / "stages").glob("*")):
-            finished(link.resolve())
+        summary = read_summary(folder)
+        check_linked(folder, summary)
     except DamagedError as error:
         remedy = f"remove {folder / SUMMARY} and resume, which does anew what is damaged"
         raise DamagedError(f"{error}; {remedy}") from error
@@ -146,6 +147,18 @@ def told_again(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
         status.write("done")
     print(f"{folder} was done before")
     return summary
+
+
+def check_linked(folder: Path, summary: Mapping[str, Any]) -> None:
+    """See that the links of a finished run lead to its stages, and that these are whole.
+
+    Raises:
+        DamagedError: one is not.
+    """
+    for place, stage in enumerate(summary["stages"]):
+        target = linked_stage(folder, place, stage.get("hash"))
+        if target is not None:
+            finished(target, stage.get("hash") or own_digest(target))
 
 
 def changed_config(folder: Path, saved: SavedRun, changes: Mapping[str, Any]) -> Config:
@@ -182,7 +195,7 @@ def extended(jobs: list[Job], settings: Settings, epochs: int) -> list[Job]:
     """
     longer: list[Job] = []
     for job in jobs:
-        stays = job.stage.role == TEACHER and finished(job.folder) is not None
+        stays = job.stage.role == TEACHER and finished(job.folder, job.digest) is not None
         if job.stage.pretrained or stays:
             longer.append(job)
             continue
@@ -191,7 +204,7 @@ def extended(jobs: list[Job], settings: Settings, epochs: int) -> list[Job]:
         origin = job.stage.origin if state is None else (job.digest, state["update"])
         stage: Stage = replace(job.stage, train=train, origin=origin)
         new = make_job(stage, longer, settings[stage.seed])
-        if state is not None and finished(new.folder) is None:
+        if state is not None and finished(new.folder, new.digest) is None:
             carry_over(job, new, state)
         longer.append(new)
     return longer
@@ -199,12 +212,11 @@ def extended(jobs: list[Job], settings: Settings, epochs: int) -> list[Job]:
 
 def carry_over(old: Job, new: Job, state: dict[str, Any]) -> None:
     """Give a stage the checkpoint of the one it goes on from."""
-    target = new.folder / CHECKPOINTS
-    target.mkdir(parents=True, exist_ok=True)
+    target = make_folder(new.folder / CHECKPOINTS, new.folder.parent.parent)
     if checkpoint.checkpoints(target):
         return  # it has gone on from there already
     if state["best"] is not None:
         update = state["best"]["update"]
         best = checkpoint.best_path(old.folder / CHECKPOINTS, update)
-        write_atomic(checkpoint.best_path(target, update), best.read_bytes())
+        write_atomic(checkpoint.best_path(target, update), read_regular(best))
     checkpoint.write_checkpoint(target, state, new.digest)

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from kdrun.config.schema import Config
 from kdrun.plan.stage import stage_label
 from kdrun.runs.environment import environment
-from kdrun.store.files import write_sealed, write_yaml
+from kdrun.store.files import cannot_write, write_sealed, write_yaml
+from kdrun.store.folders import make_folder, remove_file
 from kdrun.store.run_folder import CONFIG, ENVIRONMENT, OVERRIDES, PLAN
 from kdrun.training.context import Job, Setting
 
@@ -46,6 +47,9 @@ def plan_content(jobs: Sequence[Job]) -> dict[str, Any]:
 
 def link_stage(link: Path, target: Path) -> None:
     """Point from the run's folder to the stage's in the store, relatively: both can move."""
-    link.parent.mkdir(exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(os.path.relpath(target.resolve(), link.parent.resolve()))
+    make_folder(link.parent, link.parent.parent)
+    remove_file(link)
+    try:
+        link.symlink_to(os.path.relpath(target.resolve(), link.parent.resolve()))
+    except OSError as error:
+        raise cannot_write(link, error) from error

@@ -12,7 +12,7 @@ from kdrun.config.loss_mixture import mixture
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
 from kdrun.config.unused_settings import idle_lines
-from kdrun.errors import ConfigError, DamagedError, NumericError, Stopped, reason
+from kdrun.errors import ConfigError, DamagedError, MisplacedError, NumericError, Stopped, reason
 from kdrun.loggers.sinks import check_logger, tracking
 from kdrun.plan.stage import placed_label, stage_label
 from kdrun.plan.warnings import plan_warnings
@@ -31,10 +31,10 @@ from kdrun.signals import stop_requests
 from kdrun.store.files import (
     append_json_line,
     read_json_lines,
-    remove_leftovers,
     write_json,
     write_json_lines,
 )
+from kdrun.store.folders import remove_leftovers
 from kdrun.store.run_folder import LOG, METRICS, Status, new_run_folder, occupied, refuse_existing
 from kdrun.store.stages import IDENTITY, finished, locked, make_store, set_aside
 from kdrun.teachers.acceptance import (
@@ -226,9 +226,9 @@ def taken_or_trained(
 def verified(job: Job, setting: Setting) -> dict[str, Any] | None:
     """The summary of the stage if it is finished and whole; what is damaged is set aside."""
     try:
-        return finished(job.folder)
+        return finished(job.folder, job.digest)
     except DamagedError as error:
-        aside = set_aside(job.folder)
+        aside = set_aside(job.folder, checkpoints=isinstance(error, MisplacedError))
         setting.reporter.say(f"{error}; moved to {aside}, {job.title} is done again", "yellow")
         return None
 

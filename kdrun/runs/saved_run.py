@@ -19,9 +19,12 @@ from kdrun.errors import (
     WeightsError,
     reason,
 )
-from kdrun.store.files import read_sealed
+from kdrun.store.folders import refuse_links
+from kdrun.store.formats import ENVIRONMENT as ENVIRONMENT_SHAPE
+from kdrun.store.formats import PLAN as PLAN_SHAPE
 from kdrun.store.run_folder import CONFIG, ENVIRONMENT, PLAN, trained_stages
-from kdrun.store.saved_config import refuse_links, saved_config
+from kdrun.store.saved_config import saved_config
+from kdrun.store.shapes import read_shaped
 from kdrun.store.stages import IDENTITY, STORE
 from kdrun.store.sweep_folder import SWEEP
 from kdrun.training.context import Job
@@ -63,7 +66,8 @@ def read_run(folder: Path) -> SavedRun:
             f"{folder}: is not the folder of a run or a sweep (there is no {CONFIG} in it)"
         )
     refuse_links(folder)
-    environment, plan = read_sealed(folder / ENVIRONMENT), read_sealed(folder / PLAN)
+    environment = read_shaped(folder / ENVIRONMENT, ENVIRONMENT_SHAPE)
+    plan = read_shaped(folder / PLAN, PLAN_SHAPE)
     try:
         stages = [checked_stage(stage) for stage in plan["stages"]]
         precision, threads = str(environment["precision"]), int(environment["threads"])

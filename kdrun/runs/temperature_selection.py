@@ -13,8 +13,10 @@ from kdrun.analysis.temperature_evidence import evidence, guideline, most_dark_k
 from kdrun.config.schema import Config
 from kdrun.plan.stage import PILOT, Stage, stage_label
 from kdrun.runs.prepare import make_job
-from kdrun.store.files import read_sealed, write_sealed
+from kdrun.store.files import write_sealed
+from kdrun.store.formats import TEMPERATURES
 from kdrun.store.run_folder import TEMPERATURE
+from kdrun.store.shapes import read_shaped
 from kdrun.training.context import Job, Setting, Settings
 from kdrun.training.evaluate import predictor
 from kdrun.training.stage_model import load_finished
@@ -44,7 +46,9 @@ def with_temperature(
 
         choice = choice_for(config, job, teacher, setting, pilot)
         label = {"stage": position} | stage_label(job.stage) | {"arch": job.stage.model.arch}
-        record(folder / TEMPERATURE, label | {"teacher": teacher.digest} | choice)
+        record(
+            folder / TEMPERATURE, label | {"teacher": teacher.digest, "for": job.digest} | choice
+        )
         T = choice["T"]
     return decided(jobs, position, job.stage.at(T), settings)
 
@@ -101,7 +105,8 @@ def recorded_temperature(folder: Path, position: int, job: Job, teacher: Job) ->
     """
     key = {"stage": position, "teacher": teacher.digest, "method": job.stage.temperature.method}
     for choice in choices(folder / TEMPERATURE):
-        if key.items() <= choice.items():
+        # An earlier kdrun did not write which stage it chose for.
+        if key.items() <= choice.items() and choice.get("for", job.digest) == job.digest:
             return float(choice["T"])
     return None
 
@@ -116,7 +121,9 @@ def pilot_stage(stage: Stage, T: float) -> Stage:
 
 def choices(path: Path) -> list[dict[str, Any]]:
     """What the run has chosen so far."""
-    found: list[dict[str, Any]] = read_sealed(path)["choices"] if path.exists() else []
+    if not path.exists():
+        return []
+    found: list[dict[str, Any]] = read_shaped(path, TEMPERATURES)["choices"]
     return found
 
 

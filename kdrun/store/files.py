@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +17,8 @@ from omegaconf import OmegaConf
 
 from kdrun.errors import DamagedError, OutputError, reason
 from kdrun.store.plain_yaml import load_plain
+from kdrun.store.regular_files import open_regular, read_regular
+from kdrun.store.strict_json import loads
 
 SEAL = "sha256"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -27,9 +30,9 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         OutputError: it cannot be written; the old content stays.
     """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = temporary_path(path)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:  # exclusive, so that no link is followed
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -39,6 +42,11 @@ def write_atomic(path: Path, content: bytes) -> None:
         with suppress(OSError):  # a file system that is read-only refuses this too
             temporary.unlink(missing_ok=True)
         raise cannot_write(path, error, len(content)) from error
+
+
+def temporary_path(path: Path) -> Path:
+    """A name in the same folder that nobody can foresee; `remove_leftovers` knows it."""
+    return path.with_name(f".tmp-{secrets.token_hex(8)}-{path.name}")
 
 
 def sync_folder(folder: Path) -> None:
@@ -52,27 +60,38 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed while writing have left in the folder."""
-    for path in folder.glob(".tmp-*"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def cannot_write(path: Path, error: OSError, needed: int | None = None) -> OutputError:
     """The line for a file that cannot be written; of a full disk also how much is missing."""
     told = os.strerror(error.errno) if error.errno else reason(error)
-    if needed is not None and error.errno in _NO_ROOM:
-        told += f" ({needed:,} bytes needed, {free_bytes(path.parent):,} free)"
+    if error.errno in _NO_ROOM:
+        told += _room(path.parent, needed)
     return OutputError(f"cannot write {path}: {told}")
+
+
+def cannot_remove(path: Path, error: OSError) -> OutputError:
+    """The line for a file that cannot be removed."""
+    told = os.strerror(error.errno) if error.errno else reason(error)
+    return OutputError(f"cannot remove {path}: {told}")
+
+
+def _room(folder: Path, needed: int | None) -> str:
+    """What a full disk lacks: inodes or bytes."""
+    existing = _existing(folder)
+    if hasattr(os, "statvfs"):
+        status = os.statvfs(existing)
+        if status.f_files > 0 and status.f_favail == 0:
+            return " (no inodes are free: remove files or folders, however small)"
+    return "" if needed is None else f" ({needed:,} bytes needed, {free_bytes(folder):,} free)"
 
 
 def free_bytes(folder: Path) -> int:
     """Free space where the folder is, or will be."""
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -116,7 +135,7 @@ def read_json(path: Path) -> Any:
         DamagedError: it is not JSON, or cannot be read.
     """
     try:
-        return json.loads(path.read_bytes())
+        return loads(read_regular(path))
     except (ValueError, OSError, RecursionError) as error:
         raise damaged(path, error) from error
 
@@ -140,7 +159,7 @@ def read_yaml(path: Path) -> Any:
         DamagedError: it is not YAML, is too large or has aliases, or cannot be read.
     """
     try:
-        return load_plain(path.read_bytes())
+        return load_plain(read_regular(path))
     except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
         raise damaged(path, error) from error
 
@@ -158,7 +177,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         DamagedError: a line is not a JSON object.
     """
     try:
-        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        lines = [loads(line) for line in read_regular(path).splitlines()]
     except FileNotFoundError:
         return []
     except (ValueError, OSError, RecursionError) as error:
@@ -177,7 +196,8 @@ def damaged(path: Path, error: Exception) -> DamagedError:
 def append_text(path: Path, text: str) -> None:
     """Append to a text file of our own, never to where a link points."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    content = text.encode()
+    flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody reads
+    content = text.encode(errors="replace")
     try:
         with open(os.open(path, flags, 0o666), "ab", buffering=0) as file:
             file.write(content)
@@ -197,7 +217,7 @@ def file_entry(path: Path) -> dict[str, Any]:
         DamagedError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return {"bytes": os.fstat(file.fileno()).st_size, "sha256": digest}
     except OSError as error:

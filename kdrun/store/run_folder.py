@@ -1,6 +1,5 @@
 """The folder of a run: file names, exclusive claim, status. Imports no torch."""
 
-import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -9,10 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from kdrun.errors import DamagedError, KdrunError, OutputError, Stopped
-from kdrun.store.files import cannot_write, read_json, remove_leftovers, write_json
+from kdrun.store.files import cannot_write, read_json, write_json
+from kdrun.store.folders import folder_lock, make_folder, remove_leftovers
+from kdrun.store.formats import STATUS as STATUS_SHAPE
+from kdrun.store.shapes import check_shape
+from kdrun.store.stages import STORE
 
 CONFIG, OVERRIDES, ENVIRONMENT, PLAN = (
     *("config.yaml", "overrides.yaml", "environment.json", "plan.json"),
@@ -31,9 +34,8 @@ def new_run_folder(output_root: Path, dataset: str, pair: str) -> Path:
     Raises:
         OutputError: the folder cannot be written.
     """
-    parent = output_root / dataset / pair
+    parent = make_folder(output_root / dataset / pair, output_root)
     try:
-        parent.mkdir(parents=True, exist_ok=True)
         while True:
             folder = parent / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
             try:
@@ -51,6 +53,20 @@ def from_here(folder: Path) -> Path:
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
+LEVELS = 6
+"""How far below its output root a run is at most, as of a sweep's job."""
+
+
+def root_above(folder: Path) -> Path:
+    """The output root that holds the folder, links not followed; else the folder's parent."""
+    parents = list(folder.absolute().parents)[:LEVELS]
+    found = next((one for one in parents if os.path.lexists(one / STORE)), None)
+    if found is None or folder.is_absolute():
+        return found or folder.parent
+    here = Path.cwd()
+    return found.relative_to(here) if found.is_relative_to(here) else folder.parent
+
+
 @contextmanager
 def occupied(folder: Path) -> Iterator[None]:
     """Have the folder to oneself, which is created where it is not there.
@@ -60,9 +76,8 @@ def occupied(folder: Path) -> Iterator[None]:
     Raises:
         OutputError: another process has it, or it cannot be written.
     """
-    lock = FileLock(folder / ".lock")
+    lock = folder_lock(make_folder(folder, root_above(folder)))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=PATIENCE, poll_interval=0.05)
     except Timeout:
         raise OutputError(f"{folder}: in use by {holder(folder)}") from None
@@ -77,10 +92,10 @@ def occupied(folder: Path) -> Iterator[None]:
 
 def in_use(folder: Path, patience: float = 0.0) -> bool:
     """Whether a process works in the folder, and still does after the seconds of patience."""
-    lock = FileLock(folder / ".lock")
     try:
+        lock = folder_lock(folder)
         lock.acquire(timeout=patience)
-    except (Timeout, OSError):
+    except (Timeout, OSError, OutputError):
         return True
     lock.release()
     return False
@@ -89,9 +104,9 @@ def in_use(folder: Path, patience: float = 0.0) -> bool:
 def holder(folder: Path) -> str:
     """Who works in the folder, as its status says."""
     try:
-        status = json.loads((folder / STATUS).read_bytes())
-        return f"process {status['pid']} on {status['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        status = read_json(folder / STATUS)
+        return f"process {int(status['pid'])} on {status['host']}"
+    except (DamagedError, KeyError, TypeError, ValueError):
         return "another process"
 
 
@@ -111,9 +126,22 @@ def refuse_existing(folder: Path) -> None:
 def trained_stages(folder: Path) -> list[int]:
     """The stages that the run began to train; none where its status does not say."""
     try:
-        return [int(position) for position in read_json(folder / STATUS)["trained"]]
-    except (DamagedError, KeyError, TypeError, ValueError):
+        trained: list[int] = read_status(folder)["trained"]
+    except (DamagedError, KeyError):
         return []
+    return trained
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """How far a run is, as its folder says.
+
+    Raises:
+        DamagedError: it does not say, or nothing that kdrun writes.
+    """
+    content = read_json(folder / STATUS)
+    check_shape(folder / STATUS, content, STATUS_SHAPE)
+    status: dict[str, Any] = content
+    return status
 
 
 class Status:
@@ -131,8 +159,8 @@ class Status:
     def done(self) -> bool:
         """Whether the file says so."""
         try:
-            return bool(read_json(self.path)["status"] == "done")
-        except (DamagedError, KeyError, TypeError):
+            return bool(read_status(self.path.parent)["status"] == "done")
+        except DamagedError:
             return False
 
     def write(self, status: str, error: dict[str, Any] | None = None) -> None:

@@ -7,19 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kdrun.errors import ConfigError, DamagedError, OutputError, reason
+from kdrun.errors import ConfigError, DamagedError, reason
 from kdrun.store.files import read_yaml
-
-
-def refuse_links(folder: Path) -> None:
-    """Files of ours are never links; one may lead out of the folder.
-
-    Raises:
-        OutputError: one is.
-    """
-    for path in folder.iterdir():
-        if path.is_symlink():
-            raise OutputError(f"{path}: is a link, and kdrun does not write where links point")
 
 
 def saved_config(path: Path) -> DictConfig:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,7 +11,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kdrun.store.files import cannot_write, check_files, file_entry, read_sealed, write_sealed
+from kdrun.errors import DamagedError, MisplacedError
+from kdrun.store.files import cannot_write, check_files, file_entry, read_json, write_sealed
+from kdrun.store.folders import folder_lock, make_folder, refuse_links_to
+from kdrun.store.formats import STAGE, STAGE_SUMMARY
+from kdrun.store.shapes import check_shape, read_shaped
 
 STORE, CHECKPOINTS = "store", "checkpoints"
 SUMMARY, WEIGHTS, METRICS, IDENTITY = (
@@ -35,11 +40,7 @@ def make_store(output_root: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    folder = output_root / STORE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    make_folder(output_root / STORE, output_root)
 
 
 def finish(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
@@ -50,37 +51,84 @@ def finish(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
     return summary
 
 
-def finished(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished stage, or None; every file of it is verified.
+def finished(folder: Path, digest: str) -> dict[str, Any] | None:
+    """The summary of the finished stage of this hash, or None; every file of it is verified.
 
     Raises:
-        DamagedError: one is not as it was written.
+        DamagedError: one is not as it was written, or the folder holds another stage.
+        OutputError: the folder is a link.
     """
+    refuse_links_to(folder, folder.parent.parent)
     if not (folder / SUMMARY).exists():
         return None
-    summary = read_sealed(folder / SUMMARY)
-    check_files(folder, summary.get("files"))
+    summary = read_shaped(folder / SUMMARY, STAGE_SUMMARY)
+    for name in (WEIGHTS, IDENTITY):
+        if name not in summary["files"]:
+            raise DamagedError(f"{folder / SUMMARY} is damaged: it does not list {name}")
+    check_files(folder, summary["files"])
+    check_digest(folder, summary.get("hash", digest), digest)
+    check_digest(folder, stage_hash(read_identity(folder)), digest)
     return summary
 
 
-def set_aside(folder: Path) -> Path:
-    """Move a damaged stage's files to a folder inside its own, so that it can be done again."""
+def check_digest(folder: Path, found: str, digest: str) -> None:
+    """See that a stage is the one that was asked for.
+
+    Raises:
+        MisplacedError: it is not.
+    """
+    if found != digest:
+        raise MisplacedError(f"{folder} is damaged: it holds the stage {found}, not {digest}")
+
+
+def read_identity(folder: Path) -> dict[str, Any]:
+    """All that determines the stage, which its folder is named after.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
+    content = read_json(folder / IDENTITY)
+    check_shape(folder / IDENTITY, content, STAGE)
+    identity: dict[str, Any] = content
+    return identity
+
+
+def own_digest(folder: Path) -> str:
+    """The hash of a stage wherever it is: in a store its folder's name, else its identity's.
+
+    Raises:
+        DamagedError: its identity cannot be read.
+    """
+    return folder.name if folder.parent.name == STORE else stage_hash(read_identity(folder))
+
+
+def set_aside(folder: Path, checkpoints: bool = False) -> Path:
+    """Move a damaged stage's files to a folder inside its own, so that it can be done again.
+
+    Args:
+        folder: the stage's.
+        checkpoints: whether they go too, as where they are another stage's.
+    """
     aside = folder / datetime.now().strftime("damaged-%Y-%m-%d_%H-%M-%S-%f")
     try:
         aside.mkdir()
-        for name in (SUMMARY, WEIGHTS, METRICS, IDENTITY):
-            if (folder / name).exists():
+        for name in (SUMMARY, WEIGHTS, METRICS, IDENTITY, *[CHECKPOINTS] * checkpoints):
+            if os.path.lexists(folder / name):
                 (folder / name).rename(aside / name)
     except OSError as error:
         raise cannot_write(aside, error) from error
     return aside
 
 
+def _lock_of(folder: Path) -> FileLock:
+    """The lock of a stage's folder, which is made; neither it nor the store may be a link."""
+    return folder_lock(make_folder(folder, folder.parent.parent))
+
+
 def lock_if_free(folder: Path) -> FileLock | None:
     """The folder's lock, held; None where another process holds it."""
-    lock = FileLock(folder / ".lock")
+    lock = _lock_of(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
         return None
@@ -95,9 +143,8 @@ def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
     The operating system frees the lock of a process that died.
     """
-    lock = FileLock(folder / ".lock")
+    lock = _lock_of(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         while not lock.is_locked:
             try:
                 lock.acquire(timeout=1, poll_interval=0.05)

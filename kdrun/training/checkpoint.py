@@ -10,7 +10,9 @@ the best weights so far, which are kept beside the checkpoints that know them.
 
 import contextlib
 import io
+import os
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,21 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from kdrun.errors import DamagedError, WeightsError, reason
+from kdrun.errors import DamagedError, MisplacedError, WeightsError, reason
 from kdrun.models.safe_load import check_unpacked_size
 from kdrun.store.files import (
     cannot_write,
     check_files,
     file_entry,
-    read_sealed,
     sync_folder,
+    temporary_path,
     write_atomic,
     write_sealed,
 )
+from kdrun.store.folders import refuse_link, remove_file, rename
+from kdrun.store.formats import MANIFEST as MANIFEST_SHAPE
+from kdrun.store.regular_files import read_regular
+from kdrun.store.shapes import read_shaped
 
 MODEL, STATE, MANIFEST = "weights.safetensors", "state.pt", "manifest.json"
 FORMAT = 1
@@ -69,11 +75,10 @@ def write_checkpoint(folder: Path, state: dict[str, Any], digest: str) -> Path:
         OutputError: it cannot be written; what was there stays.
     """
     final = folder / f"update-{state['update']:09d}"
-    temporary = folder / f".tmp-{final.name}"
+    temporary = temporary_path(final)
     rest = io.BytesIO()
     torch.save({name: value for name, value in state.items() if name != "models"}, rest)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         save_weights(temporary / MODEL, state["models"])
         write_atomic(temporary / STATE, rest.getvalue())
@@ -112,12 +117,12 @@ def prune(folder: Path, keep: int, best: Path | None) -> None:
     known = {name for path in kept for name in best_known(path)}
     for path in folder.glob("best-*.safetensors"):
         if path != best and path.name not in known:
-            path.unlink(missing_ok=True)
+            remove_file(path)
 
 
 def remove(path: Path) -> None:
     """Remove a checkpoint if it is there; it loses its name first, so half of one is never seen."""
-    doomed = path.with_name(f".tmp-old-{path.name}")
+    doomed = temporary_path(path)
     with contextlib.suppress(OSError):
         path.rename(doomed)
         shutil.rmtree(doomed)
@@ -126,7 +131,7 @@ def remove(path: Path) -> None:
 def best_known(path: Path) -> set[str]:
     """The best weights that a checkpoint knows; none where its manifest is damaged."""
     try:
-        return set(read_sealed(path / MANIFEST).get("best", {}))
+        return set(read_shaped(path / MANIFEST, MANIFEST_SHAPE).get("best", {}))
     except DamagedError:
         return set()
 
@@ -146,7 +151,7 @@ def load_newest(folder: Path, digest: str) -> tuple[dict[str, Any] | None, list[
             last = error
         else:
             # Out of the way, lest it counts as one of those that are kept.
-            return state, [path.rename(path.with_name(f"damaged-{path.name}")) for path in broken]
+            return state, [rename(path, free_name(path)) for path in broken]
     if broken:
         raise WeightsError(
             f"{last}; no checkpoint is whole: remove {folder} to start the stage anew"
@@ -154,22 +159,29 @@ def load_newest(folder: Path, digest: str) -> tuple[dict[str, Any] | None, list[
     return None, []
 
 
+def free_name(path: Path) -> Path:
+    """Where a damaged checkpoint goes; an earlier one stays."""
+    names = (f"damaged-{path.name}{f'-{n}' if n else ''}" for n in count())
+    return next(one for name in names if not os.path.lexists(one := path.with_name(name)))
+
+
 def read_checkpoint(path: Path, digest: str) -> dict[str, Any]:
     """The verified state of one checkpoint.
 
     Raises:
-        DamagedError: it, or the best weights it knows, are not as they were written.
-        WeightsError: it is of another stage, of a newer kdrun, or asks to run code.
+        DamagedError: it, or the best weights it knows, are not as they were written, or it is of
+            another stage.
+        WeightsError: it is of a newer kdrun, or asks to run code.
     """
     manifest = check_checkpoint(path)
     if manifest.get("format") != FORMAT:
         raise WeightsError(f"{path} has format {manifest.get('format')}, made by another kdrun")
     if manifest.get("stage") != digest:
-        raise WeightsError(f"{path} belongs to another stage")
+        raise MisplacedError(f"{path} belongs to another stage")
     try:
         check_unpacked_size(path / STATE)
         state = torch.load(path / STATE, map_location="cpu", weights_only=True)
-        return state | {"models": load((path / MODEL).read_bytes())}
+        return state | {"models": load(read_regular(path / MODEL))}
     # Whatever the bytes of a stranger's file happen to mean: UnpicklingError, KeyError, OSError...
     except Exception as error:
         told = reason(error)[:120]
@@ -182,7 +194,11 @@ def check_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DamagedError: one differs.
     """
-    manifest = read_sealed(path / MANIFEST)
-    check_files(path, manifest.get("files"))
+    refuse_link(path)
+    manifest = read_shaped(path / MANIFEST, MANIFEST_SHAPE)
+    for name in (MODEL, STATE):
+        if name not in manifest["files"]:
+            raise DamagedError(f"{path / MANIFEST} is damaged: it does not list {name}")
+    check_files(path, manifest["files"])
     check_files(path.parent, manifest.get("best", {}))
     return manifest

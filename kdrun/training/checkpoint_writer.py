@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdrun.config.schema import EVERY
 from kdrun.errors import OutputError
-from kdrun.store.files import remove_leftovers
+from kdrun.store.folders import make_folder, remove_leftovers
 from kdrun.training import checkpoint, checkpoint_state
 from kdrun.training.state import Training
 
@@ -56,7 +56,7 @@ class Saver:
         self.pending: list[Future[None]] = []
 
     def __enter__(self) -> "Saver":
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, self.folder.parent)
         remove_leftovers(self.folder)
         return self
 

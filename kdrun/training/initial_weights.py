@@ -1,5 +1,6 @@
 """Given weights: torchvision's or timm's by name, a file, or a finished run."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from kdrun.errors import DamagedError, WeightsError
 from kdrun.models.pretrained import find_weights
 from kdrun.models.safe_load import file_sha256
 from kdrun.models.timm_models import timm_config
-from kdrun.store.files import read_json, read_sealed
-from kdrun.store.stages import IDENTITY, SUMMARY, WEIGHTS
+from kdrun.store.finished_runs import linked_stage, planned_hashes, read_summary
+from kdrun.store.run_folder import PLAN
+from kdrun.store.stages import SUMMARY, WEIGHTS, finished, own_digest, read_identity
 from kdrun.store.summary import student_place
 
 PUBLISHED_SMOOTHING = {"IMAGENET1K_V2": 0.1}
@@ -52,7 +54,8 @@ def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
     """
     path = Path(weights).expanduser()
     if path.is_dir():
-        return stage_weights(_stage_folder(path), weights)
+        stage = _stage_folder(path)
+        return stage_weights(stage, weights, own_digest(stage))
     if path.is_file():
         return WeightsSource(weights, path, file_sha256(path), {})
     looks_like_file = path.suffix or "/" in weights
@@ -61,20 +64,25 @@ def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
     raise WeightsError(f"{path.absolute()}: no such weights file or run folder")
 
 
-def stage_weights(stage: Path, name: str) -> WeightsSource:
+def stage_weights(stage: Path, name: str, digest: str) -> WeightsSource:
     """The weights of a finished stage's folder.
 
+    Args:
+        stage: the folder.
+        name: of the source, as messages tell it.
+        digest: the stage's hash.
+
     Raises:
-        DamagedError: they are not as they were written.
+        DamagedError: they are not as they were written, or of another stage.
     """
-    file, card = stage / WEIGHTS, read_sealed(stage / SUMMARY)
-    identity = file_sha256(file)
-    if card.get("files", {}).get(WEIGHTS, {}).get("sha256") != identity:
-        raise DamagedError(f"{file} is damaged: its checksum differs")
-    made = read_json(stage / IDENTITY) if (stage / IDENTITY).is_file() else {}
-    smoothing = _label_smoothing(made.get("loss", {})) if made else None
+    card = finished(stage, digest)
+    if card is None:
+        raise DamagedError(f"{stage} is damaged: it has no {SUMMARY}")
+    identity = card["files"][WEIGHTS]["sha256"]
+    made = read_identity(stage)
+    smoothing = _label_smoothing(made.get("loss", {}))
     return WeightsSource(
-        name, file, identity, card, label_smoothing=smoothing, data=made.get("data")
+        name, stage / WEIGHTS, identity, card, label_smoothing=smoothing, data=made["data"]
     )
 
 
@@ -109,20 +117,31 @@ def _stage_folder(folder: Path) -> Path:
 
     Of several seeds the first, as `kdrun export` takes it; of an unfinished run what it made last.
     """
-    for candidate in (folder, *_made(folder)):
+    for candidate in (folder.resolve(), *_made(folder)):
         if all((candidate / name).is_file() for name in (WEIGHTS, SUMMARY)):
             return candidate
     raise WeightsError(f"{folder.absolute()}: holds no finished stage or run (no best.safetensors)")
 
 
-def _made(folder: Path) -> list[Path]:
+def _made(folder: Path) -> Iterator[Path]:
     """The stages of a run that may be meant, the first choice first."""
+    if (folder / WEIGHTS).is_file() or not (folder / PLAN).is_file():
+        return
     if (folder / SUMMARY).is_file():
-        summary = read_sealed(folder / SUMMARY)
-        place = student_place(summary) if summary.get("stages") else 0
-        return list(folder.glob(f"stages/{place:02}-*"))
-    made = [path for role in MADE for path in folder.glob(f"stages/*-{role}-*")]
-    return sorted(made, key=lambda path: path.name.partition("-")[0].zfill(9), reverse=True)
+        summary = read_summary(folder)
+        place = student_place(summary)
+        found = linked_stage(folder, place, summary["stages"][place].get("hash"))
+        yield from [] if found is None else [found]
+        return
+    hashes = planned_hashes(folder)
+    made = [path.name.partition("-")[0] for role in MADE for path in _links(folder, role)]
+    for place in sorted((int(one) for one in made if one.isdecimal()), reverse=True):
+        found = linked_stage(folder, place, hashes[place] if place < len(hashes) else None)
+        yield from [] if found is None else [found]
+
+
+def _links(folder: Path, role: str) -> Iterable[Path]:
+    return folder.glob(f"stages/*-{role}-*")
 
 
 def check_card(source: WeightsSource, *, arch: str, class_names: tuple[str, ...]) -> None:

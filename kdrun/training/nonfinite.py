@@ -11,6 +11,7 @@ from torch import Tensor
 from kdrun.data.batch import Batch
 from kdrun.errors import NumericError, some_of
 from kdrun.store.files import json_number, write_atomic, write_sealed
+from kdrun.store.folders import make_folder, refuse_link, remove_file
 from kdrun.training.batches import training_batches
 from kdrun.training.checkpoint import save_weights, weights_of
 from kdrun.training.context import Job, Setting
@@ -35,8 +36,7 @@ def explained(
     batches = training_batches(job.stage, setting, training.epoch, start)
     group = list(islice(batches, recipe.accumulate))
     indices = torch.cat([batch.indices for batch in group]).tolist()
-    folder = job.folder / "nonfinite"
-    folder.mkdir(exist_ok=True)
+    folder = make_folder(job.folder / "nonfinite", job.folder)
     write_atomic(folder / "batch.safetensors", save(joined(group)))
     if setting.device.type == "cpu":
         save_weights(folder / "weights.safetensors", weights_of(training.student))
@@ -92,5 +92,6 @@ def report(
 
 def leave_no_report(folder: Path) -> None:
     """Remove what an earlier attempt of the stage left, once the stage is done."""
+    refuse_link(folder / "nonfinite")
     for name in ("report.json", "batch.safetensors", "weights.safetensors"):
-        (folder / "nonfinite" / name).unlink(missing_ok=True)
+        remove_file(folder / "nonfinite" / name)

@@ -23,7 +23,7 @@ def load_finished(job: Job, setting: Setting) -> tuple[nn.Module, Normalizer]:
     Raises:
         DamagedError: its files are not as they were written.
     """
-    source = stage_weights(job.folder, str(job.folder))
+    source = stage_weights(job.folder, str(job.folder), job.digest)
     network = build(job.stage, setting.data.shape, source)
     return placed(network, job.stage, setting.data, source, setting.device)
 

@@ -6,9 +6,19 @@ import time
 
 import pytest
 
-from kdrun.errors import DamagedError, OutputError
+from kdrun.errors import DamagedError, MisplacedError, OutputError
+from kdrun.store.files import read_sealed, write_json, write_sealed
 from kdrun.store.run_folder import new_run_folder, occupied, refuse_existing
-from kdrun.store.stages import finish, finished, locked, set_aside, stage_hash
+from kdrun.store.stages import (
+    finish,
+    finished,
+    lock_if_free,
+    locked,
+    make_store,
+    set_aside,
+    stage_folder,
+    stage_hash,
+)
 
 
 def test_the_hash_ignores_the_order_of_keys():
@@ -16,25 +26,122 @@ def test_the_hash_ignores_the_order_of_keys():
     assert stage_hash({"a": 1}) != stage_hash({"a": 2})
 
 
+def stage(root, width=4, **changes):
+    """A finished stage below the root, with everything that kdrun writes of one."""
+    identity = {"format": 2, "model": {"arch": "mlp", "width": width}, "data": "images"}
+    digest = stage_hash(identity)
+    folder = stage_folder(root, digest)
+    folder.mkdir(parents=True)
+    write_json(folder / "stage.json", identity)
+    (folder / "best.safetensors").write_bytes(b"weights")
+    accuracy = {"train": 0.5, "last": None, "best_validation": None}
+    summary = {"hash": digest, "arch": "mlp", "parameters": 10, "macs": 9, "epochs": 1}
+    summary |= {"seconds": 0.5, "accuracy": accuracy | {"test_at_best_validation": 0.75}}
+    finish(folder, {k: v for k, v in (summary | changes).items() if v is not ...})
+    return folder, digest
+
+
 def test_a_stage_is_finished_when_its_summary_is_there(tmp_path):
-    assert finished(tmp_path) is None
-    (tmp_path / "best.safetensors").write_bytes(b"weights")
-    summary = finish(tmp_path, {"format": 1})
-    assert finished(tmp_path) == summary
-    assert list(summary["files"]) == ["best.safetensors"]
+    assert finished(tmp_path / "store" / "nothing", "nothing") is None
+    folder, digest = stage(tmp_path)
+    summary = finished(folder, digest)
+    assert list(summary["files"]) == ["best.safetensors", "stage.json"]
+    assert summary["accuracy"]["test_at_best_validation"] == 0.75
 
 
 @pytest.mark.parametrize("name", ["best.safetensors", "summary.json"])
 def test_a_stage_with_a_changed_bit_is_damaged_and_is_set_aside_whole(tmp_path, name):
-    (tmp_path / "best.safetensors").write_bytes(b"weights")
-    finish(tmp_path, {"accuracy": 0.75})
-    content = (tmp_path / name).read_bytes().replace(b"weights", b"weighty")
-    (tmp_path / name).write_bytes(content.replace(b"0.75", b"0.85"))
+    folder, digest = stage(tmp_path)
+    content = (folder / name).read_bytes().replace(b"weights", b"weighty")
+    (folder / name).write_bytes(content.replace(b"0.75", b"0.85"))
     with pytest.raises(DamagedError, match="checksum differs"):
-        finished(tmp_path)
-    aside = set_aside(tmp_path)
-    assert finished(tmp_path) is None
-    assert sorted(os.listdir(aside)) == ["best.safetensors", "summary.json"]
+        finished(folder, digest)
+    aside = set_aside(folder)
+    assert finished(folder, digest) is None
+    assert sorted(os.listdir(aside)) == ["best.safetensors", "stage.json", "summary.json"]
+
+
+def test_exchanged_folders_are_not_the_stages_they_are_named_after(tmp_path):
+    (one, first), (other, second) = stage(tmp_path, 4), stage(tmp_path, 8)
+    one.rename(tmp_path / "aside")
+    other.rename(one)
+    (tmp_path / "aside").rename(other)
+    for folder, digest, held in ((one, first, second), (other, second, first)):
+        with pytest.raises(MisplacedError, match=f"holds the stage {held}, not {digest}"):
+            finished(folder, digest)
+
+
+def test_a_summary_of_another_stage_is_noticed_beside_the_right_identity(tmp_path):
+    folder, digest = stage(tmp_path, hash="0123456789abcdef")
+    with pytest.raises(MisplacedError, match="holds the stage 0123456789abcdef"):
+        finished(folder, digest)
+
+
+def test_a_stage_of_an_earlier_kdrun_without_its_hash_is_taken_by_its_identity(tmp_path):
+    folder, digest = stage(tmp_path, hash=...)
+    assert "hash" not in finished(folder, digest)
+    with pytest.raises(MisplacedError):
+        finished(folder, "0123456789abcdef")
+
+
+def test_a_stage_that_lists_no_weights_is_damaged(tmp_path):
+    folder, digest = stage(tmp_path)
+    summary = read_sealed(folder / "summary.json")
+    del summary["files"]["best.safetensors"]
+    write_sealed(folder / "summary.json", summary)
+    with pytest.raises(DamagedError, match=r"does not list best\.safetensors"):
+        finished(folder, digest)
+
+
+def test_checkpoints_of_another_stage_go_aside_with_it(tmp_path):
+    folder, _ = stage(tmp_path)
+    (folder / "checkpoints").mkdir()
+    aside = set_aside(folder, checkpoints=True)
+    assert (aside / "checkpoints").is_dir()
+    assert not (folder / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("level", ["store", "store/hash"])
+def test_a_link_below_the_output_root_is_not_entered(tmp_path, level):
+    root, outside = tmp_path / "outputs", tmp_path / "outside"
+    outside.mkdir()
+    (root / level).parent.mkdir(parents=True)
+    (root / level).symlink_to(outside)
+    for enter in (lambda f: locked(f, lambda: None).__enter__(), lock_if_free):
+        with pytest.raises(OutputError, match="is a link"):
+            enter(root / "store" / "hash")
+    with pytest.raises(OutputError, match="is a link"):
+        finished(root / "store" / "hash", "hash")
+    assert os.listdir(outside) == []
+
+
+def test_the_output_root_itself_may_be_a_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "outputs").symlink_to(tmp_path / "disk")
+    make_store(tmp_path / "outputs")
+    with locked(tmp_path / "outputs" / "store" / "hash", lambda: None):
+        assert (tmp_path / "disk" / "store" / "hash").is_dir()
+
+
+def test_a_lock_that_is_a_link_empties_nothing(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError, match="is a link"), occupied(tmp_path / "run"):
+        pass
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_run_folder_below_an_output_root_is_not_reached_through_a_link(tmp_path):
+    root, outside = tmp_path / "outputs", tmp_path / "outside"
+    (outside / "pair").mkdir(parents=True)
+    make_store(root)
+    (root / "digits").symlink_to(outside)
+    with pytest.raises(OutputError, match="digits: is a link"):
+        new_run_folder(root, "digits", "pair")
+    with pytest.raises(OutputError, match="digits: is a link"), occupied(root / "digits" / "pair"):
+        pass
+    assert os.listdir(outside / "pair") == []
 
 
 def hold(folder, held, release):

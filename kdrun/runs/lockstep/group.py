@@ -18,7 +18,7 @@ from kdrun.data.batch import Batch
 from kdrun.data.batch_views import Views
 from kdrun.data.mixing import Mixing
 from kdrun.device import resolve_device, resolve_precision
-from kdrun.errors import ConfigError, DamagedError, KdrunError, Stopped
+from kdrun.errors import ConfigError, KdrunError, Stopped
 from kdrun.loggers.console import Reporter
 from kdrun.plan.stage import CONTROL, STUDENT, Stage
 from kdrun.runs.executor import Alone, Executor, Summary
@@ -26,7 +26,8 @@ from kdrun.runs.lockstep.round_robin import Latch, Member, Stream
 from kdrun.runs.lockstep.siblings import Siblings
 from kdrun.runs.plan_sizes import plan_for
 from kdrun.runs.prepare import make_jobs
-from kdrun.store.files import remove_leftovers, write_json
+from kdrun.store.files import write_json
+from kdrun.store.folders import remove_leftovers
 from kdrun.store.stages import IDENTITY, finished, lock_if_free
 from kdrun.teachers.recent import Recent
 from kdrun.teachers.teacher import Teacher
@@ -231,8 +232,8 @@ def taken(job: Job, locks: ExitStack) -> bool:
 def to_be_done(job: Job) -> bool:
     """Whether the store does not hold the stage; a damaged one is its own job's affair."""
     try:
-        return finished(job.folder) is None
-    except DamagedError:
+        return finished(job.folder, job.digest) is None
+    except KdrunError:
         return False
 
 

@@ -1,0 +1,57 @@
+"""Escapes for text that may come from strangers: terminal, CSV, Markdown, LaTeX."""
+
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+_C0_AND_C1 = (*range(0x20), *range(0x7F, 0xA0))
+_LINE_ENDS = (0x2028, 0x2029)
+_BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_SURROGATES = range(0xD800, 0xE000)
+_STEERING = dict.fromkeys((*_C0_AND_C1, *_LINE_ENDS, *_BIDI, *_SURROGATES), "?")
+_WITHIN_LINES = {sign: shown for sign, shown in _STEERING.items() if sign != ord("\n")}
+
+_MARKDOWN = {ord(sign): f"\\{sign}" for sign in "\\`*_{}[]<>#|$~&!"}
+_LATEX = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+        **{"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--"},
+    }
+)
+
+
+def printable(text: object) -> str:
+    """One line without the controls and bidi overrides that would steer a terminal."""
+    return str(text).translate(_STEERING)
+
+
+def printable_lines(text: object) -> str:
+    """`printable` of every line; the line ends stay."""
+    return str(text).translate(_WITHIN_LINES)
+
+
+def show(text: object, file: TextIO | None = None, flush: bool = False) -> None:
+    """Print lines to stdout, or another stream, without what would steer a terminal."""
+    print(printable_lines(text), file=sys.stdout if file is None else file, flush=flush)
+
+
+def csv_cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula; numbers stay as they are."""
+    if not isinstance(value, str):
+        return value
+    with suppress(ValueError):
+        float(value)
+        return value
+    text = printable(value)
+    return f"'{text}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def markdown_text(text: object) -> str:
+    """One line that Markdown shows as it is."""
+    return printable(" ".join(str(text).split())).translate(_MARKDOWN)
+
+
+def latex_text(text: object) -> str:
+    """One line that LaTeX shows as it is."""
+    return printable(text).translate(_LATEX)

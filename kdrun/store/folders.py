@@ -1,0 +1,141 @@
+"""Folders below the output root: made, entered, locked and cleaned, never through a link."""
+
+import shutil
+import stat
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+from kdrun.errors import OutputError
+from kdrun.store.files import cannot_remove, cannot_write
+
+LOCK = ".lock"
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a path that is a link.
+
+    Raises:
+        OutputError: it is one.
+    """
+    if path.is_symlink():
+        raise OutputError(
+            f"{path}: is a link, and kdrun does not write where links point; put a folder or file "
+            "in its place (output_root= itself may be a link, or name another disk)"
+        )
+
+
+def refuse_links_to(folder: Path, below: Path) -> None:
+    """Refuse a link at any level from below `below`, which itself may be one, to the folder.
+
+    Raises:
+        OutputError: one is.
+    """
+    for path in (folder, *folder.parents):
+        if path == below:
+            return
+        refuse_link(path)
+        if not folder.is_relative_to(below):
+            return
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse links and special files directly in the folder.
+
+    Raises:
+        OutputError: there is one.
+    """
+    for path in folder.iterdir():
+        refuse_link(path)
+        refuse_special(path)
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse pipes, sockets and devices.
+
+    Raises:
+        OutputError: it is one.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+        raise OutputError(f"{path}: is neither a file nor a folder; remove it")
+
+
+def make_folder(folder: Path, below: Path) -> Path:
+    """Create and return the folder, whose levels below `below` must not be links.
+
+    Raises:
+        OutputError: one is, or the folder cannot be made.
+    """
+    refuse_links_to(folder, below)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return folder
+
+
+def folder_lock(folder: Path) -> FileLock:
+    """The lock of a folder, not held.
+
+    Raises:
+        OutputError: its file is a link or special, so that locking would touch something else.
+    """
+    refuse_link(folder / LOCK)
+    refuse_special(folder / LOCK)
+    return FileLock(folder / LOCK)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_remove(path, error) from error
+
+
+def rename(path: Path, target: Path) -> Path:
+    """Rename within a folder; returns the target.
+
+    Raises:
+        OutputError: it cannot be renamed.
+    """
+    try:
+        return path.rename(target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
+def remove_leftovers(folder: Path, pattern: str = ".tmp-*", age: float = 0.0) -> None:
+    """Remove what processes that were killed while writing have left in the folder.
+
+    Args:
+        folder: where.
+        pattern: of their names.
+        age: seconds since they were changed, where another process may be writing its own.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
+    for path in folder.glob(pattern):
+        if age and not _older(path, age):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            remove_file(path)
+
+
+def _older(path: Path, age: float) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > age
+    except OSError:  # gone meanwhile
+        return False

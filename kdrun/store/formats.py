@@ -1,0 +1,255 @@
+"""Formats of the JSON files that runs and stages leave, as shapes."""
+
+from kdrun.store.shapes import (
+    AMOUNT,
+    ANYTHING,
+    COUNT,
+    FLAG,
+    FRACTION,
+    HASH,
+    INTEGER,
+    MEASURE,
+    NUMBER,
+    POSITIVE,
+    SEVERAL,
+    SHA256,
+    TEMPERATURE,
+    TEXT,
+    Each,
+    Maybe,
+    Shape,
+    Some,
+    one_of,
+)
+
+FILES: Shape = Each({"bytes": COUNT, "sha256": SHA256})
+"""Entries of `file_entry` by name."""
+ACCURACY: Shape = {
+    "train": Maybe(FRACTION),
+    "last": Maybe(FRACTION),
+    "best_validation": Maybe(FRACTION),
+    "test_at_best_validation": FRACTION,
+}
+LABEL: Shape = {"role": TEXT, "step?": Maybe(COUNT), "seed?": Maybe(COUNT), "arch": TEXT}
+STAGE_SUMMARY: Shape = {
+    "hash?": HASH,
+    "arch": TEXT,
+    "dataset?": TEXT,
+    "class_names?": Some(TEXT),
+    "image_shape?": Some(SEVERAL),
+    "normalization?": {"mean": Some(NUMBER), "std": Some(POSITIVE)},
+    "parameters": COUNT,
+    "macs": COUNT,
+    "epochs": COUNT,
+    "best_epoch?": COUNT,
+    "skipped?": COUNT,
+    "seconds": AMOUNT,
+    "images_per_second?": Maybe(AMOUNT),
+    "accuracy": ACCURACY,
+    "files": FILES,
+}
+BORN_AGAIN: Shape = {
+    "generations": SEVERAL,
+    "planned?": SEVERAL,
+    "test": Some(Some(FRACTION)),
+    "gains": [Each(Maybe(ANYTHING))],
+    "monotone?": [FLAG],
+}
+RUN_SUMMARY: Shape = {
+    "status": one_of("done"),
+    "dataset": TEXT,
+    "test_images": SEVERAL,
+    "seed": COUNT,
+    "seeds?": [COUNT],
+    "stages": Some({**STAGE_SUMMARY, **LABEL, "reused": FLAG}),
+    "files": FILES,
+    "chain?": [{"steps": [Each(ANYTHING)]}],
+    "born_again?": BORN_AGAIN,
+}
+STAGE: Shape = {
+    "format": SEVERAL,
+    "model": {"arch": TEXT},
+    "data": TEXT,
+    "teachers?": [HASH],
+    "train?": Each(ANYTHING),
+    "loss?": {"label_smoothing?": FRACTION, "weights?": Each(NUMBER)},
+}
+PLAN: Shape = {
+    "stages": Some(
+        {
+            **LABEL,
+            "hash": HASH,
+            "teachers": [COUNT],
+            "parameters?": COUNT,
+            "macs?": COUNT,
+            "epochs": COUNT,
+            "T": Maybe(ANYTHING),
+            "identity": {"origin?": Some(ANYTHING, 2)},
+        }
+    )
+}
+ENVIRONMENT: Shape = {
+    "precision": one_of("fp32", "tf32", "bf16", "fp16"),
+    "threads": SEVERAL,
+    "packages?": Each(TEXT),
+    "command?": [TEXT],
+}
+TEMPERATURES: Shape = {
+    "choices": [{"stage": COUNT, "method": TEXT, "teacher": HASH, "T": POSITIVE, "for?": HASH}]
+}
+MANIFEST: Shape = {
+    "format": SEVERAL,
+    "stage": TEXT,
+    "update": COUNT,
+    "files": FILES,
+    "best?": FILES,
+}
+STATUS: Shape = {
+    "status": one_of("running", "done", "stopped", "failed"),
+    "pid?": COUNT,
+    "host?": TEXT,
+    "trained?": [COUNT],
+    "error?": {"code": COUNT, "message": TEXT},
+}
+EPOCH: Shape = {
+    "epoch": SEVERAL,
+    "T": Maybe(TEMPERATURE),
+    "lr?": AMOUNT,
+    "loss": NUMBER,
+    "terms": Each(
+        {
+            "raw?": MEASURE,
+            "weighted": MEASURE,
+            "weight?": NUMBER,
+            "gradient_share": Maybe(FRACTION),
+        }
+    ),
+    "train_accuracy": FRACTION,
+    "validation_accuracy": Maybe(FRACTION),
+    "seconds": AMOUNT,
+    "images_per_second": AMOUNT,
+}
+METRIC: Shape = {**EPOCH, **LABEL, "stage": COUNT}
+PAGE: Shape = {
+    "format": SEVERAL,
+    "key": HASH,
+    "view": COUNT,
+    "record": Some(ANYTHING),
+    "rows": SEVERAL,
+    "checksum": SHA256,
+    "distortion": {"deviation": AMOUNT, "max_tv": AMOUNT, "mean_tv": AMOUNT},
+}
+JOB: Shape = {
+    "job": TEXT,
+    "settings": Each(TEXT),
+    "status": TEXT,
+    "error": TEXT,
+    "code": INTEGER,
+    **{name: Maybe(FRACTION) for name in ("train", "validation", "test", "control_test")},
+}
+SWEEP_TABLE: Shape = {"jobs": [JOB], "over_seeds?": [Each(ANYTHING)]}
+
+_BIN: Shape = {"count": COUNT, "confidence": FRACTION, "accuracy": FRACTION}
+_SPLIT: Shape = {
+    "images": COUNT,
+    "accuracy": FRACTION,
+    "nll": MEASURE,
+    "calibration_error": FRACTION,
+    "calibrated_error": Maybe(FRACTION),
+    "calibration_T": Maybe(MEASURE),
+    "reliability": [_BIN],
+    "calibrated_reliability": [_BIN],
+}
+_MODEL: Shape = {
+    **LABEL,
+    "stage": COUNT,
+    "parameters": COUNT,
+    "macs": COUNT,
+    "latency": {"median_ms": AMOUNT, "threads": SEVERAL},
+    "splits": Each(_SPLIT, 1),
+    "gap": {"gap": NUMBER},
+    "temperature_curve": {
+        "temperatures": Some(POSITIVE),
+        "entropy": Some(AMOUNT),
+        "max_probability": Some(FRACTION),
+    },
+}
+_PLACED: Shape = {"role?": TEXT, "arch": TEXT, "stage?": COUNT, "stages?": Some(COUNT)}
+_KNOWN: Shape = {"lower": MEASURE, "upper": MEASURE, "max": MEASURE}
+_TEACHER: Shape = {
+    **_PLACED,
+    "knowledge": {
+        "T": TEMPERATURE,
+        "T_range": Maybe(Some(TEMPERATURE, 2)),
+        "splits": Each({"at_1": _KNOWN, "at_T": _KNOWN, "curve": Maybe(Each(Some(MEASURE)))}, 1),
+    },
+    "similarity": {
+        "T": TEMPERATURE,
+        "classes": Some(TEXT),
+        "of": SEVERAL,
+        "probability": Some(Some(FRACTION)),
+    },
+}
+_CONFUSION: Shape = {"label": COUNT, "decision": COUNT, "student": COUNT, "other": COUNT}
+_PROBE: Shape = {
+    "temperatures": Some(TEMPERATURE),
+    "soft_norm": Some(AMOUNT),
+    "hard_norm": AMOUNT,
+    "cosine": Some(NUMBER),
+    "negative_share": Some(FRACTION),
+}
+_PAIR: Shape = {
+    "kind": TEXT,
+    "T_range": Maybe(Some(TEMPERATURE, 2)),
+    "student": _PLACED,
+    "other": _PLACED,
+    "splits": Each(
+        {
+            "agreement": FRACTION,
+            "mean_kl": MEASURE,
+            "bound": {"tv": FRACTION, "holds": Each(FLAG)},
+            "confusions": [_CONFUSION],
+            "gradient_probe": _PROBE,
+        },
+        1,
+    ),
+    "inside": Maybe(Each(ANYTHING)),
+}
+_STEP: Shape = {"error_difference": NUMBER, "pinsker": MEASURE}
+_CHAIN: Shape = {"stages": Some({"parameters": COUNT, "accuracy": FRACTION}), "steps": [_STEP]}
+ANALYSIS_FILE: Shape = {
+    "class_names": Some(TEXT),
+    "models": Some(_MODEL),
+    "teachers": [_TEACHER],
+    "pairs": [_PAIR],
+    "chains": [_CHAIN],
+    "examples": [{"student": _PLACED, "teacher": _PLACED, "images": [{"png": TEXT}]}],
+    "warnings": [TEXT],
+    "hashes?": Some(HASH),
+}
+
+
+def format_of(name: str, of_stage: bool) -> Shape:
+    """The shape of a file by its name; `ANYTHING` where it has none.
+
+    Args:
+        name: of the file.
+        of_stage: whether its folder is a stage's, else a run's.
+    """
+    if name == "summary.json":
+        return STAGE_SUMMARY if of_stage else RUN_SUMMARY
+    if name == "metrics.jsonl":
+        return EPOCH if of_stage else METRIC
+    return BY_NAME.get(name, ANYTHING)
+
+
+BY_NAME: dict[str, Shape] = {
+    "stage.json": STAGE,
+    "plan.json": PLAN,
+    "environment.json": ENVIRONMENT,
+    "temperature.json": TEMPERATURES,
+    "analysis.json": ANALYSIS_FILE,
+    "manifest.json": MANIFEST,
+    "status.json": STATUS,
+    "sweep.json": SWEEP_TABLE,
+}

@@ -1,0 +1,31 @@
+"""Reading regular files: links, pipes, sockets and devices are refused, and nothing hangs."""
+
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+# Windows translates line ends where a descriptor is not opened as binary.
+_READ = _FLAGS | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: it cannot be opened, is a link, or is no regular file.
+    """
+    if path.is_symlink():
+        raise OSError(0, "it is a link, which kdrun does not make there")
+    descriptor = os.open(path, _READ)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(0, "it is not a regular file")
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file. Raises what `open_regular` does."""
+    with open_regular(path) as file:
+        return file.read()
