@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from kdrun.analysis import agreement, chain_differences, mean_kl, negative_log_likelihood
-from kdrun.evaluation.predictions import REPORTED, Answers
+from kdrun.evaluation.predictions import REPORTED, Answers, check_same_images
 from kdrun.evaluation.run_predictions import RunAnswers, probabilities
 from kdrun.plan.stage import GENERATION, STUDENT
 from kdrun.training.context import Job
@@ -67,6 +67,7 @@ def chain_costs(run: RunAnswers, chain: Sequence[Sequence[int]]) -> dict[str, di
 
 def step_costs(models: Sequence[Answers]) -> dict[str, Any]:
     """The `steps` and the `total` of the teacher, each assistant and the student."""
+    check_same_images(*models)
     probs = [probabilities(model) for model in models]
     losses = [negative_log_likelihood(p, one.labels) for p, one in zip(probs, models, strict=True)]
     errors = [1 - model.correct / model.images for model in models]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdrun.analysis import agreement, ensemble_gradient_probe, generalization_bound, mean_kl
-from kdrun.evaluation.predictions import Answers
+from kdrun.evaluation.predictions import Answers, check_same_images
 from kdrun.evaluation.run_predictions import ENSEMBLE, RunAnswers, probabilities
 from kdrun.plan.build import head_of
 from kdrun.plan.stage import Stage
@@ -58,14 +58,17 @@ def comparisons(stages: Sequence[Stage]) -> list[Comparison]:
 
 
 def rivals(stages: Sequence[Stage], place: int) -> list[int]:
-    """The controls and direct students of the same network, of the same seed where there are."""
-    same = [
+    """The controls and direct students of the same network and the same seed of the run.
+
+    Not of the same training seed, which is another one in each generation.
+    """
+    return [
         number
         for number, stage in enumerate(stages)
-        if stage.role in UNTAUGHT and stage.model == stages[place].model
+        if stage.role in UNTAUGHT
+        and stage.model == stages[place].model
+        and stage.seed == stages[place].seed
     ]
-    seed = stages[place].train.seed
-    return [number for number in same if stages[number].train.seed == seed] or same
 
 
 def pair_measures(
@@ -81,6 +84,7 @@ def pair_measures(
     weights = run.weights(one.others) if len(one.others) > 1 else None
     measured = {}
     for name in student:
+        check_same_images(student[name], *(run.of(place)[name] for place in one.others))
         members = [run.of(place)[name].logits for place in one.others]
         probe = ensemble_gradient_probe(
             student[name].logits, members, student[name].labels, temperatures, weights
@@ -91,6 +95,7 @@ def pair_measures(
 
 def split_pair(student: Answers, other: Answers) -> dict[str, Any]:
     """The measures at T = 1 of two models' answers to the same images."""
+    check_same_images(student, other)
     ours, theirs = probabilities(student), probabilities(other)
     return {
         "images": len(student.labels),

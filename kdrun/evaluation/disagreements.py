@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from kdrun.data.batch import Split
-from kdrun.evaluation.predictions import Answers
+from kdrun.evaluation.predictions import Answers, check_same_images
 
 MOST_EXAMPLES = 12
 LARGEST_SIDE = 96
@@ -18,6 +18,7 @@ LARGEST_SIDE = 96
 
 def differing(student: Answers, teacher: Answers) -> list[int]:
     """Rows of the answers where the decisions differ, those most apart first."""
+    check_same_images(student, teacher)
     ours, theirs = (torch.softmax(a.logits.double(), dim=1) for a in (student, teacher))
     apart = (ours - theirs).abs().sum(dim=1)
     apart[student.logits.argmax(dim=1) == teacher.logits.argmax(dim=1)] = -1.0

@@ -11,6 +11,7 @@ from kdrun.errors import Stopped
 from kdrun.evaluation.predictions import (
     SPLITS,
     Answers,
+    check_same_images,
     collect,
     split_batches,
     split_size,
@@ -33,13 +34,13 @@ class RunAnswers:
 
     Attributes:
         splits: what they are asked about.
-        asked: the answers so far, by the hash of the stage.
+        asked: the answers so far, by the hash of the stage and the seed, on which splits depend.
     """
 
     jobs: Sequence[Job]
     settings: Settings
     splits: Sequence[str] = SPLITS
-    asked: dict[str, dict[str, Answers]] = field(default_factory=dict)
+    asked: dict[tuple[str, int | None], dict[str, Answers]] = field(default_factory=dict)
 
     def of(self, place: int) -> Mapping[str, Answers]:
         """The answers of a stage's model to each split.
@@ -49,10 +50,11 @@ class RunAnswers:
             Stopped: a signal asked for it.
         """
         job = self.jobs[place]
-        if job.digest not in self.asked:
+        key = (job.digest, job.stage.seed)
+        if key not in self.asked:
             sample = min(one.stage.train.eval_batch_size for one in self.jobs)
-            self.asked[job.digest] = ask(job, self.settings[job.stage.seed], self.splits, sample)
-        return self.asked[job.digest]
+            self.asked[key] = ask(job, self.settings[job.stage.seed], self.splits, sample)
+        return self.asked[key]
 
     def of_all(self, places: Sequence[int]) -> Mapping[str, Answers]:
         """Those of one model, or of the mean of a stage's teachers with the weights they have."""
@@ -66,7 +68,9 @@ class RunAnswers:
 
     def softened(self, places: Sequence[int], split: str, T: float) -> Tensor:
         """(n, K) float64 probabilities at T of one model, or the mean of a stage's teachers'."""
-        logits = [self.of(place)[split].logits.double() for place in places]
+        members = [self.of(place)[split] for place in places]
+        check_same_images(*members)
+        logits = [member.logits.double() for member in members]
         weights = self.weights(places) if len(places) > 1 else None
         return ensemble_probabilities(logits, T, weights)
 
@@ -108,12 +112,14 @@ def ask(job: Job, setting: Setting, splits: Sequence[str], sample: int) -> dict[
 
 def averaged(members: Sequence[Answers], weights: Sequence[float] | None) -> Answers:
     """The answers of the weighted mean of the models' probabilities at T = 1, to what was kept."""
+    check_same_images(*members)
     first = members[0]
     logits = [one.logits.double() for one in members]
     probs = ensemble_probabilities(logits, 1.0, weights)
     logs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
     correct = int((probs.argmax(dim=1) == first.labels).sum())
-    return Answers(logs, first.labels, first.indices, len(first.labels), correct)
+    seen = len(first.labels)
+    return Answers(logs, first.labels, first.indices, seen, correct, source=first.source)
 
 
 def probabilities(answers: Answers) -> Tensor:

@@ -6,8 +6,11 @@ from typing import Any
 from rich.table import Table
 
 from kdrun.loggers.tables import add_columns, count, percent, plain_table
-from kdrun.report.paired_gain import PairedGain, told
+from kdrun.report.gain_words import gain_cell
+from kdrun.report.gains import recorded_gain
+from kdrun.report.paired_gain import paired_gain
 from kdrun.report.result_table import spread
+from kdrun.store.summary import result_of
 
 
 def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
@@ -40,12 +43,14 @@ def _differences(costs: Sequence[Mapping[str, float]]) -> tuple[str, str]:
     )
 
 
-def generations_table(report: Mapping[str, Any]) -> Table:
+def generations_table(summary: Mapping[str, Any]) -> Table:
     """Test accuracy of every generation, its gain over the one before, and the ensembles."""
+    report = summary["born_again"]
     table = plain_table(generations_title(report))
     table.add_column("model", no_wrap=True)
-    add_columns(table, "test", "gain ± standard error")
-    for row in generation_rows(report):
+    several = len(report["monotone"]) > 1
+    add_columns(table, "test\n± deviation" if several else "test", "difference\n[95 %]")
+    for row in generation_rows(summary):
         table.add_row(*row)
     return table
 
@@ -59,26 +64,43 @@ def generations_title(report: Mapping[str, Any]) -> str:
         f"in {rising} of {seeds} seed{'s' * (seeds > 1)} none is worse than the one before",
     ]
     if trained < asked:
-        parts.append(f"{asked} were asked for, the last gained no more than noise")
+        parts.append(f"{asked} were asked for, the last rose by no more than one standard error")
     if "independent" in report:
         parts.append(f"ensembles beside those of {trained} models from labels")
     return "; ".join(parts)
 
 
-def generation_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, test accuracy over the seeds, and the gain with its standard error.
+def generation_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, test accuracy over the seeds, and the paired difference with its 95 % interval.
 
-    A generation's over the one before, an ensemble's over that of as many models from labels alone.
+    A generation's to the one before, an ensemble's to that of as many models from labels alone.
     """
-    rows = []
-    for generation, accuracies in enumerate(report["test"]):
-        gain = told(PairedGain(**report["gains"][generation - 1])) if generation else "-"
-        rows.append((f"generation {generation}", spread(accuracies, percent), gain))
+    report, arch = summary["born_again"], result_of(summary)[0]["arch"]
+    independent = report.get("independent", {})
+    rows, tests = [], report["test"]
+    for generation, accuracies in enumerate(tests):
+        titles = tuple(f"generation {number} {arch}" for number in (generation, generation - 1))
+        over = _difference(summary, titles, accuracies, tests[generation - 1])
+        shown = over if generation else "-"
+        rows.append((f"generation {generation}", spread(accuracies, percent), shown))
     for kind, accuracies in report["ensembles"].items():
         over = "-"
-        if "independent" in report:
-            over = told(PairedGain(**report["ensemble_gains"][kind]))
+        if independent:
+            over = _difference(summary, ensemble_names(kind), accuracies, independent[kind])
         rows.append((f"{kind} ensemble", spread(accuracies, percent), over))
-    for kind, accuracies in report.get("independent", {}).items():
+    for kind, accuracies in independent.items():
         rows.append((f"{kind}, from labels", spread(accuracies, percent), "-"))
     return rows
+
+
+def ensemble_names(kind: str) -> tuple[str, str]:
+    """The ensembles of a kind, of generations and of models from labels, as `gains` names them."""
+    return f"{kind} ensemble", f"{kind} ensemble of models from labels"
+
+
+def _difference(
+    summary: Mapping[str, Any], names: tuple[str, ...], ours: list[float], theirs: list[float]
+) -> str:
+    """The recorded difference on test; of an older run from the accuracies alone."""
+    gain = recorded_gain(summary, names[0], names[1], "test")
+    return gain_cell(gain or paired_gain(ours, theirs))

@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kdrun.loggers.tables import add_columns, add_settings, count, percent, plain_table
-from kdrun.report.seeds_table import SEED
+from kdrun.report.gain_words import MORE_SEEDS, p_cell
+from kdrun.report.paired_gain import MCNEMAR, PAIRED_T
+from kdrun.report.seeds_table import SEED, gain_words
 from kdrun.store.summary import chosen_by
 
 Content = Mapping[str, Any]
@@ -20,7 +22,7 @@ LATEX = str.maketrans(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
         **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
-        **{"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--"},
+        **{"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "−": "$-$"},
     }
 )
 
@@ -30,11 +32,9 @@ def printable(text: object) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in str(text))
 
 
-def points(value: float | None, half_width: float | None = None) -> str:
-    """`+1.20 ± 0.31` points of accuracy."""
-    if value is None:
-        return "-"
-    return f"{100 * value:+.2f}" + ("" if half_width is None else f" ± {100 * half_width:.2f}")
+def p_of(gain: Mapping[str, Any] | None) -> str:
+    """The p of a difference, adjusted where the table has many rows."""
+    return "-" if gain is None else p_cell(gain["p"] if gain["holm"] is None else gain["holm"])
 
 
 def settings_of(content: Content) -> list[str]:
@@ -42,11 +42,13 @@ def settings_of(content: Content) -> list[str]:
     return [name for name in content["varied"] if name != SEED]
 
 
+DIFFERENCES = ("over control", "p control", "to the first", "p first")
+
+
 def measured(content: Content) -> list[str]:
     """Heads of the columns after those of the settings; none stands twice."""
     chosen = "val" if chosen_by(content["settings"]) == "validation" else "train"
-    heads = [*("student", "seeds", chosen, "test", "deviation", "over control", "to the first")]
-    heads += ["params", "MACs", "ms"]
+    heads = ["student", "seeds", chosen, "test", "deviation", *DIFFERENCES, "params", "MACs", "ms"]
     return [head for head in heads if head not in settings_of(content)]
 
 
@@ -61,7 +63,7 @@ def numbers(content: Content) -> list[str]:
 
 
 def cells(content: Content) -> list[list[str]]:
-    """The table of settings; differences with half of their 95 % interval."""
+    """The table of settings; differences with their 95 % interval and p."""
     return [
         [
             *(printable(row["settings"].get(name, "-")) for name in settings_of(content)),
@@ -79,12 +81,17 @@ def _measured(row: Mapping[str, Any]) -> dict[str, str]:
         "val": percent(row["validation"]),
         "test": percent(row["test"]),
         "deviation": percent(row["deviation"]),
-        "over control": points(row["gain"], row["gain_half_width"]),
-        "to the first": points(row["difference"], row["difference_half_width"]),
+        "over control": gain_words(row["gain"]),
+        "p control": p_of(row["gain"]),
+        "to the first": gain_words(row["difference"]),
+        "p first": p_of(row["difference"]),
         "params": count(row["parameters"]),
         "MACs": count(row["macs"]),
         "ms": "-" if row["latency_ms"] is None else f"{row['latency_ms']:.3g}",
     }
+
+
+INTERVAL_WIDTH = len("[+10.00, +10.00]")
 
 
 def table(content: Content) -> Table:
@@ -98,6 +105,9 @@ def table(content: Content) -> Table:
     heads = {escape(names[place]): place for place in kept if place < varied}
     settings = add_settings(shown, list(heads))
     add_columns(shown, *(names[place] for place in kept if place >= varied))
+    for column in shown.columns:
+        if column.header in DIFFERENCES[::2]:  # folded before the interval where there is no room
+            column.no_wrap, column.min_width = False, INTERVAL_WIDTH
     for number, row in enumerate(rows):
         own = settings({head: row[place] for head, place in heads.items()})
         values = [row[place] for place in kept if place >= varied]
@@ -108,14 +118,8 @@ def table(content: Content) -> Table:
 
 def notes(content: Content) -> list[str]:
     """What is to be known beside the table."""
-    seeds = {row["seeds"] for row in content["settings"]}
-    kinds = ["Student's t"] if seeds != {1} else []
-    kinds += ["one seed: of the sample of images alone"] if 1 in seeds else []
-    told = [
-        "over control, to the first: paired by seed, in points, ± half of the 95 % interval "
-        + f"({' and '.join(kinds)})"
-    ]
-    told += [*_comparability(content["settings"])]
+    told = [printable(one["words"]) + of_dataset(content, one) for one in content["ties"]]
+    told += [*_tests(content["settings"]), *_comparability(content["settings"])]
     for row in content["repeated"]:
         same = "the same result" if row["equal"] else "another result"
         told.append(
@@ -127,6 +131,34 @@ def notes(content: Content) -> list[str]:
         state = printable(job["status"])
         told.append(f"{printable(job['run'])} is left out: {state}{': ' * bool(error)}{error}")
     return told
+
+
+def of_dataset(content: Content, one: Mapping[str, Any]) -> str:
+    """The data set, where there are several."""
+    several = len({row["dataset"] for row in content["settings"]}) > 1
+    return f" ({printable(one['dataset'])})" if several else ""
+
+
+def _tests(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How differences were tested."""
+    gains = [gain for row in rows for gain in (row["gain"], row["difference"]) if gain is not None]
+    if not gains:
+        return
+    tests = {gain["test"] for gain in gains}
+    kinds = ["paired t over the seeds"] if PAIRED_T in tests else []
+    kinds += [f"one seed: exact McNemar of two models, not of the methods ({MORE_SEEDS})"] * (
+        MCNEMAR in tests
+    )
+    kinds += ["none where a run does not hold which images its models get right"] * (None in tests)
+    yield (
+        "over control: of test; to the first: of validation; points paired by seed with their 95 % "
+        f"interval and two-sided p ({'; '.join(kinds)})"
+    )
+    if any(gain["holm"] is not None for gain in gains):
+        yield (
+            f"p are Holm-adjusted for the number of settings in a column ({len(rows)} rows); "
+            "intervals are not"
+        )
 
 
 def _comparability(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

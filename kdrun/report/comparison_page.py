@@ -7,9 +7,17 @@ from typing import Any
 from kdrun.loggers.tables import console, percent
 from kdrun.report import comparison_plots
 from kdrun.report.comparison import compare
-from kdrun.report.comparison_formats import TEXTS, cells, columns, notes, points, table
+from kdrun.report.comparison_formats import (
+    TEXTS,
+    cells,
+    columns,
+    notes,
+    of_dataset,
+    table,
+)
 from kdrun.report.figure import Plot, house_style
 from kdrun.report.run_page import render, weights_told
+from kdrun.report.seeds_table import gain_words
 from kdrun.store.files import write_atomic
 from kdrun.store.folders import refuse_links
 from kdrun.store.run_folder import REPORT
@@ -71,19 +79,21 @@ def title(content: dict[str, Any]) -> str:
 
 
 def lead(content: dict[str, Any]) -> str:
-    """Which setting was best, on each data set, and what it came to on test."""
+    """Which setting was best, on each data set, what it came to on test, and its ties."""
     rows = content["settings"]
     firsts: dict[str, dict[str, Any]] = {}
     for row in rows:
         firsts.setdefault(row["dataset"], row)
     said = map(best_of, firsts.values())
-    return f"Best by {chosen_by(rows)} accuracy: {'; '.join(said)}."
+    best = f"Best by {chosen_by(rows)} accuracy: {'; '.join(said)}."
+    ties = (f"{one['words']}{of_dataset(content, one)}." for one in content["ties"])
+    return " ".join([best, *(tie[:1].upper() + tie[1:] for tie in ties)])
 
 
 def best_of(row: dict[str, Any]) -> str:
     """A setting and what it came to."""
     told = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
-    gain = points(row["gain"], row["gain_half_width"])
+    gain = gain_words(row["gain"])
     over = "" if row["gain"] is None else f", {gain} points over the control"
     return f"{told or row['arch']}, with {percent(row['test'])} on test{over}"
 

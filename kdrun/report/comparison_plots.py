@@ -6,8 +6,11 @@ from statistics import mean
 from typing import Any
 
 from kdrun.report.figure import MARK, SERIES, Plot, finish_plot, logarithmic, panels, plain
+from kdrun.report.gain_words import gain_cell, p_words
+from kdrun.report.gains import read_gain
 from kdrun.report.heat_map import heat_map, ticks
 from kdrun.report.seeds_table import SEED
+from kdrun.store.summary import chosen_accuracy, chosen_by
 
 Rows = Sequence[Mapping[str, Any]]
 MOST_ROWS = 24
@@ -18,11 +21,14 @@ ALIKE = 1.1
 
 
 def heat_plot(rows: Rows, down: str, across: str) -> Plot:
-    """Mean test accuracy over two settings, over all others too."""
+    """Mean accuracy that settings are chosen by, over two of them and all others too."""
+    chosen = chosen_by(rows)
     values = {
         name: sorted({row["settings"][name] for row in rows}, key=_order) for name in (down, across)
     }
-    table = [[_mean(rows, {down: r, across: c}) for c in values[across]] for r in values[down]]
+    table = [
+        [_mean(rows, chosen, {down: r, across: c}) for c in values[across]] for r in values[down]
+    ]
     known = [value for line in table for value in line if not isnan(value)]
     figure, (axes,) = panels(1, 1.4 + 0.4 * len(table))
     heat_map(axes, table, min(known) - 1e-9, max(known) + 1e-9)
@@ -32,18 +38,21 @@ def heat_plot(rows: Rows, down: str, across: str) -> Plot:
     return finish_plot(
         figure,
         "heat-map",
-        f"Test accuracy over {down} and {across}",
-        f"Heat map of mean test accuracy, in percent, from {min(known):.2f} to {max(known):.2f}. "
-        f"The first of the table has {down} = {best[down]} and {across} = {best[across]}.",
-        "Mean test accuracy in percent; over the seeds and all other settings.",
+        f"{chosen.capitalize()} accuracy over {down} and {across}",
+        f"Heat map of mean {chosen} accuracy, in percent, from {min(known):.2f} to "
+        f"{max(known):.2f}. The first of the table has {down} = {best[down]} and "
+        f"{across} = {best[across]}.",
+        f"Mean {chosen} accuracy in percent, by which the best is chosen; over the seeds and all "
+        "other settings.",
     )
 
 
-def _mean(rows: Rows, wanted: Mapping[str, str]) -> float:
+def _mean(rows: Rows, chosen: str, wanted: Mapping[str, str]) -> float:
     found = [
-        100 * row["test"]
+        100 * accuracy
         for row in rows
         if all(row["settings"][name] == value for name, value in wanted.items())
+        and (accuracy := chosen_accuracy(row, chosen)) is not None
     ]
     return mean(found) if found else float("nan")
 
@@ -65,10 +74,11 @@ def gain_plot(rows: Rows) -> Plot:
     shown = [row for row in rows if row["gain"] is not None][:MOST_ROWS]
     figure, (axes,) = panels(1, 0.9 + 0.28 * len(shown))
     for place, row in enumerate(shown):
-        width = 100 * (row["gain_half_width"] or 0.0)
+        gain = read_gain(row["gain"])
+        ends = (gain.points if end is None else end for end in (gain.low, gain.high))
         axes.errorbar(
-            *(100 * row["gain"], place),
-            xerr=width,
+            *(gain.points, place),
+            xerr=[[abs(gain.points - end)] for end in ends],
             fmt="o",
             color=SERIES[1],
             capsize=3,
@@ -81,14 +91,25 @@ def gain_plot(rows: Rows) -> Plot:
         xlabel="points of test accuracy over the control",
         ylabel=plain(", ".join(shown[0]["settings"]), 40),
     )
-    told = "; ".join(f"{name_of(row)}: {100 * row['gain']:+.2f}" for row in shown[:8])
+    gains = [(name_of(row), read_gain(row["gain"])) for row in shown[:8]]
+    told = "; ".join(f"{name}: {gain_cell(gain)}, {p_words(gain.p)}" for name, gain in gains)
     return finish_plot(
         figure,
         "gains",
-        "Gain over the control",
-        f"Dot plot of gains in points with 95 % intervals. {told}.",
-        "Paired by seed; an interval that crosses 0 shows no gain.",
+        "Difference to the control on test",
+        f"Dot plot of differences in points with 95 % intervals. {told}.",
+        caption_of_gains(shown),
     )
+
+
+def caption_of_gains(rows: Rows) -> str:
+    """How to read the intervals, by the tests that they are of."""
+    single = any(row["gain"]["seeds"] == 1 for row in rows)
+    bare = any(row["gain"]["low"] is None for row in rows)
+    told = ["Paired by seed, 95 % intervals: one that covers 0 cannot be told from zero."]
+    told += ["Those of one seed are of two models and say nothing of the method."] * single
+    told += ["A dot without a line has no interval."] * bare
+    return " ".join(told)
 
 
 def costs_of(rows: Rows) -> list[tuple[str, str]]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from kdrun.analysis.certainty import NEARLY_UNIFORM, doubts, share_at
 from kdrun.analysis.divergence import divergence
-from kdrun.report.paired_gain import PairedGain, paired_gain
+from kdrun.report.gains import gain_between
+from kdrun.report.paired_gain import PairedGain
 from kdrun.report.result_table import stage_title
 from kdrun.store.files import read_json_lines
 from kdrun.store.run_folder import METRICS
@@ -168,13 +169,13 @@ def gain_over_control(summary: Entry) -> PairedGain | None:
     result, control = result_of(summary), group_of(summary, "control")
     if not result or len(result) != len(control):
         return None
-    return paired_gain(tests(result), tests(control), summary["test_images"])
+    return gain_between(summary, result, control, "test")
 
 
 def ungained(summary: Entry, metrics: Lines) -> Iterator[str]:
     """Settings of the soft term that may be why nothing was gained."""
     gain, result = gain_over_control(summary), result_of(summary)
-    if gain is None or gain.mean > 0:
+    if gain is None or gain.points > 0:
         return
     place = places(summary, result)[0]
     lines = [line for line in metrics if line["stage"] == place]
@@ -209,10 +210,9 @@ def too_soft(summary: Entry, title: str, T: float | str | None) -> Iterator[str]
 def unresolved(summary: Entry) -> Iterator[str]:
     """A gain that so few test images cannot tell from none."""
     gain, known = gain_over_control(summary), len(seeds(summary))
-    if gain is None or gain.error is None or abs(gain.mean) > 1.96 * gain.error:
+    if gain is None or gain.low is None or gain.high is None or gain.low > 0 or gain.high < 0:
         return
-    accuracies = [mean(tests(group_of(summary, "control"))), mean(tests(result_of(summary)))]
-    needed = 1.96**2 * sum(p * (1 - p) for p in accuracies) / RESOLVED**2
+    needed = 1.96**2 * variance(summary, gain) / RESOLVED**2
     runs = math.ceil(needed / summary["test_images"])
     if runs <= known:
         return
@@ -221,6 +221,15 @@ def unresolved(summary: Entry) -> Iterator[str]:
     setting = f": seeds={list(range(runs))}".replace(" ", "") if more else ""
     yield (
         f"{summary['test_images']} test images are too few to tell a gain of "
-        f"{100 * gain.mean:+.2f} points from none; {images}{more} would resolve 1 point"
+        f"{gain.points:+.2f} points from none; {images}{more} would resolve 1 point"
         f"{setting.replace(':', ': ', 1)}"
     )
+
+
+def variance(summary: Entry, gain: PairedGain) -> float:
+    """What one test image adds to the variance of the difference, as a fraction squared."""
+    if gain.only_ours is not None and gain.only_theirs is not None:
+        discordant = (gain.only_ours + gain.only_theirs) / summary["test_images"]
+        return discordant - (gain.points / 100) ** 2
+    accuracies = [mean(tests(group_of(summary, "control"))), mean(tests(result_of(summary)))]
+    return sum(p * (1 - p) for p in accuracies)

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from kdrun.loggers.tables import count
-from kdrun.report.result_table import stage_title
+from kdrun.store.summary import stage_title
 
 # Stand-ins that the page replaces by its own colours.
 INK, LINE = "#1b1f24", "#d0d7de"

@@ -18,7 +18,7 @@ from kdrun.report.figure import (
     temperature_words,
 )
 from kdrun.report.heat_map import heat_map, ticks
-from kdrun.report.result_table import stage_title
+from kdrun.store.summary import stage_title
 
 FEW = 10
 """Images below which the accuracy of a bin says little."""

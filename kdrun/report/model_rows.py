@@ -8,9 +8,9 @@ from kdrun.analysis.intervals import wilson_interval
 from kdrun.loggers.console import clock
 from kdrun.loggers.tables import count, percent
 from kdrun.report.figure import label
-from kdrun.report.result_table import over_control, spread, stage_title
+from kdrun.report.result_table import over_control, spread
 from kdrun.report.run_files import RunFiles
-from kdrun.store.summary import group_of, groups, places, student_place
+from kdrun.store.summary import group_of, groups, places, stage_title, student_place
 
 Row = dict[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 from kdrun.loggers.tables import count, percent
 from kdrun.report.chain_tables import generation_rows, generations_title
 from kdrun.report.figure import label
-from kdrun.report.result_table import spread, stage_title
-from kdrun.store.summary import groups
+from kdrun.report.result_table import spread
+from kdrun.store.summary import groups, stage_title
 
 # Each link of the chain of bounds: what is claimed, its two sides, whether it bounds an error.
 LADDER = (
@@ -95,7 +95,7 @@ def generations(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     report = summary.get("born_again")
     if report is None:
         return None
-    return {"title": generations_title(report), "rows": generation_rows(report)}
+    return {"title": generations_title(report), "rows": generation_rows(summary)}
 
 
 def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:

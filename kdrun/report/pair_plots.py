@@ -18,7 +18,7 @@ from kdrun.report.figure import (
     whole_numbers,
 )
 from kdrun.report.heat_map import heat_map, ticks
-from kdrun.report.result_table import stage_title
+from kdrun.store.summary import stage_title
 
 
 def probe_plot(pair: dict[str, Any]) -> Plot:

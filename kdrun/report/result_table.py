@@ -1,7 +1,7 @@
 """Closing tables and sentences of a run or a sweep, from summaries."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -9,10 +9,12 @@ from rich.table import Table
 
 from kdrun.loggers.console import clock
 from kdrun.loggers.tables import add_columns, count, percent, plain_table
-from kdrun.report.paired_gain import paired_gain, told
-from kdrun.store.summary import Entry, group_of, groups, result_of, seeds, tests
+from kdrun.report.gain_words import gain_cell, p_cell
+from kdrun.report.gains import stages_gain
+from kdrun.report.paired_gain import FEW, holm
+from kdrun.store.summary import Entry, group_of, groups, result_of, seeds, stage_title
 
-OVER_CONTROL = "over control\n± std. error"
+OVER_CONTROL = "over control\n[95 %]"
 """Head of the paired difference to the control over several seeds."""
 
 
@@ -20,7 +22,7 @@ def closing_table(summary: dict[str, Any]) -> Table:
     """A row a stage: size, and accuracy on validation (last, best) and test (of the best).
 
     Of several seeds the mean and the deviation, and the paired difference to the control with its
-    standard error.
+    95 % interval.
     """
     several = len(seeds(summary)) > 1
     told = f"seed {summary['seed']}"
@@ -53,13 +55,6 @@ def closing_table(summary: dict[str, Any]) -> Table:
     return table
 
 
-def stage_title(stage: Mapping[str, Any]) -> str:
-    """`student resnet8`, `generation 1 resnet8`."""
-    numbered = stage["role"] in ("generation", "independent")
-    number = f" {stage['step']}" if numbered else ""
-    return f"{stage['role']}{number} {stage['arch']}"
-
-
 def spread(values: Sequence[float | str | None], shown: Callable[[float], str]) -> str:
     """The mean, with the deviation where there are several; a dash where there is none.
 
@@ -75,8 +70,24 @@ def spread(values: Sequence[float | str | None], shown: Callable[[float], str]) 
     return shown(fmean(numbers)) + deviation
 
 
+def control_note(summary: Entry) -> str | None:
+    """Holm's p of the differences in `closing_table`, where they are more than `FEW`."""
+    control = group_of(summary, "control")
+    rivals = [group for group in groups(summary) if group[0]["role"] not in UNTAUGHT]
+    if not control or len(seeds(summary)) < 2 or len(rivals) <= FEW:
+        return None
+    gains = [stages_gain(group, control, "test") for group in rivals]
+    values = holm([None if gain is None else gain.p for gain in gains])
+    told = (f"{stage_title(g[0])} {p_cell(p)}" for g, p in zip(rivals, values, strict=True))
+    return f"over control, p Holm-adjusted for {len(rivals)} models: {', '.join(told)}"
+
+
+UNTAUGHT = ("teacher", "assistant", "control", "independent")
+"""Roles that the control is no rival of."""
+
+
 def over_control(group: list[Entry], control: list[Entry]) -> str:
-    """The paired difference of test accuracies in points; a dash for the control itself."""
-    if not control or group[0]["role"] == "control":
+    """The paired difference of test accuracies in points; a dash for what has no such control."""
+    if not control or group[0]["role"] in UNTAUGHT:
         return "-"
-    return told(paired_gain(tests(group), tests(control)))
+    return gain_cell(stages_gain(group, control, "test"))

@@ -13,6 +13,7 @@ from kdrun.report.diagnosis import diagnosis
 from kdrun.report.figure import Plot, house_style, label
 from kdrun.report.findings import verdict
 from kdrun.report.model_rows import mean_rows, stage_rows
+from kdrun.report.result_table import control_note
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.store.files import write_atomic
 from kdrun.store.folders import make_folder, remove_leftovers
@@ -168,6 +169,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         "weights": weights_told(s["accuracy"]["best_validation"] for s in summary["stages"]),
         "stages": stage_rows(files),
         "means": mean_rows(files) if len(seeds(summary)) > 1 else [],
+        "control_note": control_note(summary),
         "shown": label(summary["stages"][place]),
         "plots": plots,
         "measured": analysis is not None,

@@ -2,13 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from statistics import mean, stdev
 from typing import Any
 
 from rich.table import Table
 
 from kdrun.loggers.tables import add_columns, add_settings, percent, plain_table
-from kdrun.report.paired_gain import PairedGain, paired_gain, told
+from kdrun.report.gain_words import gain_cell
+from kdrun.report.gains import read_gain
+from kdrun.report.paired_gain import paired_gain
 from kdrun.report.result_table import OVER_CONTROL
 from kdrun.store.summary import chosen_accuracy, chosen_by, mean_of, rank
 
@@ -19,13 +22,14 @@ def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Finished jobs that differ in the seed alone, as one row, as one chooses between them.
 
     Args:
-        jobs: with `settings` (key -> value), `train`, `validation`, `test` and `control_test`
-            (fractions).
+        jobs: with `job` (its folder), `settings` (key -> value), `train`, `validation`, `test` and
+            `control_test` (fractions), `validation_loss`, and their own `gain`.
 
     Returns:
-        Rows of `settings` without the seed, `seeds`, mean `train`, `validation` and `test` with its
-        `deviation`, `gain` over the control of the same seed and its standard `error`; None where
-        one cannot be computed. Best mean validation accuracy first.
+        Rows of `settings` without the seed, the `jobs`, `seeds`, mean `train`, `validation`,
+        `validation_loss` and `test` with its `deviation`, and the `gain` over the control of the
+        same seed as in the `gains` of a run; None where one cannot be computed. Best mean
+        validation accuracy first.
     """
     groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = defaultdict(list)
     for job in jobs:
@@ -33,27 +37,35 @@ def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             setting = {k: v for k, v in job["settings"].items() if k != SEED}
             groups[tuple(sorted(setting.items()))].append(job)
     rows = [_row(dict(setting), members) for setting, members in groups.items()]
-    return sorted(rows, key=lambda row: rank(row["validation"], row["train"]))
+    return sorted(rows, key=rank_of)
+
+
+def rank_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A key that sorts jobs, or rows over seeds, as one chooses between them, the best first."""
+    return rank(row["validation"], row["train"], row["validation_loss"])
 
 
 def _row(settings: dict[str, str], jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     tests = [job["test"] for job in jobs]
     controls = [job["control_test"] for job in jobs]
-    gain = None if None in controls else paired_gain(tests, controls)
+    gain = jobs[0]["gain"]
+    if len(jobs) > 1:
+        gain = None if None in controls else asdict(paired_gain(tests, controls))
     return {
         "settings": settings,
+        "jobs": [job["job"] for job in jobs],
         "seeds": len(jobs),
         "train": mean_of(jobs, "train"),
         "validation": mean_of(jobs, "validation"),
+        "validation_loss": mean_of(jobs, "validation_loss"),
         "test": mean(tests),
         "deviation": stdev(tests) if len(jobs) > 1 else None,
-        "gain": gain and gain.mean,
-        "error": gain and gain.error,
+        "gain": gain,
     }
 
 
 def seeds_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Table:
-    """A row a setting; the gain is the mean of paired differences, with its standard error."""
+    """A row a setting; the gain is the mean of paired differences, with its 95 % interval."""
     chosen = chosen_by(rows)
     table = plain_table(f"mean over seeds by {chosen} accuracy")
     names = [name for name in varied if name != SEED]
@@ -66,7 +78,7 @@ def seeds_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Tab
             str(row["seeds"]),
             percent(chosen_accuracy(row, chosen)),
             percent(row["test"]) + _deviation(row),
-            _points(row),
+            gain_words(row["gain"]),
         )
     return table
 
@@ -75,6 +87,6 @@ def _deviation(row: Mapping[str, Any]) -> str:
     return "" if row["deviation"] is None else f" ± {100 * row['deviation']:.2f}"
 
 
-def _points(row: Mapping[str, Any]) -> str:
-    gain = row["gain"]
-    return "-" if gain is None else told(PairedGain(gain, row["error"], row["seeds"]))
+def gain_words(gain: Mapping[str, Any] | None) -> str:
+    """A cell of a job's or a row's `gain`."""
+    return "-" if gain is None else gain_cell(read_gain(gain))

@@ -1,6 +1,7 @@
 """Results of a sweep's jobs, as data and as tables."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,19 @@ from rich.table import Table
 from kdrun.config.listed_values import Values, difference, listed_values
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.loggers.tables import add_columns, add_settings, console, percent, plain_table
+from kdrun.report.comparison_formats import printable
+from kdrun.report.gains import gain_between
+from kdrun.report.result_table import OVER_CONTROL
 from kdrun.report.run_settings import UNTOLD, setting
-from kdrun.report.seeds_table import SEED, over_seeds, seeds_table
+from kdrun.report.seeds_table import SEED, gain_words, over_seeds, rank_of, seeds_table
+from kdrun.report.ties import Ties, scores_of, ties_with_best, ties_words
+from kdrun.store.correct_images import read_correct
 from kdrun.store.files import check_files
 from kdrun.store.formats import RUN_SUMMARY
 from kdrun.store.run_folder import CONFIG, STATUS, SUMMARY, in_use, read_status
 from kdrun.store.saved_config import saved_config
 from kdrun.store.shapes import read_shaped
-from kdrun.store.summary import chosen_accuracy, chosen_by, group_of, mean_of, rank, result_of
+from kdrun.store.summary import chosen_accuracy, chosen_by, group_of, mean_of, result_of
 from kdrun.store.sweep_folder import sweep_jobs, unlisted_folders
 
 FOREIGN = "foreign"
@@ -41,12 +47,47 @@ def show_sweep(folder: Path, config_dir: Path | None = None) -> dict[str, Any]:
     jobs = read_jobs(folder, config_dir)
     varied = varied_settings(jobs)
     console().print(sweep_table(jobs))
-    means = over_seeds(jobs) if SEED in varied else []
+    rows = over_seeds(jobs)
+    means = rows if SEED in varied else []
     if means:
         console().print(seeds_table(means, varied))
     for name in unlisted_folders(folder, {job["job"] for job in jobs}):
         print(f"{folder / name} is left out: the sweep lists no job {name}")
-    return {"format": 1, "jobs": jobs, "over_seeds": means}
+    ties = sweep_ties(folder, rows)
+    if ties is not None:
+        names = [setting_name(row, varied) for row in rows]
+        console().print(printable(ties_words(ties, names)))
+    return {
+        "format": 1,
+        "jobs": jobs,
+        "over_seeds": means,
+        "tied_with_best": [rows[place]["jobs"] for place in ties.tied] if ties else [],
+    }
+
+
+def sweep_ties(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Ties | None:
+    """Which settings cannot be told from the best on validation; None where nothing is to compare.
+
+    Args:
+        folder: the sweep's.
+        rows: of `over_seeds`.
+    """
+    if len(rows) < 2 or rows[0]["validation"] is None:
+        return None
+    scores = []
+    for row in rows:
+        found: dict[Any, Any] = {}
+        for job in row["jobs"]:
+            summary = read_shaped(folder / job / SUMMARY, RUN_SUMMARY)
+            found |= scores_of(summary, read_correct(folder / job))
+        scores.append(found)
+    return ties_with_best(scores)
+
+
+def setting_name(row: Mapping[str, Any], varied: Sequence[str]) -> str:
+    """What differs in a row's settings, in one line; where nothing does, its jobs."""
+    told = [f"{n}={row['settings'][n]}" for n in varied if n in row["settings"]]
+    return " ".join(told) or f"job {', '.join(row['jobs'])}"
 
 
 def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, Any]]:
@@ -64,7 +105,7 @@ def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, An
 
 def _order(job: Mapping[str, Any]) -> tuple[Any, ...]:
     number = job["job"].zfill(9)
-    return job["status"] != "done", *rank(job["validation"], job["train"]), number
+    return job["status"] != "done", *rank_of(job), number
 
 
 def read_job(folder: Path, overrides: Sequence[str], listed: Values) -> dict[str, Any]:
@@ -109,7 +150,8 @@ def run_config(folder: Path) -> DictConfig | None:
 
 
 def _without_result(status: str, error: str) -> dict[str, Any]:
-    nothing = {"train": None, "validation": None, "test": None, "control_test": None}
+    names = ("train", "validation", "validation_loss", "test", "control_test", "gain")
+    nothing = dict.fromkeys(names)
     return {"status": status, "error": error, "code": _CODES[status], **nothing}
 
 
@@ -120,7 +162,8 @@ def job_state(folder: Path) -> dict[str, Any]:
     opened again for more epochs, that it is done.
     """
     state: dict[str, Any] = {"status": "missing", "error": "", "train": None}
-    state |= {"validation": None, "test": None, "control_test": None}
+    state |= {"validation": None, "validation_loss": None}
+    state |= {"test": None, "control_test": None, "gain": None}
     try:
         if (folder / STATUS).exists():
             status = read_status(folder)
@@ -140,15 +183,17 @@ def job_state(folder: Path) -> dict[str, Any]:
 
 def accuracies(summary: dict[str, Any]) -> dict[str, Any]:
     """The accuracies of a finished run's student or last generation, and of its control."""
-    result, control = (
-        [stage["accuracy"] for stage in group]
-        for group in (result_of(summary), group_of(summary, "control"))
-    )
+    groups = result_of(summary), group_of(summary, "control")
+    result, control = ([stage["accuracy"] for stage in group] for group in groups)
+    gain = gain_between(summary, *groups, "test") if all(groups) else None
+    losses = [{"loss": accuracy.get("best_validation_loss")} for accuracy in result]
     return {
         "train": mean_of(result, "train"),
         "validation": mean_of(result, "best_validation"),
+        "validation_loss": mean_of(losses, "loss"),
         "test": mean_of(result, "test_at_best_validation"),
         "control_test": mean_of(control, "test_at_best_validation"),
+        "gain": gain and asdict(gain),
     }
 
 
@@ -166,16 +211,11 @@ def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
     add_columns(table, "job")
     settings = add_settings(table, varied)
     column = "train" if chosen == "training" else "val best"
-    add_columns(table, column, "test", "over control")
+    add_columns(table, column, "test", OVER_CONTROL)
     table.add_column("status")
     for job in jobs:
-        gain = (
-            f"{100 * (job['test'] - job['control_test']):+.2f}"
-            if job["test"] is not None and job["control_test"] is not None
-            else "-"
-        )
         state = f"{job['status']}: {job['error']}" if job["error"] else job["status"]
         cells = [job["job"], *settings(job["settings"])]
         shown = percent(chosen_accuracy(job, chosen))
-        table.add_row(*cells, shown, percent(job["test"]), gain, state)
+        table.add_row(*cells, shown, percent(job["test"]), gain_words(job["gain"]), state)
     return table

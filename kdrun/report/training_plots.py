@@ -19,7 +19,7 @@ from kdrun.report.figure import (
     plain,
     whole_numbers,
 )
-from kdrun.report.result_table import stage_title
+from kdrun.store.summary import stage_title
 
 Lines = Sequence[dict[str, Any]]
 

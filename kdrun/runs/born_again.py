@@ -1,18 +1,22 @@
-"""Born-again runs: early stop, gains of generations, ensembles."""
+"""Born-again runs: early stop, accuracies of generations, ensembles."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from itertools import pairwise
+from statistics import fmean, stdev
 from typing import Any
 
 from torch import Tensor
 
 from kdrun.analysis.ensembles import arithmetic_ensemble, logit_ensemble
-from kdrun.evaluation.predictions import Answers
+from kdrun.evaluation.predictions import REPORTED, Answers, check_same_images
+from kdrun.evaluation.right_images import packed
 from kdrun.evaluation.run_predictions import RunAnswers, probabilities
 from kdrun.plan.build import controls
 from kdrun.plan.stage import CONTROL, DIRECT, GENERATION, INDEPENDENT
-from kdrun.report.paired_gain import PairedGain, paired_gain
+from kdrun.report.chain_tables import ensemble_names
+from kdrun.report.gains import discordant, gain_entry
+from kdrun.report.paired_gain import paired_gain
 from kdrun.runs.prepare import make_job
 from kdrun.training.context import Job, Settings
 
@@ -26,7 +30,7 @@ ENSEMBLES: Mapping[str, Callable[[Sequence[Answers]], Tensor]] = {
 def without_useless(
     jobs: list[Job], done: Sequence[Mapping[str, Any]], settings: Settings
 ) -> list[Job]:
-    """The jobs without the generations after one that gained no more than noise.
+    """The jobs without the generations after one that rose by no more than noise.
 
     Decided where the first stage of a generation is next. With the generations go the models from
     labels that would stand beside them; controls are as long as what is left.
@@ -89,65 +93,109 @@ def by_generation(stages: Sequence[Mapping[str, Any]], accuracy: str) -> list[li
 def generations_report(
     run: RunAnswers, stages: Sequence[Mapping[str, Any]], planned: int
 ) -> dict[str, Any]:
-    """Gains of the generations, whether they rise, and the accuracy of their ensembles on test.
+    """The generations, whether they rise, and the accuracy of their ensembles on test.
 
     Args:
         stages: of the run's summary.
         planned: generations that were asked for.
     """
     tests = by_generation(stages, "test_at_best_validation")
-    answers = run.of(0)["test"]
     report: dict[str, Any] = {
         "generations": len(tests),
         "planned": planned,
         "test": tests,
-        "gains": [asdict(gain) for gain in generation_gains(tests, answers.images)],
         "monotone": [is_monotone(list(seed)) for seed in zip(*tests, strict=True)],
-        "ensembles": ensemble_accuracies(run, (GENERATION,)),
+        "ensembles": accuracies_of(ensemble_decisions(run, (GENERATION,), "test")),
     }
-    if any(job.stage.role == INDEPENDENT for job in run.jobs):
-        report["independent"] = ensemble_accuracies(run, (INDEPENDENT,))
-        report["ensemble_gains"] = {
-            kind: asdict(paired_gain(ours, report["independent"][kind], len(answers.labels)))
-            for kind, ours in report["ensembles"].items()
-        }
+    if has_independent(run):
+        report["independent"] = accuracies_of(ensemble_decisions(run, (INDEPENDENT,), "test"))
     return report
 
 
-def ensemble_accuracies(run: RunAnswers, roles: Sequence[str]) -> dict[str, list[float]]:
-    """Test accuracy of each kind of ensemble, one a seed; generation 0 is a member of every one."""
-    found: dict[str, list[float]] = {kind: [] for kind in ENSEMBLES}
+def has_independent(run: RunAnswers) -> bool:
+    """Whether the run trained models from labels for ensembles to compare with."""
+    return any(job.stage.role == INDEPENDENT for job in run.jobs)
+
+
+def ensemble_gains(run: RunAnswers) -> list[dict[str, Any]]:
+    """Entries of `gains`: each ensemble over that of as many models from labels."""
+    if not has_independent(run):
+        return []
+    found = []
+    for split in (split for split in REPORTED[::-1] if split in run.of(0)):
+        ours, theirs = (ensemble_decisions(run, (r,), split) for r in (GENERATION, INDEPENDENT))
+        for kind in ENSEMBLES:
+            images = discordant(*(packed(side[kind][0]) for side in (ours, theirs)))
+            gain = paired_gain(accuracies_of(ours)[kind], accuracies_of(theirs)[kind], images)
+            found.append(gain_entry(*ensemble_names(kind), split, gain))
+    return found
+
+
+def ensemble_decisions(
+    run: RunAnswers, roles: Sequence[str], split: str
+) -> dict[str, list[Answers]]:
+    """What each kind of ensemble says, one a seed; generation 0 is a member of every one."""
+    found: dict[str, list[Answers]] = {kind: [] for kind in ENSEMBLES}
     for seed in run.settings:
         members = [
-            run.of(place)["test"]
+            run.of(place)[split]
             for place, job in enumerate(run.jobs)
             if job.stage.seed == seed
             and (job.stage.role in roles or (job.stage.role == GENERATION and job.stage.step == 0))
         ]
+        check_same_images(*members)
         for kind, ensemble in ENSEMBLES.items():
-            decided = ensemble(members).argmax(dim=1)
-            found[kind].append((decided == members[0].labels).double().mean().item())
+            found[kind].append(together(members, ensemble(members)))
     return found
 
 
-def generation_gains(accuracies: Sequence[Sequence[float]], images: int) -> list[PairedGain]:
-    """What each generation gained over the one that taught it; `accuracies[generation][seed]`.
+def together(members: Sequence[Answers], probs: Tensor) -> Answers:
+    """The answers of an ensemble with these probabilities."""
+    first, right = members[0], probs.argmax(dim=1) == members[0].labels
+    seen = len(first.labels)
+    return Answers(
+        probs.log(), first.labels, first.indices, seen, int(right.sum()), right, first.source
+    )
 
-    `images` is how many each accuracy was measured on, for the error of a single seed.
-    """
-    return [paired_gain(later, earlier, images) for earlier, later in pairwise(accuracies)]
+
+def accuracies_of(decisions: Mapping[str, Sequence[Answers]]) -> dict[str, list[float]]:
+    """Accuracy of each kind of ensemble, one a seed."""
+    return {kind: [one.correct / one.images for one in seeds] for kind, seeds in decisions.items()}
 
 
 def stop_early(accuracies: Sequence[Sequence[float]], images: int) -> bool:
-    """Whether the newest generation gained no more than noise, so that no other should follow.
+    """Whether the newest generation rose by no more than noise, so that no other should follow.
 
-    Arguments as of `generation_gains`; the accuracies are of validation, because they decide.
-    Noise is one standard error of the paired difference over the seeds, or of the sample of
-    images where there is one seed. Generation 0 alone is no reason to stop.
+    A rule to save time, no test: noise is one standard error of the paired difference over the
+    seeds, or of the sample of images where there is one seed. Generation 0 alone is no reason to
+    stop.
+
+    Args:
+        accuracies: of validation, because they decide, as [generation][seed].
+        images: how many each accuracy was measured on, for the error of a single seed.
     """
     if len(accuracies) < 2:
         return False
-    return not paired_gain(accuracies[-1], accuracies[-2], images).exceeds_error
+    differences = [a - b for a, b in zip(accuracies[-1], accuracies[-2], strict=True)]
+    if len(differences) > 1:
+        return not fmean(differences) > stdev(differences) / math.sqrt(len(differences))
+    return not differences[0] > binomial_error(accuracies[-1][0], accuracies[-2][0], images)
+
+
+def binomial_error(our_accuracy: float, their_accuracy: float, images: int) -> float:
+    """Standard error of the difference of two accuracies, each measured on `images` images.
+
+    sqrt((p(1-p) + q(1-q)) / images), as of independent samples. On the same images two models err
+    together, which makes the sampling error smaller; the rest stands in for the spread over
+    seeds, of which a single one shows nothing.
+    """
+    if not (0 <= our_accuracy <= 1 and 0 <= their_accuracy <= 1 and images >= 1):
+        raise ValueError(
+            "a binomial error needs accuracies in [0, 1] and images >= 1, got "
+            f"{our_accuracy}, {their_accuracy} and {images}"
+        )
+    variances = [accuracy * (1 - accuracy) for accuracy in (our_accuracy, their_accuracy)]
+    return math.sqrt(sum(variances) / images)
 
 
 def is_monotone(accuracies: Sequence[float]) -> bool:

@@ -12,17 +12,21 @@ from kdrun.errors import Stopped, first_line
 from kdrun.evaluation.analysis_file import write_analysis
 from kdrun.evaluation.chain_costs import chain_report
 from kdrun.evaluation.predictions import REPORTED, SPLITS
+from kdrun.evaluation.right_images import right_images
 from kdrun.evaluation.run_predictions import RunAnswers
 from kdrun.loggers.console import Reporter
 from kdrun.report.chain_tables import chain_table, generations_table
 from kdrun.report.diagnosis import diagnose_folder
 from kdrun.report.findings import verdict
-from kdrun.report.result_table import closing_table
+from kdrun.report.gains import compared_places, run_gains
+from kdrun.report.result_table import closing_table, control_note
 from kdrun.report.run_page import write_report
-from kdrun.runs.born_again import generations_report
+from kdrun.runs.born_again import ensemble_gains, generations_report
+from kdrun.store.correct_images import Correct, write_correct
 from kdrun.store.files import file_entry, strict, write_sealed
 from kdrun.store.run_folder import (
     CONFIG,
+    CORRECT,
     ENVIRONMENT,
     METRICS,
     OVERRIDES,
@@ -58,8 +62,9 @@ def close(
         optional("analysis", setting.reporter, work)
     if config.chain.method != "none":
         summary |= strict(whole_chain(config, run, stages))
+    summary["gains"] = gains(config, run, summary, folder)
     names = [CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS]
-    names += [TEMPERATURE] if (folder / TEMPERATURE).exists() else []
+    names += [name for name in (TEMPERATURE, CORRECT) if (folder / name).exists()]
     summary["files"] = {name: file_entry(folder / name) for name in names}
     write_sealed(folder / SUMMARY, summary)
     for table in result_tables(summary):
@@ -90,6 +95,23 @@ def optional(what: str, reporter: Reporter, work: Callable[[], object]) -> None:
         reporter.say(f"no {what}: {told}", style="yellow")
 
 
+def gains(
+    config: Config, run: RunAnswers, summary: dict[str, Any], folder: Path
+) -> list[dict[str, Any]]:
+    """Gains of the run's models over each other; the images they get right go into a file."""
+    reporter = next(iter(run.settings.values())).reporter
+    correct: dict[int, dict[str, Correct]] = {}
+    keep = config.analysis != "off" or config.chain.method != "none"
+
+    def record() -> None:
+        correct.update(right_images(run, compared_places(summary), keep))
+        write_correct(folder, correct)
+
+    optional("record of the images that models get right", reporter, record)
+    ensembles = ensemble_gains(run) if config.chain.method == "born_again" else []
+    return [*run_gains(summary, correct), *ensembles]
+
+
 def whole_chain(config: Config, run: RunAnswers, stages: list[dict[str, Any]]) -> dict[str, Any]:
     """What the steps of the chain cost, and of generations what they gave."""
     report: dict[str, Any] = {"chain": chain_report(run)}
@@ -101,8 +123,10 @@ def whole_chain(config: Config, run: RunAnswers, stages: list[dict[str, Any]]) -
 def result_tables(summary: dict[str, Any]) -> list[RenderableType]:
     """The tables that close the run."""
     tables: list[RenderableType] = [closing_table(summary)]
+    if note := control_note(summary):
+        tables.append(note)
     if "chain" in summary:
         tables.append(chain_table(summary["chain"]))
     if "born_again" in summary:
-        tables.append(generations_table(summary["born_again"]))
+        tables.append(generations_table(summary))
     return tables

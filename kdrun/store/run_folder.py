@@ -22,7 +22,7 @@ CONFIG, OVERRIDES, ENVIRONMENT, PLAN = (
 )
 STATUS, SUMMARY, METRICS, LOG = "status.json", "summary.json", "metrics.jsonl", "run.log"
 ANALYSIS, REPORT, PLOTS = "analysis.json", "report.html", "plots"
-TEMPERATURE = "temperature.json"
+TEMPERATURE, CORRECT = "temperature.json", "correct.json"
 
 PATIENCE = 5.0
 """Seconds for a process that was told to stop to leave the folder."""

@@ -1,5 +1,6 @@
 """Reading `summary.json`: stages grouped over seeds, and how models are ranked."""
 
+import math
 from collections.abc import Iterable, Mapping
 from statistics import mean
 from typing import Any
@@ -16,6 +17,13 @@ def groups(summary: Entry) -> list[list[Entry]]:
         key = (stage["role"], stage.get("step"), stage["arch"], place)
         found.setdefault(key, []).append(stage)
     return list(found.values())
+
+
+def stage_title(stage: Entry) -> str:
+    """`student resnet8`, `generation 1 resnet8`."""
+    numbered = stage["role"] in ("generation", "independent")
+    number = f" {stage['step']}" if numbered else ""
+    return f"{stage['role']}{number} {stage['arch']}"
 
 
 def places(summary: Entry, group: list[Entry]) -> list[int]:
@@ -53,13 +61,21 @@ def student_place(summary: Entry) -> int:
     return len(stages) - 1
 
 
-def rank(validation: float | None, train: float | None) -> tuple[bool, float]:
+def rank(
+    validation: float | None, train: float | None, loss: float | None = None
+) -> tuple[bool, float, float]:
     """A key that sorts models as one chooses between them, the best first.
 
-    By their accuracy on validation; those without come after, by that in training. Never by test.
+    By their accuracy on validation, and their loss there where that is equal; those without come
+    after, by that in training. Never by test.
+
+    Args:
+        validation: accuracy.
+        train: accuracy.
+        loss: of validation; None for a run of an older version.
     """
     chosen = train if validation is None else validation
-    return validation is None, -(chosen or 0.0)
+    return validation is None, -(chosen or 0.0), math.inf if loss is None else loss
 
 
 def chosen_by(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -73,6 +73,7 @@ def outcome_of(training: Training) -> dict[str, Any]:
             "train": history[-1]["train_accuracy"],
             "last": history[-1]["validation_accuracy"],
             "best_validation": best["validation"],
+            "best_validation_loss": best["validation_loss"],
         },
     }
 
@@ -95,6 +96,7 @@ def measure_given(
             "train": result.accuracy if held_out is None else None,
             "last": validation,
             "best_validation": validation,
+            "best_validation_loss": None if held_out is None else result.loss,
         },
     }
 

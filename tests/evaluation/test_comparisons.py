@@ -2,10 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
-from kdrun.evaluation.comparisons import comparisons, confusion_differences
+from kdrun.errors import DataError
+from kdrun.evaluation.chain_costs import step_costs
+from kdrun.evaluation.comparisons import comparisons, confusion_differences, split_pair
+from kdrun.evaluation.disagreements import differing
 from kdrun.evaluation.predictions import Answers
+from kdrun.evaluation.run_predictions import averaged
 from kdrun.plan.build import build_plan
 
 
@@ -38,7 +43,7 @@ def test_a_chain_is_followed_to_its_head_and_seeds_are_kept_apart(make_config):
     assistant = replace(student, role="assistant", model=teacher.model)
     last = replace(student, teachers=(1,))
     direct = replace(student, role="direct")
-    other = replace(control, train=replace(control.train, seed=7))
+    other = replace(control, seed=7)
     found = kinds([teacher, assistant, last, direct, control, other])
     assert found == [
         (1, 0, "teacher"),
@@ -65,3 +70,35 @@ def test_confusions_are_counted_by_label_and_decision():
         {"label": 0, "decision": 1, "student": 2, "other": 0},
         {"label": 0, "decision": 2, "student": 0, "other": 1},
     ]
+
+
+def test_generations_of_several_seeds_are_held_against_rivals_of_their_own_seed(make_config):
+    config = make_config("chain=born_again", "chain.generations=3", "seeds=[0,1,2]")
+    stages = build_plan(config)
+    found = comparisons(stages)
+    assert {one.kind for one in found} == {"teacher", "origin", "direct", "control"}
+    for one in found:
+        assert {stages[other].seed for other in one.others} == {stages[one.student].seed}
+    rivals = [one for one in found if one.kind in ("direct", "control")]
+    # Two taught generations and three seeds, each beside one direct model and one control.
+    assert len(rivals) == 2 * 3 * 2
+
+
+def seen(source, labels=(0, 1, 2)):
+    return replace(answers([0, 1, 2], list(labels)), source=source)
+
+
+@pytest.mark.parametrize("other", [seen("b"), seen("a", (0, 2, 1))])
+@pytest.mark.parametrize(
+    "meet",
+    [
+        split_pair,
+        differing,
+        lambda ours, theirs: step_costs([ours, theirs]),
+        lambda ours, theirs: averaged([ours, theirs], None),
+    ],
+)
+def test_predictions_about_unequal_images_are_never_compared(meet, other):
+    meet(seen("a"), seen("a"))
+    with pytest.raises(DataError, match="only models of the same seed and split"):
+        meet(seen("a"), other)

@@ -30,6 +30,26 @@ def test_every_image_counts_and_every_third_is_kept_across_uneven_batches():
     assert seen.logits.amax(dim=1).tolist() == [index + 1 for index in range(0, 17, 3)]
 
 
+def test_each_image_is_known_to_be_right_or_wrong_whatever_is_kept():
+    seen = collect(predict, batches(4, 5, 1, 7), stride=3)
+    assert seen.right.tolist() == [index % 3 != 2 for index in range(17)]
+
+
+def test_images_have_one_hash_whatever_the_batches_and_another_where_a_pixel_differs():
+    def source(change=0.0, label=None, sizes=(6,)):
+        found = []
+        for number, batch in enumerate(batches(*sizes)):
+            images, labels = batch.images.expand(-1, 3, 40, 40).clone(), batch.labels.clone()
+            if number == 0:
+                images[0, 2, 2, 2] += change
+                labels[0] = labels[0] if label is None else label
+            found.append(Batch(images.to(torch.uint8), labels, batch.indices))
+        return collect(predict, found, stride=1).source
+
+    assert source() == source(sizes=(2, 3, 1))
+    assert len({source(), source(change=1.0), source(label=2), source(sizes=(5,))}) == 4
+
+
 def test_the_stride_bounds_the_logits_kept():
     assert stride_for(10_000, 10) == 1
     stride = stride_for(1_281_167, 1000)

@@ -6,19 +6,21 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 from omegaconf import OmegaConf
 from scipy import stats
 
 from kdrun.cli.main import main
-from kdrun.errors import ConfigError
+from kdrun.errors import ConfigError, DamagedError
 from kdrun.report.comparison import compare
 from kdrun.report.comparison_formats import csv_text, latex, markdown, notes
 from kdrun.report.comparison_page import comparison_figures, lead
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
 from kdrun.report.run_settings import configured
 from kdrun.runs.runner import run
+from kdrun.store.correct_images import Correct, write_correct
 from kdrun.store.files import read_sealed, write_sealed, write_yaml
 from tests.report.sealing import seal_again
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
@@ -28,6 +30,21 @@ RESULTS = {
     ("1", 0): (0.80, 0.81, 0.75), ("1", 1): (0.82, 0.80, 0.76), ("1", 2): (0.84, 0.86, 0.77),
     ("4", 0): (0.90, 0.88, 0.75), ("4", 1): (0.91, 0.90, 0.76), ("4", 2): (0.92, 0.89, 0.77),
 }  # fmt: skip
+
+
+def right(accuracy, images=1000):
+    """The first of the images are right."""
+    bits = np.arange(images) < round(accuracy * images)
+    return Correct(images, "the same", np.packbits(bits).tobytes())
+
+
+def without_answers(folder):
+    """As a run of an older version, which kept no answers by image."""
+    (folder / "correct.json").unlink()
+    summary = read_sealed(folder / "summary.json")
+    del summary["files"]["correct.json"], summary["gains"]
+    write_sealed(folder / "summary.json", summary)
+    return folder
 
 
 def made_run(
@@ -43,6 +60,16 @@ def made_run(
         stage["accuracy"] |= {"train": train}
     write_sealed(folder / "summary.json", summary | {"seed": seed, "dataset": dataset})
     write_sealed(folder / "plan.json", plan)
+    accuracies = {"student": test, "control": control}
+    write_correct(
+        folder,
+        {
+            place: {"test": right(accuracies[stage["role"]])}
+            | ({} if validation is None else {"validation": right(validation)})
+            for place, stage in enumerate(summary["stages"])
+            if stage["role"] in accuracies
+        },
+    )
     write_yaml(folder / "overrides.yaml", overrides)
     config = OmegaConf.load(folder / "config.yaml")
     for key, _, value in (override.partition("=") for override in overrides):
@@ -141,13 +168,15 @@ def test_each_data_set_is_compared_within_itself(finished_run, tmp_path):
     ]  # fmt: skip
     content = compare(runs)
     rows = [(row["dataset"], row["test"], row["difference"]) for row in content["settings"]]
+    rows = [(name, test, gain and gain["points"]) for name, test, gain in rows]
     assert rows == [
         ("digits", 0.9, None),
-        ("digits", 0.8, pytest.approx(-0.1)),
+        ("digits", 0.8, pytest.approx(-10)),
         ("mnist", 0.75, None),
-        ("mnist", 0.7, pytest.approx(-0.05)),
+        ("mnist", 0.7, pytest.approx(-5)),
     ]
     assert lead(content).count("on test") == 2
+    assert [one["dataset"] for one in content["ties"]] == ["digits", "mnist"]
     assert [figure.name for figure in comparison_figures(content)] == ["gains"]
     head = csv_text(content).splitlines()[0].split(",")
     assert len(head) == len(set(head))
@@ -215,19 +244,22 @@ def test_a_born_again_run_is_its_last_generation(make_config, tmp_path):
     gains = [
         t - c["accuracy"]["test_at_best_validation"] for t, c in zip(tests, controls, strict=True)
     ]
-    assert row["gain"] == pytest.approx(sum(gains) / 2)
+    assert row["gain"]["points"] == pytest.approx(50 * sum(gains))
 
 
 def test_intervals_are_those_of_the_paired_t_test(sweep):
     first, second = compare([sweep])["settings"]
     for row, T in ((first, "4"), (second, "1")):
         tests, controls = ([RESULTS[T, seed][k] for seed in range(3)] for k in (1, 2))
-        expected = stats.ttest_rel(tests, controls).confidence_interval(0.95)
-        low, high = row["gain"] - row["gain_half_width"], row["gain"] + row["gain_half_width"]
-        assert (low, high) == pytest.approx((expected.low, expected.high))
-    ours, theirs = ([RESULTS[T, seed][1] for seed in range(3)] for T in ("1", "4"))
-    expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
-    assert second["difference"] - second["difference_half_width"] == pytest.approx(expected.low)
+        expected = stats.ttest_rel(tests, controls)
+        ends = [100 * end for end in expected.confidence_interval(0.95)]
+        assert [row["gain"]["low"], row["gain"]["high"]] == pytest.approx(ends)
+        assert row["gain"]["p"] == pytest.approx(expected.pvalue)
+    # The first was chosen on validation, and there it is compared.
+    ours, theirs = ([RESULTS[T, seed][0] for seed in range(3)] for T in ("1", "4"))
+    expected = stats.ttest_rel(ours, theirs)
+    assert second["difference"]["low"] == pytest.approx(100 * expected.confidence_interval().low)
+    assert second["difference"]["p"] == pytest.approx(expected.pvalue)
     assert first["difference"] is None
 
 
@@ -260,7 +292,9 @@ def test_the_verb_prints_a_table_and_names_what_is_missing(sweep, capsys):
     assert call("report", str(sweep)) == 0
     out = capsys.readouterr().out
     assert "6 runs by validation accuracy" in out
-    assert re.search(r"\b4 +convnet +3 +91\.00% +89\.00% +1\.00% +\+13\.00 ± 2\.48", out)
+    assert re.search(
+        r"\b4 +convnet +3 +91\.00% +89\.00% +1\.00% +\+13\.00 \[\+10\.52, \+15\.48\]", out
+    )
     assert "6 is left out: failed: loss.T=0: must be above 0" in out
     assert call("report", str(sweep), "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)["format"] == 1
@@ -339,3 +373,96 @@ def test_the_pareto_front_is_what_nothing_beats():
     assert [(row["test"], row["cost"]) for row in pareto(rows, "cost")] == [
         (0.8, 1), (0.85, 3), (0.9, 5),
     ]  # fmt: skip
+
+
+def test_single_seeds_are_compared_image_by_image(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / T, [f"loss.T={T}"], 0, validation, 0.86, 0.85)
+        for T, validation in (("1", 0.900), ("2", 0.898), ("3", 0.890))
+    ]
+    content = compare(runs)
+    first, second, third = content["settings"]
+    assert (first["gain"]["test"], first["gain"]["only_ours"]) == ("mcnemar", 10)
+    assert first["gain"]["p"] == pytest.approx(stats.binomtest(10, 10).pvalue)
+    # 2 images apart, and 10 of which the first gets every one.
+    assert second["difference"]["p"] == pytest.approx(0.5)
+    assert third["difference"]["p"] == pytest.approx(2 / 1024)
+    (ties,) = content["ties"]
+    assert ties["tied"] == [{"loss.T": "2"}]
+    told = " ".join(notes(content))
+    assert "1 of the other 2 settings cannot be told from the best on validation" in told
+    assert "exact McNemar" in told
+    assert "cannot be told from the best" in lead(content)
+
+
+def test_p_of_many_settings_are_adjusted_and_said_to_be(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / T, [f"loss.T={T}"], 0, validation, 0.9, 0.894)
+        for T, validation in (("1", 0.9), ("2", 0.894), ("3", 0.893), ("4", 0.892))
+    ]
+    content = compare(runs)
+    differences = [row["difference"] for row in content["settings"][1:]]
+    raw = [2 / 2**6, 2 / 2**7, 2 / 2**8]
+    assert [gain["p"] for gain in differences] == pytest.approx(raw)
+    holm = [gain["p"] if gain["holm"] is None else gain["holm"] for gain in differences]
+    assert holm == pytest.approx([raw[0], 2 * raw[1], 3 * raw[2]])
+    assert "Holm-adjusted" in " ".join(notes(content))
+    assert "Holm" not in " ".join(notes(compare(runs[:3])))
+
+
+def test_runs_of_an_older_version_are_reported_without_what_they_do_not_hold(
+    finished_run, tmp_path, capsys
+):
+    runs = [
+        without_answers(made_run(finished_run, tmp_path / T, [f"loss.T={T}"], 0, v, 0.86, 0.85))
+        for T, v in (("1", 0.9), ("2", 0.8))
+    ]
+    content = compare(runs)
+    assert [row["gain"]["p"] for row in content["settings"]] == [None, None]
+    assert content["settings"][0]["gain"]["points"] == pytest.approx(1.0)
+    assert call("report", *map(str, runs)) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1 could not be compared with the best" in out
+    assert "does not hold which images its models get right" in out
+
+
+def test_equal_accuracies_are_ranked_by_the_loss_on_validation(finished_run, tmp_path):
+    runs = []
+    for T, loss in (("1", 0.4), ("2", 0.2), ("3", 0.3)):
+        runs.append(made_run(finished_run, tmp_path / T, [f"loss.T={T}"], 0, 0.9, 0.8, 0.7))
+        summary = read_sealed(runs[-1] / "summary.json")
+        for stage in summary["stages"]:
+            stage["accuracy"]["best_validation_loss"] = loss
+        write_sealed(runs[-1] / "summary.json", summary)
+    rows = compare(runs)["settings"]
+    assert [row["settings"]["loss.T"] for row in rows] == ["2", "3", "1"]
+
+
+def test_the_heat_map_is_of_what_settings_are_chosen_by(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / f"{T}{a}", [f"loss.T={T}", f"loss.alpha={a}"], 0,
+                 0.5 + a / 10, 0.9, 0.7)
+        for T in (1, 2) for a in (1, 2)
+    ]  # fmt: skip
+    heat = next(iter(comparison_figures(compare(runs))))
+    assert heat.title.startswith("Validation accuracy")
+    assert "from 60.00 to 70.00" in heat.alt
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["stages"][0]["splits"]["test"].update(right="AA=="),
+        lambda content: content["stages"][0]["splits"]["test"].update(right=3),
+        lambda content: content["stages"][0]["splits"]["test"].update(images=-8),
+        lambda content: content.update(stages=3),
+    ],
+)
+def test_sealed_nonsense_about_right_images_is_refused(finished_run, tmp_path, change):
+    folder = made_run(finished_run, tmp_path / "run", [], 0, 0.8, 0.8, 0.7)
+    content = read_sealed(folder / "correct.json")
+    change(content)
+    write_sealed(folder / "correct.json", content)
+    seal_again(folder)
+    with pytest.raises(DamagedError, match=r"correct\.json is not of this kdrun"):
+        compare([folder])

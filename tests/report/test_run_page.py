@@ -251,8 +251,13 @@ def test_the_page_of_generations_tells_their_gains_and_ensembles(make_config, tm
     summary = run(config, tmp_path / "run", [])
     page = (tmp_path / "run" / "report.html").read_text()
     assert_alone_and_inert(Page(page))
-    (gain,) = summary["born_again"]["gains"]
-    assert f"{100 * gain['mean']:+.2f} ± {100 * gain['error']:.2f}" in page
+    gain = next(
+        gain
+        for gain in summary["gains"]
+        if (gain["over"], gain["split"]) == ("generation 0 mlp", "test")
+    )
+    ends = (f"{gain[name]:+.2f}".replace("-", "−") for name in ("points", "low", "high"))
+    assert "{} [{}, {}]".format(*ends) in page
     for name in ("generation 1", "arithmetic ensemble", "geometric, from labels", "of 1 seed none"):
         assert name in page
 

@@ -1,15 +1,11 @@
 """Generations: when to stop, and what their ensembles are."""
 
+import math
+
 import pytest
+import torch
 
-from kdrun.runs.born_again import generation_gains, is_monotone, stop_early
-
-
-def test_each_generation_is_compared_with_the_one_that_taught_it():
-    first, second = generation_gains([[0.70, 0.72], [0.74, 0.75], [0.73, 0.77]], images=100)
-    assert (first.mean, second.mean) == pytest.approx((0.035, 0.005))
-    # Half the distance of two differences.
-    assert (first.error, second.error) == pytest.approx((0.005, 0.015))
+from kdrun.runs.born_again import binomial_error, is_monotone, stop_early
 
 
 @pytest.mark.parametrize(
@@ -23,7 +19,7 @@ def test_each_generation_is_compared_with_the_one_that_taught_it():
         ([[0.70, 0.72], [0.65, 0.66], [0.74, 0.75]], False),
     ],
 )
-def test_generations_end_when_the_newest_gained_no_more_than_its_error(accuracies, stops):
+def test_generations_end_when_the_newest_rose_by_no_more_than_its_error(accuracies, stops):
     assert stop_early(accuracies, images=100) is stops
 
 
@@ -45,3 +41,17 @@ def test_equal_generations_end_them_even_without_any_spread():
 )
 def test_monotone_means_that_no_generation_is_worse_than_the_last(accuracies, monotone):
     assert is_monotone(accuracies) is monotone
+
+
+def test_the_binomial_error_is_that_of_drawn_images():
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.rand(4000, 2, 50, generator=generator)
+    measured = (draws < torch.tensor([[0.9], [0.8]])).double().mean(dim=2)
+    spread = (measured[:, 0] - measured[:, 1]).std().item()
+    assert binomial_error(0.9, 0.8, 50) == pytest.approx(spread, rel=0.04)
+
+
+@pytest.mark.parametrize("wrong", [(1.1, 0.5, 10), (0.5, -0.1, 10), (math.nan, 0.5, 10), (1, 1, 0)])
+def test_a_binomial_error_needs_shares_of_images(wrong):
+    with pytest.raises(ValueError, match=r"accuracies in \[0, 1\] and images >= 1"):
+        binomial_error(*wrong)

@@ -96,7 +96,8 @@ def test_each_model_is_asked_once_for_both_the_chain_and_the_analysis(do, monkey
     asked.clear()
     assert do(*CHAIN, "teacher.ensemble=[mlp]")[0]["chain"] == measured["chain"]
     assert asked == [
-        (role, ("validation", "test")) for role in ("teacher", "teacher", "assistant", "student")
+        (role, ("validation", "test"))
+        for role in ("teacher", "teacher", "assistant", "student", "direct", "control")
     ]
 
 
@@ -135,11 +136,14 @@ def test_generations_and_their_ensembles_are_reported(do):
     rising = [all(a <= b for a, b in pairwise(tests[seed::2])) for seed in (0, 1)]
     assert report["monotone"] == rising
     gains = [tests[i + 2] - tests[i] for i in range(4)]
-    assert report["gains"][0]["mean"] == pytest.approx(sum(gains[:2]) / 2)
+    recorded = {(g["model"], g["over"]): g for g in summary["gains"] if g["split"] == "test"}
+    first = recorded["generation 1 convnet", "generation 0 convnet"]
+    assert first["points"] == pytest.approx(50 * sum(gains[:2]))
     for kind in ("arithmetic", "geometric"):
         ours, theirs = report["ensembles"][kind], report["independent"][kind]
-        gain = sum(a - b for a, b in zip(ours, theirs, strict=True)) / 2
-        assert report["ensemble_gains"][kind]["mean"] == pytest.approx(gain)
+        gain = 50 * sum(a - b for a, b in zip(ours, theirs, strict=True))
+        found = recorded[f"{kind} ensemble", f"{kind} ensemble of models from labels"]
+        assert found["points"] == pytest.approx(gain)
     assert any("over direct distillation" in line for line in verdict(summary))
 
 

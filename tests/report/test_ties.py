@@ -1,0 +1,73 @@
+"""Settings that cannot be told from the best."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kdrun.report.ties import Score, ties_with_best, ties_words
+from kdrun.store.correct_images import Correct
+
+
+def setting(*right, source="images"):
+    """Seed -> score of models that get these images right."""
+    return {
+        seed: Score(float(np.mean(bits)), Correct(len(bits), source, np.packbits(bits).tobytes()))
+        for seed, bits in enumerate(right)
+    }
+
+
+def first(count, images=100):
+    return np.arange(images) < count
+
+
+def test_single_models_are_compared_by_mcnemar():
+    best, near, far = setting(first(95)), setting(first(91)), setting(first(80))
+    ties = ties_with_best([best, near, far])
+    assert (ties.tied, ties.apart, ties.unknown) == ([1], [2], [])
+    words = ties_words(ties, ["a", "b", "c"])
+    assert words.startswith("1 of the other 2 settings cannot be told from the best on validation")
+    assert "exact McNemar of single models" in words
+    assert words.endswith(": b")
+
+
+def test_seeds_are_compared_by_the_paired_t_test():
+    counts = [(95, 94, 96), (94, 95, 95), (90, 90, 92)]
+    settings = [setting(*map(first, one)) for one in counts]
+    ties = ties_with_best(settings)
+    p = [stats.ttest_rel(one, counts[0]).pvalue for one in counts[1:]]
+    assert p[0] > 0.05 > p[1]
+    assert (ties.tied, ties.apart) == ([1], [2])
+    assert "paired t over the seeds" in ties_words(ties, ["a", "b", "c"])
+
+
+def test_many_settings_are_adjusted_for_their_number():
+    # 6 images apart each: p = 0.031, of three comparisons 0.094.
+    few, many = ([setting(first(95)), *[setting(first(89))] * n] for n in (2, 3))
+    assert ties_with_best(few).apart == [1, 2]
+    assert ties_with_best(many).tied == [1, 2, 3]
+    assert "Holm" in ties_words(ties_with_best(many), ["a", "b", "c", "d"])
+
+
+def test_equal_models_are_tied_and_other_images_are_not_compared():
+    best = setting(first(95))
+    assert ties_with_best([best, setting(first(95))]).tied == [1]
+    other = ties_with_best([best, setting(first(80), source="others")])
+    assert (other.tied, other.apart, other.unknown) == ([], [], [1])
+    assert "could not be compared" in ties_words(other, ["a", "b"])
+
+
+def test_differences_without_a_spread_tell_nothing_apart():
+    settings = [setting(first(95), first(93)), setting(first(94), first(92))]
+    assert ties_with_best(settings).tied == [1]
+
+
+@pytest.mark.parametrize("settings", [2, 3, 5, 12])
+def test_a_setting_as_good_as_any_is_rarely_told_from_what_came_out_best(settings):
+    rng = np.random.default_rng(settings)
+    wrong, trials = 0, 300
+    for _ in range(trials):
+        right = rng.random((settings, 300)) < 0.9
+        order = np.argsort(-right.sum(axis=1), kind="stable")
+        ties = ties_with_best([setting(right[place]) for place in order])
+        wrong += order.tolist().index(0) in ties.apart
+    assert wrong <= stats.binom.isf(1e-4, trials, 0.05)
