@@ -91,23 +91,17 @@ def _measured(row: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-INTERVAL_WIDTH = len("[+10.00, +10.00]")
-
-
 def table(content: Content) -> Table:
     """For the terminal: columns without a value in any row are left out."""
     names, rows = columns(content), cells(content)
     kept = [place for place in range(len(names)) if any(row[place] != "-" for row in rows)]
     varied = len(settings_of(content))
-    spare = ("deviation", "MACs", "ms", "params", "val", "train")
+    spare = ("deviation", "MACs", "ms", "params", "val", "train", *DIFFERENCES[:0:-1])
     told = f"{len(content['runs'])} runs by {chosen_by(content['settings'])} accuracy"
     shown = plain_table(told, spare)
     heads = {escape(names[place]): place for place in kept if place < varied}
     settings = add_settings(shown, list(heads))
     add_columns(shown, *(names[place] for place in kept if place >= varied))
-    for column in shown.columns:
-        if column.header in DIFFERENCES[::2]:  # folded before the interval where there is no room
-            column.no_wrap, column.min_width = False, INTERVAL_WIDTH
     for number, row in enumerate(rows):
         own = settings({head: row[place] for head, place in heads.items()})
         values = [row[place] for place in kept if place >= varied]

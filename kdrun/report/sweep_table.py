@@ -58,7 +58,7 @@ def show_sweep(folder: Path, config_dir: Path | None = None) -> dict[str, Any]:
         names = [setting_name(row, varied) for row in rows]
         console().print(printable(ties_words(ties, names)))
     return {
-        "format": 1,
+        "format": 2,
         "jobs": jobs,
         "over_seeds": means,
         "tied_with_best": [rows[place]["jobs"] for place in ties.tied] if ties else [],

@@ -100,7 +100,7 @@ def ties_with_best(settings: Sequence[Scores]) -> Ties:
 
 TESTS = {
     PAIRED_T: "paired t over the seeds",
-    MCNEMAR: f"exact McNemar of single models; {MORE_SEEDS} would compare the settings",
+    MCNEMAR: "exact McNemar",
 }
 
 
@@ -116,8 +116,10 @@ def ties_words(ties: Ties, names: Sequence[str]) -> str:
             known = "the other setting" if ties.tied else "0 of 1 other setting"
         told.append(f"{known} cannot be told from the best on validation at 95 % ({how})")
         shown = [names[place] for place in ties.tied[:MOST_NAMES]]
-        shown += ["…"] if len(ties.tied) > MOST_NAMES else []
-        told[0] += f": {'; '.join(shown)}" if shown else ""
+        shown += ["..."] if len(ties.tied) > MOST_NAMES else []
+        told[0] += f": {', '.join(shown)}" if shown else ""
+    if MCNEMAR in ties.tests:
+        told.append(f"single models say nothing of the settings: {MORE_SEEDS}")
     if ties.unknown:
         told.append(
             f"{len(ties.unknown)} could not be compared with the best: they share no seed, or the "

@@ -292,12 +292,10 @@ def test_the_verb_prints_a_table_and_names_what_is_missing(sweep, capsys):
     assert call("report", str(sweep)) == 0
     out = capsys.readouterr().out
     assert "6 runs by validation accuracy" in out
-    assert re.search(
-        r"\b4 +convnet +3 +91\.00% +89\.00% +1\.00% +\+13\.00 \[\+10\.52, \+15\.48\]", out
-    )
+    assert re.search(r"\b4 +convnet +3 +91\.00% +89\.00% +\+13\.00 \[\+10\.52, \+15\.48\]", out)
     assert "6 is left out: failed: loss.T=0: must be above 0" in out
     assert call("report", str(sweep), "--format", "json") == 0
-    assert json.loads(capsys.readouterr().out)["format"] == 1
+    assert json.loads(capsys.readouterr().out)["format"] == 2
 
 
 @pytest.mark.parametrize(
