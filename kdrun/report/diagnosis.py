@@ -10,10 +10,18 @@ from kdrun.analysis.certainty import NEARLY_UNIFORM, doubts, share_at
 from kdrun.analysis.divergence import divergence
 from kdrun.report.gains import gain_between
 from kdrun.report.paired_gain import PairedGain
-from kdrun.report.result_table import stage_title
 from kdrun.store.files import read_json_lines
 from kdrun.store.run_folder import METRICS
-from kdrun.store.summary import Entry, group_of, groups, places, result_of, seeds, tests
+from kdrun.store.summary import (
+    Entry,
+    group_of,
+    groups,
+    places,
+    result_of,
+    seeds,
+    stage_title,
+    tests,
+)
 
 Lines = Sequence[Mapping[str, Any]]
 
