@@ -4,9 +4,10 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import numpy as np
 
@@ -28,9 +29,14 @@ Say = Callable[[str], None]
 
 @dataclass
 class Halt:
-    """Reasons to stop hashing: asked for, a file that cannot be read, or an error of ours."""
+    """Reasons to stop hashing: asked for, a file that cannot be read, or an error of ours.
+
+    Attributes:
+        read: bytes so far, of unfinished files too; threads may miss a few in counting.
+    """
 
     stop: Stop | None
+    read: int = 0
     deadline: float = float("inf")
     now: bool = False
     faults: list[str] = field(default_factory=list)
@@ -110,10 +116,12 @@ class Work:
         began = time.time_ns()
         try:
             for group in self._groups(halt):
-                self._take(group, began)
-                if group.fault:
-                    halt.fault(group.fault)
-                progress.add(self.stamps[self._of(group), 0])
+                if group is not None:
+                    self._take(group, began)
+                    progress.images += len(group.digests)
+                    if group.fault:
+                        halt.fault(group.fault)
+                progress.tell(halt.read)
         finally:
             self._save()
         if halt.stop:
@@ -123,15 +131,19 @@ class Work:
         progress.end()
         return self.trouble
 
-    def _groups(self, halt: Halt) -> Iterator[Hashed]:
+    def _groups(self, halt: Halt) -> Iterator[Hashed | None]:
+        """Groups as they are done; every second without one, None."""
+        done: SimpleQueue[Future[Hashed]] = SimpleQueue()
+        firsts = range(0, len(self.places), GROUP)
         with ThreadPoolExecutor(thread_count(), "hash") as pool:
             try:
-                groups: list[Future[Hashed]] = [
-                    pool.submit(hash_group, self._names(first), first, halt)
-                    for first in range(0, len(self.places), GROUP)
-                ]
-                for group in as_completed(groups):
-                    yield group.result()
+                for first in firsts:
+                    group = pool.submit(hash_group, self._names(first), first, halt)
+                    group.add_done_callback(done.put)
+                for _ in firsts:
+                    while (ready := next_of(done)) is None:
+                        yield None
+                    yield ready.result()
             except BaseException:
                 halt.now = True
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -162,6 +174,14 @@ class Work:
             told = self.index.append(self.paths[done], self.stamps[done], self.digests[done])
             self.trouble = told or self.trouble
         self.done, self.saved = [], time.monotonic()
+
+
+def next_of(done: "SimpleQueue[Future[Hashed]]") -> "Future[Hashed] | None":
+    """The next group that is done, or None after a second."""
+    try:
+        return done.get(timeout=1)
+    except Empty:
+        return None
 
 
 def thread_count() -> int:
@@ -197,6 +217,7 @@ def hash_file(path: str, halt: Halt) -> tuple[Stamp, bytes] | None:
             before = stamp(os.fstat(file.fileno()))
             while not halt and (content := file.read(CHUNK)):
                 digest.update(content)
+                halt.read += len(content)
             after = stamp(os.fstat(file.fileno()))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; make it readable or remove it") from error
@@ -216,29 +237,25 @@ def unreadable_line(faults: Sequence[str]) -> str:
 class Progress:
     """Lines about the hashing of many files; of few nothing is said."""
 
-    def __init__(self, say: Say, images: int, size: int) -> None:
+    def __init__(self, say: Say, total: int, size: int) -> None:
         self.say = say
-        self.images, self.size = images, size
-        self.done = self.read = 0
+        self.total, self.size = total, size
+        self.images = 0
         self.began = time.monotonic()
         self.next = self.began + FIRST_WORD
         self.spoke = False
 
-    def add(self, sizes: np.ndarray) -> None:
-        """Count files that were hashed."""
-        self.done += len(sizes)
-        self.read += int(sizes.sum())
+    def tell(self, read: int) -> None:
+        """Say how many images and bytes were read, where it is time to."""
         if time.monotonic() < self.next:
             return
         if not self.spoke:
             self.say("the images are read once, so that they are known by their content")
-        self.say(
-            f"read {self.done:,} of {self.images:,} images, "
-            f"{self.read / 1e9:.2f} of {self.size / 1e9:.2f} GB"
-        )
+        done = f"{self.images:,} of {self.total:,} images, {read / 1e9:.2f} of"
+        self.say(f"read {done} {self.size / 1e9:.2f} GB")
         self.spoke, self.next = True, time.monotonic() + NEXT_WORD
 
     def end(self) -> None:
         """Say how long it took, where anything was said."""
         if self.spoke:
-            self.say(f"read {self.done:,} images in {time.monotonic() - self.began:.0f} s")
+            self.say(f"read {self.images:,} images in {time.monotonic() - self.began:.0f} s")

@@ -30,6 +30,8 @@ MOST_JPEG = 178_000_000
 
 BLOCK = 1 << 20  # grey levels scaled at a time, so that few of them are floats at once
 
+JPEG = ("JPEG", "MPO")  # the second holds several, as phones write them
+
 BITS_PER_SAMPLE = 258  # TIFF's tag
 
 
@@ -57,12 +59,12 @@ def read_rgb(path: str, file: BinaryIO, value_range: ValueRange | None, side: in
         with image:
             check_size(path, image)
             enough = max(LARGE, 4 * side**2)
-            if image.format == "JPEG":
+            if image.format in JPEG:
                 draft(image, enough)
             plain = as_rgb_or_grey(path, image, value_range)
             factor = math.ceil(math.sqrt(plain.width * plain.height / enough))
             reduced = plain.reduce(factor) if factor > 1 else plain
-            return np.array(reduced.convert("RGB"))
+            return np.array(reduced if reduced.mode == "RGB" else reduced.convert("RGB"))
 
 
 def check_size(path: str, image: "Image.Image") -> None:
@@ -71,12 +73,12 @@ def check_size(path: str, image: "Image.Image") -> None:
     Raises:
         DataError: it has too many pixels; names file, size and limit.
     """
-    in_parts = image.format == "JPEG" and not image.info.get("progressive")
+    in_parts = image.format in JPEG and not image.info.get("progressive")
     most = MOST_JPEG if in_parts else MOST
     if image.width * image.height > most:
         raise DataError(
             f"{path}: {image.width}x{image.height} pixels, at most {most / 1e6:.0f} million can be "
-            f"decoded of a {'' if in_parts or image.format != 'JPEG' else 'progressive '}"
+            f"decoded of a {'progressive ' * bool(image.info.get('progressive'))}"
             f"{image.format}; make the image smaller"
         )
 

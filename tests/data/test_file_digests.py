@@ -183,6 +183,23 @@ def test_progress_is_told_where_it_takes_long(root, tmp_path, monkeypatch):
     assert lines[-1].startswith("read 15 images in ")
 
 
+def test_progress_is_told_in_the_middle_of_one_large_file(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(file_digests, "FIRST_WORD", 0.0)
+    monkeypatch.setattr(file_digests, "NEXT_WORD", 0.0)
+    plain = file_digests.hash_file
+
+    def slow(path, halt):
+        if path.endswith("train/cat/0.jpg"):
+            halt.read += 5_000_000_000
+            time.sleep(1.5)
+        return plain(path, halt)
+
+    monkeypatch.setattr(file_digests, "hash_file", slow)
+    lines = []
+    digests_of(parts_of(root)[:1], tmp_path, say=lines.append)
+    assert any(line.startswith("read 0 of 9 images, 5.00 of") for line in lines)
+
+
 def test_nothing_is_told_where_it_is_quick(root, tmp_path):
     lines = []
     digests_of(parts_of(root), tmp_path, say=lines.append)

@@ -6,6 +6,7 @@ from PIL import Image
 from kdrun.catalog.datasets import DATASETS, SHAPES
 from kdrun.data.load import FOLDER_SETS
 from kdrun.data.pixels import channel_statistics, resized
+from kdrun.data.readers.digits import read_digits
 from kdrun.data.readers.mnist import CLASS_NAMES
 from kdrun.data.readers.torchvision_sets import DOWNLOADS
 from kdrun.data.shapes import known_shape
@@ -98,6 +99,17 @@ def test_the_fingerprint_changes_with_whatever_changes_the_data(load):
     found.append(load("digits", **plain).fingerprint)
     assert len(set(found)) == len(found)
     assert all(len(fingerprint) == 64 for fingerprint in found)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("array", ["pixels", "labels"])
+def test_one_other_pixel_or_label_makes_another_fingerprint(load, monkeypatch, part, array):
+    source = read_digits()
+    before = load("digits").fingerprint
+    changed = getattr(getattr(source, part), array)
+    changed[(7,) + (3,) * (changed.ndim - 2) + (0,) * (changed.ndim > 1)] ^= 1
+    monkeypatch.setattr("kdrun.data.load.read_digits", lambda: source)
+    assert load("digits").fingerprint != before
 
 
 def test_the_fingerprint_does_not_change_with_where_the_data_are(load, tmp_path):
