@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from kdrun.data.digest_index import DigestIndex
+from kdrun.data.hashing_progress import Progress, Say
 from kdrun.data.regular_files import Stamp, open_regular, stamp
 from kdrun.data.source import Files
 from kdrun.errors import DataError, Stopped, some_of
@@ -20,11 +21,8 @@ from kdrun.signals import Stop
 CHUNK = 1 << 20  # bytes read at a time
 GROUP = 32  # files that a thread takes at a time
 SAVE_EVERY = 5.0  # seconds of hashing that a kill may lose
-FIRST_WORD, NEXT_WORD = 3.0, 15.0  # seconds until the first and the next line of progress
 LOOK = 10.0  # seconds to look for more unreadable files, once there is one
 SETTLED = 2_000_000_000  # nanoseconds; the coarsest clock of a file system in use
-
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -194,6 +192,8 @@ def hash_group(paths: Sequence[str], first: int, halt: Halt) -> Hashed:
     """Hash files in order, until one cannot be read or there is a reason to stop."""
     found = Hashed(first, [], [])
     for path in paths:
+        if halt:
+            break
         try:
             hashed = hash_file(path, halt)
         except DataError as error:
@@ -232,30 +232,3 @@ def unreadable_line(faults: Sequence[str]) -> str:
     """One line for the files that cannot be hashed: the first, and the names of others."""
     others = [fault.partition(": ")[0] for fault in faults[1:]]
     return faults[0] + (f" ({len(others)} more: {some_of(others)})" if others else "")
-
-
-class Progress:
-    """Lines about the hashing of many files; of few nothing is said."""
-
-    def __init__(self, say: Say, total: int, size: int) -> None:
-        self.say = say
-        self.total, self.size = total, size
-        self.images = 0
-        self.began = time.monotonic()
-        self.next = self.began + FIRST_WORD
-        self.spoke = False
-
-    def tell(self, read: int) -> None:
-        """Say how many images and bytes were read, where it is time to."""
-        if time.monotonic() < self.next:
-            return
-        if not self.spoke:
-            self.say("the images are read once, so that they are known by their content")
-        done = f"{self.images:,} of {self.total:,} images, {read / 1e9:.2f} of"
-        self.say(f"read {done} {self.size / 1e9:.2f} GB")
-        self.spoke, self.next = True, time.monotonic() + NEXT_WORD
-
-    def end(self) -> None:
-        """Say how long it took, where anything was said."""
-        if self.spoke:
-            self.say(f"read {self.images:,} images in {time.monotonic() - self.began:.0f} s")

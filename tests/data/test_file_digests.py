@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from kdrun.data import file_digests
+from kdrun.data import file_digests, hashing_progress
 from kdrun.data.file_digests import with_digests
 from kdrun.data.readers.image_folders import read_class_folders
 from kdrun.errors import DataError, Stopped
@@ -174,7 +174,7 @@ def test_an_index_that_cannot_be_kept_is_told_and_costs_nothing_else(root, tmp_p
 
 
 def test_progress_is_told_where_it_takes_long(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(file_digests, "FIRST_WORD", 0.0)
+    monkeypatch.setattr(hashing_progress, "FIRST_WORD", 0.0)
     monkeypatch.setattr(file_digests, "GROUP", 4)
     lines = []
     digests_of(parts_of(root), tmp_path, say=lines.append)
@@ -184,8 +184,8 @@ def test_progress_is_told_where_it_takes_long(root, tmp_path, monkeypatch):
 
 
 def test_progress_is_told_in_the_middle_of_one_large_file(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(file_digests, "FIRST_WORD", 0.0)
-    monkeypatch.setattr(file_digests, "NEXT_WORD", 0.0)
+    monkeypatch.setattr(hashing_progress, "FIRST_WORD", 0.0)
+    monkeypatch.setattr(hashing_progress, "NEXT_WORD", 0.0)
     plain = file_digests.hash_file
 
     def slow(path, halt):
@@ -208,7 +208,7 @@ def test_nothing_is_told_where_it_is_quick(root, tmp_path):
 
 HASH_ENDLESSLY = """
 import sys
-from kdrun.data import file_digests
+from kdrun.data import file_digests, hashing_progress
 from kdrun.data.readers.image_folders import read_class_folders
 from kdrun.errors import Stopped
 from kdrun.signals import stop_requests
