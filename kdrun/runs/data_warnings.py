@@ -46,7 +46,7 @@ def older_stage_lines(jobs: Sequence[Job], settings: Settings) -> list[str]:
     are = "stages are" if len(found) > 1 else "stage is"
     return [
         f"{len(found)} {are} of {OLDER} ({some_of(found, 3)} in {root / STORE}): not reused, as "
-        "its images may have been others"
+        "they may be of other images"
     ]
 
 
