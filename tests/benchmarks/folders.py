@@ -28,9 +28,10 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
-from kdrun.data.folder_split import PREFETCH, FolderSplit
+from kdrun.data.folder_split import FolderSplit
 from kdrun.data.normalizer import Normalizer
 from kdrun.data.readers.image_folders import read_class_folders
+from kdrun.data.worker_processes import PREFETCH
 from kdrun.device import resolve_device
 from kdrun.runs.environment import environment
 from kdrun.store.files import write_json
