@@ -23,6 +23,25 @@ def _student_arch(config: Config) -> str | None:
     return _known_arch("student", config.student)
 
 
+def _teacher_normalization(config: Config) -> str | None:
+    return _whole_normalization("teacher", config.teacher)
+
+
+def _student_normalization(config: Config) -> str | None:
+    return _whole_normalization("student", config.student)
+
+
+def _whole_normalization(key: str, model: ModelConfig) -> str | None:
+    mean, std = model.normalization.mean, model.normalization.std
+    numbers = all(math.isfinite(m) for m in mean) and all(0 < s < math.inf for s in std)
+    if len(mean) == len(std) and numbers:
+        return None
+    return (
+        f"{key}.normalization: needs as many finite means as deviations above 0, one a channel, "
+        f"got mean={mean}, std={std}"
+    )
+
+
 def _grey_or_colour(config: Config) -> str | None:
     if config.dataset.channels != 2:
         return None
@@ -164,6 +183,8 @@ def _lockstep(config: Config) -> str | None:
 CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _teacher_arch,
     _student_arch,
+    _teacher_normalization,
+    _student_normalization,
     _grey_or_colour,
     _value_range,
     _some_term,

@@ -31,6 +31,14 @@ class DatasetConfig:
 
 
 @dataclass
+class NormalizationConfig:
+    """Mean and deviation of each channel of a model's input; empty where the model tells."""
+
+    mean: list[float] = field(default_factory=list)
+    std: list[float] = field(default_factory=list)
+
+
+@dataclass
 class ModelConfig:
     """A teacher or student network."""
 
@@ -40,6 +48,7 @@ class ModelConfig:
     width: int | None = number(1, 65_536)
     depth: int | None = number(1, 64)
     weights: str | None = MISSING
+    normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
 
 
 @dataclass

@@ -39,6 +39,14 @@ def timm_config(arch: str, weights: str) -> dict[str, Any]:
     return dict(found.to_dict())
 
 
+def timm_normalization(arch: str) -> dict[str, list[float]]:
+    """The mean and deviation of the input with which timm publishes the architecture."""
+    timm = _timm()
+    _check_name(timm, arch)
+    found = timm.get_pretrained_cfg(arch).to_dict()
+    return {"mean": list(found["mean"]), "std": list(found["std"])}
+
+
 def _check_name(timm: Any, arch: str) -> None:
     if not timm.is_model(arch):
         raise ConfigError(f"timm has no model '{arch}'{near_miss(arch, timm.list_models())}")

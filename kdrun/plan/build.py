@@ -5,7 +5,13 @@ from dataclasses import fields, replace
 
 from kdrun.catalog.architectures import ARCHITECTURES
 from kdrun.config.loss_mixture import labels_only, needs_teacher
-from kdrun.config.schema import Config, ModelConfig, TeacherConfig, TrainConfig
+from kdrun.config.schema import (
+    Config,
+    ModelConfig,
+    NormalizationConfig,
+    TeacherConfig,
+    TrainConfig,
+)
 from kdrun.config.stage_overrides import stage_options
 from kdrun.errors import ConfigError
 from kdrun.plan.assistants import ChainSizes, choose_assistants
@@ -175,7 +181,14 @@ def teacher_models(teacher: TeacherConfig) -> list[ModelConfig]:
     """The teacher and the others of its ensemble: architectures to train, or weights of its own."""
     first = ModelConfig(**{f.name: getattr(teacher, f.name) for f in fields(ModelConfig)})
     others = [
-        replace(first, arch=member, weights=None, width=None, depth=None)
+        replace(
+            first,
+            arch=member,
+            weights=None,
+            width=None,
+            depth=None,
+            normalization=NormalizationConfig(),
+        )
         if member in ARCHITECTURES
         else replace(first, weights=member)
         for member in teacher.ensemble

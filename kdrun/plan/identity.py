@@ -8,7 +8,7 @@ from kdrun.config.loss_mixture import cache_identity, term_options, uses_tempera
 from kdrun.plan.stage import Stage
 from kdrun.store.files import json_number
 
-FORMAT = 2
+FORMAT = 3
 """Version of what a stage computes; raised when the same config would give other weights."""
 
 # Where and how fast a stage runs, not what it computes.
@@ -45,6 +45,8 @@ def identity(
         teachers: hashes of the stages it learns from.
     """
     model = asdict(stage.model) | {"weights": weights}
+    if not stage.model.normalization.mean:
+        del model["normalization"]
     if stage.pretrained:
         return {"format": FORMAT, "model": model, "data": data, "precision": precision}
     cache = cache_identity(stage.loss, stage.cache)

@@ -84,8 +84,8 @@ def doubted_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
     def doubt(stage: Entry, lines: Lines) -> str | None:
         found = next(doubts(stage["certainty"]), None) if "certainty" in stage else None
         longer = f"train.epochs={2 * stage['epochs']}" if stage["epochs"] else "teacher.weights"
-        taught = stage["role"] != "generation"
-        return f"{found}: {longer}" if found and taught else None
+        passed = stage["role"] == "generation" or divergence(lines, len(stage["class_names"]))
+        return f"{found}: {longer}" if found and not passed else None
 
     yield from by_group(summary, metrics, doubt)
 

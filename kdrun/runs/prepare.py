@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -146,13 +145,14 @@ def make_jobs(stages: Sequence[Stage], settings: Settings) -> list[Job]:
 def make_job(stage: Stage, earlier: Sequence[Job], setting: Setting) -> Job:
     """One stage; `earlier` are the jobs to which the numbers of its teachers refer."""
     source = checked_weights(stage, setting.data)
+    given = normalization(setting.data, source, stage.model.normalization)
     parameters, macs = sizes(stage, setting.data.shape)
     content = identity(
         stage,
         data=setting.data.fingerprint,
         augment=setting.augment,
         precision=setting.precision,
-        weights=None if source is None else weights_identity(source, setting.data),
+        weights=None if source is None else {"identity": source.identity, "normalization": given},
         teachers=[earlier[i].digest for i in stage.teachers],
     )
     digest = stage_hash(content)
@@ -160,11 +160,6 @@ def make_job(stage: Stage, earlier: Sequence[Job], setting: Setting) -> Job:
         check_layers(stage, earlier[stage.teachers[0]].stage, setting.data.shape)
     folder = stage_folder(setting.output_root, digest)
     return Job(stage, digest, folder, source, parameters, macs, content)
-
-
-def weights_identity(source: WeightsSource, data: ImageData) -> dict[str, Any]:
-    """What given weights compute with: their content and the normalisation of their input."""
-    return {"identity": source.identity, "normalization": normalization(data, source)}
 
 
 def check_layers(stage: Stage, teacher: Stage, shape: ImageShape) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdrun.analysis.certainty import NEARLY_UNIFORM
 from kdrun.analysis.temperature_evidence import evidence, guideline, most_dark_knowledge
 from kdrun.config.schema import Config
 from kdrun.plan.stage import PILOT, Stage, stage_label
@@ -67,6 +68,11 @@ def choice_for(
         label_smoothing=smoothing_of(teacher, config.teacher.label_smoothing),
         pilot=pilot,
     )
+    if choice["u"] > NEARLY_UNIFORM:
+        choice["warnings"].append(
+            f"{job.title}: the teacher is nearly uniform even at T=1 (entropy {choice['u']:.1%} of "
+            f"the most), so that any T leaves little to learn: train it longer (train.epochs)"
+        )
     for line in choice["warnings"]:
         setting.reporter.say(line, style="yellow")
     setting.reporter.say(

@@ -78,6 +78,7 @@ def certainty_warnings(title: str, measures: Mapping[str, Any] | None, given: bo
     remedy = (
         "see that its weights get the input they were trained with (teacher.normalization)"
         if given
-        else "train it longer (train.epochs, or a smaller train.batch_size for more updates)"
+        else "train it longer (train.epochs, or a smaller train.batch_size for more updates), or "
+        "at a lower train.lr where it was too high"
     )
     return [] if measures is None else [f"{title} {told}; {remedy}" for told in doubts(measures)]

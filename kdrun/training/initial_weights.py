@@ -10,7 +10,7 @@ from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
 from kdrun.errors import DamagedError, WeightsError
 from kdrun.models.pretrained import find_weights
 from kdrun.models.safe_load import file_sha256
-from kdrun.models.timm_models import timm_config
+from kdrun.models.timm_models import timm_config, timm_normalization
 from kdrun.store.finished_runs import linked_stage, planned_hashes, read_summary
 from kdrun.store.run_folder import PLAN
 from kdrun.store.stages import SUMMARY, WEIGHTS, finished, own_digest, read_identity
@@ -57,7 +57,8 @@ def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
         stage = _stage_folder(path)
         return stage_weights(stage, weights, own_digest(stage))
     if path.is_file():
-        return WeightsSource(weights, path, file_sha256(path), {})
+        card = {"normalization": timm_normalization(arch)} if library == "timm" else {}
+        return WeightsSource(weights, path, file_sha256(path), card)
     looks_like_file = path.suffix or "/" in weights
     if not looks_like_file:
         return _timm_weights(weights, arch) if library == "timm" else _published(weights, arch)

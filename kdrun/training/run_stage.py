@@ -114,7 +114,7 @@ def describe(job: Job, setting: Setting) -> dict[str, Any]:
         "dataset": data.name,
         "class_names": list(data.class_names),
         "image_shape": [data.channels, data.image_size, data.image_size],
-        "normalization": normalization(data, job.source),
+        "normalization": normalization(data, job.source, job.stage.model.normalization),
         "precision": setting.precision,
         "device": setting.device.type,
     }

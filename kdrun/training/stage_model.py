@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from kdrun.catalog.datasets import ImageShape
+from kdrun.config.schema import NormalizationConfig
 from kdrun.data.dataset import ImageData
 from kdrun.data.normalizer import Normalizer
 from kdrun.device import place
+from kdrun.errors import ConfigError
 from kdrun.models.build import build_model
 from kdrun.models.complexity import count_macs, count_parameters
 from kdrun.models.state_dict import apply_state, load_state
@@ -37,7 +39,8 @@ def placed(
 ) -> tuple[nn.Module, Normalizer]:
     """The network and its normalisation on the device, in the stage's memory layout."""
     layout = stage.train.channels_last
-    normalizer = Normalizer(**normalization(data, source), channels_last=layout)
+    given = normalization(data, source, stage.model.normalization)
+    normalizer = Normalizer(**given, channels_last=layout)
     return place(network, device, layout), normalizer.to(device)
 
 
@@ -84,8 +87,22 @@ def sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
     )
 
 
-def normalization(data: ImageData, source: WeightsSource | None) -> dict[str, list[float]]:
-    """The mean and deviation that the weights expect: their card's, or else the data's."""
+def normalization(
+    data: ImageData, source: WeightsSource | None, given: NormalizationConfig | None = None
+) -> dict[str, list[float]]:
+    """The mean and deviation that the weights expect: as given, their card's, or the data's.
+
+    Raises:
+        ConfigError: what is given is not of the images' channels.
+    """
+    if given is not None and given.mean:
+        if len(given.mean) != data.channels:
+            raise ConfigError(
+                f"teacher.normalization, student.normalization: {len(given.mean)} means and "
+                f"deviations are given, and the images have {data.channels} "
+                f"channel{'s' if data.channels > 1 else ''}: give one of each a channel"
+            )
+        return {"mean": list(given.mean), "std": list(given.std)}
     own = {"mean": list(data.mean), "std": list(data.std)}
     card = own if source is None else source.card.get("normalization", own)
     # Published weights for colours, whose first kernel was summed for grey images.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
 from kdrun.errors import WeightsError
 from kdrun.store.files import write_sealed
 from kdrun.training.initial_weights import resolve_weights
@@ -50,3 +51,18 @@ def test_a_run_that_made_nothing_yet_is_refused(made, monkeypatch):
     names = ("00-teacher-resnet8", "01-student-resnet8")
     with pytest.raises(WeightsError, match="holds no finished stage or run"):
         chosen(made(*names, missing=names[1:]), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arch", "mean", "std"),
+    [("test_vit", [0.5] * 3, [0.5] * 3), ("resnet18", list(IMAGENET_MEAN), list(IMAGENET_STD))],
+)
+def test_a_file_of_a_timm_model_gets_the_normalisation_timm_publishes_it_with(
+    tmp_path, arch, mean, std
+):
+    pytest.importorskip("timm")
+    file = tmp_path / "given.safetensors"
+    file.write_bytes(b"weights")
+    timms = resolve_weights(str(file), arch=arch, library="timm")
+    assert timms.card["normalization"] == {"mean": mean, "std": std}
+    assert resolve_weights(str(file), arch="resnet18", library="kdrun").card == {}

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from kdrun.errors import ConfigError
 from kdrun.plan.build import build_plan
-from kdrun.runs.prepare import make_setting
+from kdrun.runs.prepare import make_jobs, make_setting, make_settings
 from kdrun.signals import StopRequest
 from kdrun.training.stage_model import build, placed
 
@@ -67,3 +68,30 @@ def test_contiguous_gradients_are_those_of_float64_and_more_exact(made):
         errors[layout] = ((found - wanted).norm() / wanted.norm()).item()
     assert errors["false"] < 1e-4
     assert errors["false"] <= errors["true"]
+
+
+def test_a_given_normalisation_replaces_the_datas_and_is_part_of_the_identity(make_config):
+    def jobs(*overrides):
+        config = make_config("train.device=cpu", "teacher=resnet8", *overrides)
+        return make_jobs(build_plan(config), make_settings(config, StopRequest()))
+
+    plain = jobs()
+    given = jobs("teacher.normalization={mean: [0.5], std: [0.25]}")
+    assert [a.digest == b.digest for a, b in zip(plain, given, strict=True)] == [False, False, True]
+    students = jobs("student.normalization={mean: [0.5], std: [0.25]}")
+    same = [a.digest == b.digest for a, b in zip(plain, students, strict=True)]
+    assert same == [True, False, False]
+    with pytest.raises(ConfigError, match=r"3 means and deviations are given.* 1 channel:"):
+        jobs("teacher.normalization={mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}")
+
+
+def test_a_stage_computes_with_the_normalisation_given(made):
+    _, normalizer, batch = made("student.normalization={mean: [0.5], std: [0.25]}")
+    expected = (batch.images.double() / 255 - 0.5) / 0.25
+    torch.testing.assert_close(normalizer(batch.images), expected.float())
+
+
+@pytest.mark.parametrize("fault", ["{mean: [0.5], std: []}", "{mean: [0.5], std: [0]}"])
+def test_a_normalisation_that_is_none_is_refused(make_config, fault):
+    with pytest.raises(ConfigError, match=r"student\.normalization: needs as many finite means"):
+        make_config(f"student.normalization={fault}")
