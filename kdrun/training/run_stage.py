@@ -11,6 +11,7 @@ from kdrun.store.files import write_atomic
 from kdrun.store.stages import CHECKPOINTS, WEIGHTS, finish
 from kdrun.teachers.teacher import Teacher
 from kdrun.training import checkpoint
+from kdrun.training.batchnorm_statistics import reestimate_lagging
 from kdrun.training.context import Job, Setting
 from kdrun.training.evaluate import measure
 from kdrun.training.interleaving import Turns
@@ -41,6 +42,7 @@ def run_stage(
         network = training.evaluated
         take_best(job, training)
         apply_state(network, load_state(job.folder / WEIGHTS), source="best weights")
+        outcome["accuracy"] |= mend_statistics(job, setting, training, network, normalizer)
     test = measure(job, setting, network, normalizer, data.test)
     outcome["accuracy"]["test_at_best_validation"] = test.accuracy
     outcome |= teacher_measures(job, setting, network, normalizer)
@@ -55,6 +57,24 @@ def take_best(job: Job, training: Training) -> None:
     assert training.best is not None
     best = checkpoint.best_path(job.folder / CHECKPOINTS, training.best["update"])
     write_atomic(job.folder / WEIGHTS, best.read_bytes())
+
+
+def mend_statistics(
+    job: Job, setting: Setting, training: Training, network: nn.Module, normalizer: Normalizer
+) -> dict[str, float]:
+    """Re-estimate a teacher's lagging BatchNorm statistics; returns the accuracies that change."""
+    assert training.best is not None
+    if not reestimate_lagging(job, setting, network, normalizer, training.best["update"]):
+        return {}
+    checkpoint.save_weights(job.folder / WEIGHTS, checkpoint.weights_of(network))
+    told = f"{job.title}: BatchNorm's averages lag after so few updates and were re-estimated"
+    split, before = setting.data.validation, training.best["validation"]
+    if split is None:
+        setting.reporter.say(told)
+        return {}
+    after = measure(job, setting, network, normalizer, split).accuracy
+    setting.reporter.say(f"{told}; validation {before:.2%} before, {after:.2%} now")
+    return {"best_validation": after}
 
 
 def outcome_of(training: Training) -> dict[str, Any]:
