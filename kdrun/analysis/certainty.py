@@ -61,6 +61,6 @@ def doubts(measures: Mapping[str, Any]) -> Iterator[str]:
     gain = measures["nll"] - measures["calibrated_nll"]
     if share > NEARLY_UNIFORM:
         yield f"is nearly uniform (its entropy at T=1 is {share:.1%} of the most there is)"
-    if T is not None and gain > LEAST_NLL_GAIN and not LOWEST_T <= T <= HIGHEST_T:
+    elif T is not None and gain > LEAST_NLL_GAIN and not LOWEST_T <= T <= HIGHEST_T:
         sure = "unsure" if T < 1 else "sure"
         yield f"is far too {sure} of its answers (the T that calibrates it is {T:.2g})"

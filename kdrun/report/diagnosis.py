@@ -33,7 +33,7 @@ NOTHING_LEFT = 0.99
 
 MOSTLY_SOFT = 0.95
 RESOLVED = 0.01
-MOST_SEEDS = 10
+LEAST_SEEDS, MOST_SEEDS = 3, 10
 
 
 def diagnose_folder(folder: Path, summary: Entry) -> list[str]:
@@ -83,7 +83,8 @@ def doubted_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
 
     def doubt(stage: Entry, lines: Lines) -> str | None:
         found = next(doubts(stage["certainty"]), None) if "certainty" in stage else None
-        longer = f"train.epochs={2 * stage['epochs']}" if stage["epochs"] else "teacher.weights"
+        longer = f"train.epochs={2 * stage['epochs']}"
+        longer = longer if stage["epochs"] else "other teacher.weights, or teacher.normalization"
         passed = stage["role"] == "generation" or divergence(lines, len(stage["class_names"]))
         return f"{found}: {longer}" if found and not passed else None
 
@@ -224,6 +225,7 @@ def unresolved(summary: Entry) -> Iterator[str]:
     runs = math.ceil(needed / summary["test_images"])
     if runs <= known:
         return
+    runs = max(runs, LEAST_SEEDS)
     images = f"about {float(f'{needed:.1g}'):,.0f} test images".replace(",", " ")
     more = f" or {runs} seeds" if runs <= MOST_SEEDS else ""
     setting = f": seeds={list(range(runs))}".replace(" ", "") if more else ""

@@ -68,18 +68,23 @@ def choice_for(
         label_smoothing=smoothing_of(teacher, config.teacher.label_smoothing),
         pilot=pilot,
     )
-    if choice["u"] > NEARLY_UNIFORM:
-        choice["warnings"].append(
-            f"{job.title}: the teacher is nearly uniform even at T=1 (entropy {choice['u']:.1%} of "
-            f"the most), so that any T leaves little to learn: train it longer (train.epochs)"
-        )
-    for line in choice["warnings"]:
+    for line in [*uniform_warnings(job.title, choice["u"]), *choice["warnings"]]:
         setting.reporter.say(line, style="yellow")
     setting.reporter.say(
         f"{job.title}: T={choice['T']:g} by method={choice['method']} from {choice['images']} "
         f"training images; the teacher's entropy is {choice['u']:.3f} of the most"
     )
     return choice
+
+
+def uniform_warnings(title: str, share: float) -> list[str]:
+    """What to say where the teacher's entropy is nearly log K, whatever T is chosen."""
+    if share <= NEARLY_UNIFORM:
+        return []
+    return [
+        f"{title}: the teacher is nearly uniform even at T=1 (entropy {share:.1%} of the most), "
+        "so that any T leaves little to learn: train it longer (train.epochs)"
+    ]
 
 
 def smoothing_of(teacher: Job, stated: float | None) -> float:

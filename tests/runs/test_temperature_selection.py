@@ -10,7 +10,7 @@ from kdrun.analysis.temperature_guideline import auto_temperature
 from kdrun.errors import ConfigError
 from kdrun.plan.build import build_plan
 from kdrun.runs.runner import run
-from kdrun.runs.temperature_selection import PILOTS, choose
+from kdrun.runs.temperature_selection import PILOTS, choose, uniform_warnings
 from kdrun.store.files import read_sealed
 from kdrun.training.initial_weights import resolve_weights
 from tests.plan.test_identity import digest
@@ -196,3 +196,9 @@ def test_a_teacher_of_another_split_is_said_to_know_the_validation_images(do, ca
 def test_published_weights_of_the_newer_recipe_are_known_to_be_smoothed(weights, known):
     source = resolve_weights(weights, arch="resnet50", library="kdrun")
     assert source.label_smoothing == known
+
+
+def test_a_nearly_uniform_teacher_is_said_to_leave_little_whatever_the_temperature():
+    (line,) = uniform_warnings("student mlp", 0.934)
+    assert line.startswith("student mlp: the teacher is nearly uniform even at T=1 (entropy 93.4%")
+    assert uniform_warnings("student mlp", 0.6) == []
