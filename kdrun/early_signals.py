@@ -27,9 +27,13 @@ def heard_signals() -> list[int]:
 
 
 def set_early_handlers() -> dict[int, object]:
-    """Let signals end the process at once while nothing else handles them; returns the former."""
+    """Let signals end the process at once while nothing else handles them; returns the former.
+
+    Those that the process was started to ignore stay ignored.
+    """
+    numbers = [n for n in heard_signals() if signal.getsignal(n) is not signal.SIG_IGN]
     try:
-        return {number: signal.signal(number, leave_at_once) for number in heard_signals()}
+        return {number: signal.signal(number, leave_at_once) for number in numbers}
     except ValueError:  # Python allows handlers in the main thread alone
         return {}
 

@@ -85,12 +85,14 @@ def chosen_values(
         }
     except ConfigError:
         return {name: {} for name in choices}
-    changed = {
+    changed = [
         key
-        for chosen, values in composed.items()
-        for key, value in values.items()
-        if value != defaults[key] or key in named_by(chosen)
-    }
+        for key in defaults  # in order, for the message
+        if any(
+            values[key] != defaults[key] or key in named_by(chosen)
+            for chosen, values in composed.items()
+        )
+    ]
     return {name: {key: composed[choices[name]][key] for key in changed} for name in choices}
 
 
@@ -133,7 +135,7 @@ def difference(config: DictConfig, listed: Values, changeable: Iterable[str]) ->
         found = select(config, key)
         absent = found is None and key.startswith("chain.stage")  # saved in a form of its own
         if not (absent or same(found, value) or was_raised(key, found, value)):
-            return f"{key} is {found}, not {value}"
+            return f"{key} is {told(found)}, not {told(value)}"
     return None
 
 
@@ -148,3 +150,8 @@ def was_raised(key: str, found: Any, value: Any) -> bool:
     """Whether a run was resumed with more epochs than it was listed with."""
     numbers = isinstance(found, int) and isinstance(value, int)
     return key == "train.epochs" and numbers and found > value
+
+
+def told(value: Any) -> str:
+    """A value for a message."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

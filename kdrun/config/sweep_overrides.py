@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kdrun.config.compose import whole_config
+from kdrun.config.compose import compose_job, whole_config
 from kdrun.errors import ConfigError, reason
-from kdrun.store.sweep_folder import fault_of, shown
+from kdrun.store.saved_config import texts
+from kdrun.store.sweep_folder import fault_of, refers, shown
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 NUMBERS = "${hydra.job.num}"
@@ -35,16 +38,31 @@ def planned_jobs(hydra: DictConfig, config_dir: Path | None = None) -> list[list
     if hydra.sweeper._target_ != BASIC or subdir != NUMBERS:
         return None
     params = hydra.sweeper.get("params") or {}
-    given = [f"{key}={value}" for key, value in params.items()] + list(hydra.overrides.task)
-    overrides = OverridesParser.create().parse_overrides(given)
-    batches = BasicSweeper.split_arguments(overrides, None)
+    given = [f"{key}={value}" for key, value in params.items()] + as_typed(hydra)
+    try:
+        overrides = OverridesParser.create().parse_overrides(given)
+        batches = BasicSweeper.split_arguments(overrides, None)
+    except HydraException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
     jobs = [list(job) for batch in batches for job in batch]
+    roots = {one for job in jobs for one in job if one.startswith("output_root=")}
+    if len(roots) > 1:
+        raise ConfigError(
+            f"{', '.join(sorted(roots))}: a sweep keeps its stages in one output root"
+        )
     return [resolved_job(job, number, config_dir) for number, job in enumerate(jobs)]
+
+
+def as_typed(hydra: DictConfig | HydraConf) -> list[str]:
+    """The overrides of the command line, with the references in them not followed."""
+    overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # type: ignore[arg-type]
+    assert isinstance(overrides, list)
+    return [str(one) for one in overrides]
 
 
 def resolved_job(job: Sequence[str], number: int, config_dir: Path | None) -> list[str]:
     """A job's overrides with the values of what they refer to, as its environment is now."""
-    if not any("${" in override for override in job):
+    if not any(map(refers, job)):
         return resolved(job, OmegaConf.create({}), {})
     with whole_config([*job, f"++hydra.job.num={number}"], config_dir) as whole:
         return resolved(job, whole, whole.hydra.runtime.choices)
@@ -66,7 +84,7 @@ def resolved(
     found = []
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
-        if "${" in value:
+        if refers(value):
             value = chosen_or_value(composed, key, choices, override)
         plain = override if override[:1] == "~" else f"{key}={value}"
         if fault := fault_of(plain):
@@ -96,6 +114,34 @@ def chosen_or_value(
     return written(
         OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     )
+
+
+def compose_listed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
+    """The config of a job of a saved sweep, whose overrides are plain values.
+
+    Args:
+        overrides: as they were read.
+        config_dir: a folder of the user's own YAML.
+
+    Raises:
+        ConfigError: one cannot be used, or refers to something else when it is read.
+    """
+    for override in overrides:
+        if any("${" in text for text in texts(value_of(override))):
+            raise ConfigError(f"{shown(override)}: holds ${{...}}, which a sweep never stores")
+    return compose_job(overrides, config_dir)
+
+
+def value_of(override: str) -> Any:
+    """The value of `key=value` as Hydra reads it, quotes and escapes removed.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return OverridesParser.create().parse_override(override).value()
+    except HydraException as error:
+        raise ConfigError(f"{shown(override)}: cannot be read as a value") from error
 
 
 def written(value: Any) -> str:

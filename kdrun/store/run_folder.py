@@ -23,6 +23,10 @@ CONFIG, OVERRIDES, ENVIRONMENT, PLAN = (
 STATUS, SUMMARY, METRICS, LOG = "status.json", "summary.json", "metrics.jsonl", "run.log"
 ANALYSIS, REPORT, PLOTS = "analysis.json", "report.html", "plots"
 TEMPERATURE, CORRECT = "temperature.json", "correct.json"
+SWEEP_NOTES = "sweep.yaml"
+
+HELD = {CONFIG: "a run", SWEEP_NOTES: "a sweep"}
+"""What a folder holds, by the file that says so."""
 
 PATIENCE = 5.0
 """Seconds for a process that was told to stop to leave the folder."""
@@ -111,14 +115,15 @@ def holder(folder: Path) -> str:
 
 
 def refuse_existing(folder: Path) -> None:
-    """A folder that the user or a sweep named must not hold a run already.
+    """A folder that the user or a sweep named must not hold a run or a sweep already.
 
     Raises:
         OutputError: it does.
     """
-    if (folder / CONFIG).exists():
+    held = next((what for name, what in HELD.items() if (folder / name).exists()), None)
+    if held is not None:
         raise OutputError(
-            f"{folder}: holds a run already; 'kdrun resume {folder}' goes on with it, or name "
+            f"{folder}: holds {held} already; 'kdrun resume {folder}' goes on with it, or name "
             "another folder"
         )
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.store.files import read_yaml, write_yaml
-from kdrun.store.run_folder import CONFIG, OVERRIDES, STATUS, holder, in_use
+from kdrun.store.run_folder import CONFIG, OVERRIDES, STATUS, SWEEP_NOTES, holder, in_use
 
-SWEEP = "sweep.yaml"
+SWEEP = SWEEP_NOTES
 
 Jobs = dict[str, list[str]]
 """The overrides of every job by the name of its folder."""
 
 _SETTING = re.compile(r"[A-Za-z_]\w*(\.\w+)*=.*", re.DOTALL)
+_REFERENCE = re.compile(r"\$\\*\{")  # Hydra writes it as $\{
 _OPTION = re.compile(r"""[\w\s.,\[\]'"/+-]*""")
 
 
@@ -135,14 +136,19 @@ def fault_of(override: str) -> str | None:
     """What keeps an override from being a plain value for a setting; None where it is one."""
     key, _, value = override.partition("=")
     if not _SETTING.fullmatch(override):
-        return "is not written key=value"
+        return "is not plain key=value"
     if key == "hydra" or key.startswith("hydra."):
         return "is a setting of Hydra's"
-    if "${" in value:
+    if refers(value):
         return "holds ${...}"
     if "." not in key and key != "output_root" and not is_option(value):
-        return "names no option"
+        return "is a path, not the name of an option"
     return None
+
+
+def refers(value: str) -> bool:
+    """Whether a value as it is written on the command line refers to another."""
+    return _REFERENCE.search(value) is not None
 
 
 def is_option(value: str) -> bool:

@@ -31,17 +31,17 @@ def run_task(composed: Any) -> float | None:
     from kdrun.config.parse import parse
 
     hydra = HydraConfig.get()
-    overrides = list(hydra.overrides.task)
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode == RunMode.MULTIRUN:
         with importing():
+            from kdrun.config.sweep_overrides import as_typed
             from kdrun.runs.sweep.begin import own_yaml
             from kdrun.runs.sweep.sweep import run_job
 
-        return run_job(composed, folder, overrides, hydra, own_yaml(hydra))
+        return run_job(composed, folder, as_typed(hydra), hydra, own_yaml(hydra))
     config = parse(composed)
     with importing():
         from kdrun.runs.runner import run
 
-    run(config, folder if hydra.run.dir != "." else None, overrides)
+    run(config, folder if hydra.run.dir != "." else None, list(hydra.overrides.task))
     return None

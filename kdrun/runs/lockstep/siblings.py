@@ -36,7 +36,7 @@ class LaterJobs:
 
     def __call__(self) -> Iterator[tuple[str, Config]]:
         """Name and config of those that are to be done; of a faulty one its own turn tells."""
-        from kdrun.config.compose import compose_job  # noqa: PLC0415 - imports Hydra
+        from kdrun.config.sweep_overrides import compose_listed  # noqa: PLC0415 - imports Hydra
 
         jobs = listed_jobs(self.job.parent) or {}
         after = dropwhile(lambda number: number != self.job.name, jobs)
@@ -44,7 +44,7 @@ class LaterJobs:
             if job_state(self.job.parent / number)["status"] == "done":
                 continue
             try:
-                composed = compose_job([*jobs[number], *self.overrides], self.config_dir)
+                composed = compose_listed([*jobs[number], *self.overrides], self.config_dir)
                 yield f"job {number}", parse(composed)
             except ConfigError:
                 continue

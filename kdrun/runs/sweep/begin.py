@@ -5,7 +5,7 @@ from pathlib import Path
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
-from kdrun.config.sweep_overrides import planned_jobs
+from kdrun.config.sweep_overrides import as_typed, planned_jobs
 from kdrun.early_signals import resumable_by
 from kdrun.runs.sweep.claims import CLAIMS
 from kdrun.store.run_folder import occupied
@@ -24,7 +24,7 @@ def begin(config: DictConfig) -> None:
     refuse_taken(folder, jobs)  # first, since a claim leaves a lock file behind
     CLAIMS.enter_context(occupied(folder))
     refuse_taken(folder, jobs, claimed=True)  # another process may have been faster
-    begin_sweep(folder, list(config.hydra.overrides.task), jobs)
+    begin_sweep(folder, as_typed(config.hydra), jobs)
     resumable_by(f"'kdrun resume {folder}' goes on")
 
 

@@ -70,9 +70,9 @@ def do_rest(
 
 def compose_rest(overrides: list[str], config_dir: Path | None) -> DictConfig:
     """The config of a job that was not begun."""
-    from kdrun.config.compose import compose_job  # noqa: PLC0415 - imports Hydra
+    from kdrun.config.sweep_overrides import compose_listed  # noqa: PLC0415 - imports Hydra
 
-    return compose_job(overrides, config_dir)
+    return compose_listed(overrides, config_dir)
 
 
 def with_root(folder: Path, overrides: Sequence[str]) -> list[str]:

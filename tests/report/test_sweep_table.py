@@ -1,0 +1,99 @@
+"""The table of a sweep: settings are those of each run's own config, and a stranger's is told."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from kdrun.report.sweep_table import read_jobs
+from kdrun.store.files import file_entry, write_json, write_sealed, write_yaml
+from kdrun.store.sweep_folder import begin_sweep
+
+JOBS = [["student=mlp", "loss=kd", "loss.T=1"], ["student=mlp", "loss=[kd,rkd]", "loss.T=4"]]
+
+
+def made_job(make_config, folder, overrides, test):
+    """A finished run's files, as far as the table reads them."""
+    folder.mkdir(parents=True)
+    write_yaml(folder / "overrides.yaml", overrides)
+    write_yaml(folder / "config.yaml", OmegaConf.structured(make_config(*overrides)))
+    accuracy = {"train": 0.9, "best_validation": test, "test_at_best_validation": test}
+    stage = {"role": "student", "arch": "mlp", "accuracy": accuracy}
+    files = {"config.yaml": file_entry(folder / "config.yaml")}
+    write_sealed(folder / "summary.json", {"seed": 0, "stages": [stage], "files": files})
+    write_json(folder / "status.json", {"status": "done"})
+
+
+@pytest.fixture
+def sweep(make_config, tmp_path):
+    begin_sweep(tmp_path, [], JOBS)
+    for number, (overrides, test) in enumerate(zip(JOBS, (0.5, 0.7), strict=True)):
+        made_job(make_config, tmp_path / str(number), overrides, test)
+    return tmp_path
+
+
+def by_name(folder):
+    return {job["job"]: job for job in read_jobs(folder)}
+
+
+def test_a_job_is_shown_with_its_settings_and_accuracy(sweep):
+    jobs = by_name(sweep)
+    assert [job["job"] for job in read_jobs(sweep)] == ["1", "0"]  # the better first
+    assert jobs["1"]["settings"] == {"student": "mlp", "loss": "[kd,rkd]", "loss.T": "4"}
+    assert (jobs["1"]["status"], jobs["1"]["test"], jobs["1"]["code"]) == ("done", 0.7, 0)
+
+
+def test_overrides_that_were_exchanged_change_no_setting(sweep):
+    write_yaml(sweep / "0" / "overrides.yaml", JOBS[1])
+    assert by_name(sweep)["0"]["settings"]["loss.T"] == "1"
+
+
+def exchanged(sweep):
+    (sweep / "0").rename(sweep / "x")
+    (sweep / "1").rename(sweep / "0")
+    (sweep / "x").rename(sweep / "1")
+
+
+def other_notes(sweep):
+    begin_sweep(
+        sweep, [], [[*job[:2], f"loss.T={T}"] for job, T in zip(JOBS, (8, 16), strict=True)]
+    )
+
+
+@pytest.mark.parametrize("spoil", [exchanged, other_notes])
+def test_the_run_of_another_job_is_never_shown_as_done(sweep, spoil):
+    spoil(sweep)
+    for job in by_name(sweep).values():
+        assert (job["status"], job["code"]) == ("foreign", 6)
+        assert job["test"] is job["validation"] is job["train"] is None
+        assert "holds the run of another sweep or job: loss." in job["error"]
+
+
+def test_a_config_that_was_changed_is_damaged(sweep):
+    path = sweep / "0" / "config.yaml"
+    path.write_text(path.read_text().replace("T: 1.0", "T: 4.0"))
+    job = by_name(sweep)["0"]
+    assert (job["status"], job["test"]) == ("interrupted", None)
+    assert "config.yaml is damaged: its checksum differs" in job["error"]
+
+
+def test_a_job_that_was_not_begun_is_missing(sweep):
+    begin_sweep(sweep, [], [*JOBS, ["student=mlp", "loss=kd", "loss.T=9"]])
+    job = by_name(sweep)["2"]
+    assert (job["status"], job["code"], job["settings"]["loss.T"]) == ("missing", 75, "9")
+
+
+def test_a_run_that_lost_its_summary_is_to_be_gone_on_with(sweep):
+    (sweep / "0" / "summary.json").unlink()  # as a reopening that was killed leaves it
+    job = by_name(sweep)["0"]
+    assert (job["status"], job["error"], job["code"]) == ("interrupted", "", 75)
+
+
+def test_without_a_list_the_jobs_are_those_begun(sweep):
+    begin_sweep(sweep, [], None)
+    assert {name: job["status"] for name, job in by_name(sweep).items()} == {
+        "0": "done",
+        "1": "done",
+    }
+    exchanged(sweep)
+    assert all(job["status"] == "done" for job in by_name(sweep).values())
+    write_yaml(sweep / "0" / "overrides.yaml", ["loss.T=8"])
+    assert by_name(sweep)["0"]["status"] == "foreign"
