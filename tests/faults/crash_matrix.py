@@ -1,6 +1,6 @@
 """Kill a run at random moments, go on with it, and compare its end with that of a run left alone.
 
-    python -m tests.faults.crash_matrix --kills 200 --seed 0 [overrides]
+    python -m tests.faults.crash_matrix --kills 200 --seed 0 [--kind raise] [overrides]
 
 A third of the moments are random times of the run's life; the others are the nth call of something
 that touches the disk, or of an update or evaluation, before it or after. A run may be killed
@@ -10,7 +10,6 @@ without the times; nothing half written may be left, no lock, and `kdrun verify`
 
 import argparse
 import contextlib
-import hashlib
 import io
 import random
 import shutil
@@ -25,54 +24,35 @@ from typing import Any
 import torch
 
 from kdrun.errors import KdrunError
+from kdrun.runs.resume import resume_run
 from kdrun.runs.verify import show_verified
-from kdrun.store.files import read_json_lines, read_sealed
-from kdrun.store.run_folder import METRICS, SUMMARY, in_use
-from kdrun.store.stages import STORE, WEIGHTS
+from kdrun.store.run_folder import in_use
+from kdrun.store.stages import STORE
+from tests.faults.kinds import KINDS, Kind, arm_children, exchange, outcome
 from tests.faults.mutations import MUTATIONS
 from tests.faults.points import IN_MEMORY, NEVER, ON_DISK, PHASES, POINTS, Board, Moment
-from tests.faults.process import PLAN, in_child, run_or_resume, with_dropout
-
-TIMES = ("seconds", "images_per_second", "files", "sha256")
+from tests.faults.process import PLAN, in_child, with_dropout
 
 
 class Failure(Exception):
     """A run that was killed did not end as one left alone; says how."""
 
 
-def without_times(value: Any) -> Any:
-    """JSON data without what the clock says, and checksums of files which have that in them."""
-    if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k not in TIMES}
-    if isinstance(value, list):
-        return [without_times(item) for item in value]
-    return value
-
-
-def outcome(folder: Path) -> dict[str, Any]:
-    """All that a run came to."""
-    stages = sorted((folder / "stages").iterdir())
-    return {
-        "weights": {s.name: hashlib.sha256((s / WEIGHTS).read_bytes()).hexdigest() for s in stages},
-        "metrics": without_times(read_json_lines(folder / METRICS)),
-        "summary": without_times(read_sealed(folder / SUMMARY)),
-    }
-
-
-def check(root: Path, folder: Path, expected: dict[str, Any]) -> None:
-    """Compare the run's end with the expected; see that nothing is left lying about.
+def check(root: Path, runs: Sequence[Path], expected: Sequence[dict[str, Any]]) -> None:
+    """Compare the end of each run with the expected; see that nothing is left lying about.
 
     Raises:
         Failure: says what differs.
     """
-    found = outcome(folder)
-    for name, value in expected.items():
-        if found[name] != value:
-            raise Failure(f"{name} differ: {found[name]}\nexpected: {value}")
+    for folder, whole in zip(runs, expected, strict=True):
+        found = outcome(folder)
+        for name, value in whole.items():
+            if found.get(name) != value:
+                raise Failure(f"{name} differ: {found.get(name)}\nexpected: {value}")
     left = [path for pattern in (".tmp-*", "damaged-*") for path in root.rglob(pattern)]
     if left:
         raise Failure(f"left behind: {', '.join(map(str, left))}")
-    held = [path for path in (folder, *(root / STORE).iterdir()) if in_use(path)]
+    held = [path for path in (*runs, *(root / STORE).iterdir()) if in_use(path)]
     if held:
         raise Failure(f"still locked: {', '.join(map(str, held))}")
     try:
@@ -83,71 +63,103 @@ def check(root: Path, folder: Path, expected: dict[str, Any]) -> None:
 
 
 class Matrix:
-    """A plan, its end when left alone, and how often it has been killed in which phase."""
+    """Work, its end when left alone, and how often it has been killed in which phase.
+
+    Args:
+        kind: what is killed.
+        overrides: of the run, besides those of the default plan.
+        seed: of the moments.
+        work: a folder for all runs.
+        mutation: a mistake that is made in every process.
+        exchanged: whether entries of the store change places after a kill.
+    """
 
     def __init__(
-        self, overrides: Sequence[str], seed: int, work: Path, mutation: Callable[[], None] | None
+        self,
+        kind: Kind,
+        overrides: Sequence[str],
+        seed: int,
+        work: Path,
+        mutation: Callable[[], None] | None = None,
+        exchanged: bool = False,
     ) -> None:
+        self.kind = kind
         self.overrides = (*PLAN, *overrides)
         self.random = random.Random(seed)
         self.kinds: tuple[Sequence[str], ...] = ((), ON_DISK, IN_MEMORY)
         self.work = work
         self.mutation = mutation
-        self.board = Board()
+        self.exchanged = exchanged
+        self.board = Board(work / "board")
         self.kills: Counter[str] = Counter()
         self.trials = 0
         self.points = dict.fromkeys(POINTS, 0)
         self.seconds = self.left_alone()
-        self.expected = outcome(work / "whole" / "run")
-        check(work / "whole", work / "whole" / "run", self.expected)
+        runs = kind.runs(work / "whole")
+        self.expected = [outcome(folder) for folder in runs]
+        check(work / "whole", runs, self.expected)
 
-    def prepare(self) -> None:
-        """Change kdrun in a child."""
-        with_dropout()
-        if self.mutation is not None:
-            self.mutation()
-
-    def launch(self, root: Path, moment: Moment) -> tuple[int, float]:
-        """Begin the run below the root or go on with it; returns its exit code and seconds.
+    def launch(
+        self, root: Path, moment: Moment, command: Callable[[], None] | None = None
+    ) -> tuple[int, float]:
+        """Give the command below the root; returns its exit code and seconds.
 
         Raises:
             Failure: it was neither killed nor done.
         """
         root.mkdir(exist_ok=True)
+
+        def prepare() -> None:
+            with_dropout()
+            arm_children(self.board, moment)
+            if self.mutation is not None:
+                self.mutation()
+
         ended = in_child(
-            lambda: run_or_resume(root / "run", root, self.overrides),
+            command or (lambda: self.kind.command(root, self.overrides)),
             root / "printed.txt",
             board=self.board,
             moment=moment,
-            prepare=self.prepare,
+            prepare=prepare,
         )
-        if ended.code != 0 and (ended.code != -9 or moment is NEVER):
+        if ended.code != 0 and (ended.code not in self.kind.codes or moment is NEVER):
             raise Failure(f"left with code {ended.code}:\n{ended.printed}")
         return ended.code, ended.seconds
 
     def left_alone(self) -> float:
-        """Do the whole run; count what it passes, return its seconds."""
-        _, seconds = self.launch(self.work / "whole", NEVER)
+        """Do the whole work; count what it passes, return its seconds."""
+        if self.kind.opened:
+            begun = self.work / "begun"
+            self.launch(begun, NEVER, lambda: KINDS["run"].command(begun, self.overrides))
+        root = self.fresh("whole")
+        _, seconds = self.launch(root, NEVER)
         self.points = {point: self.board.passed(point) for point in POINTS}
         return seconds
 
+    def fresh(self, name: str) -> Path:
+        """A root where the command has not been given."""
+        root = self.work / name
+        if self.kind.opened:
+            shutil.copytree(self.work / "begun", root, symlinks=True)
+        return root
+
     def moment(self) -> Moment:
         """A random time, or a random call of a random point."""
-        names = self.random.choice(self.kinds)
+        names = [name for name in self.random.choice(self.kinds) if self.points[name]]
         if not names:
             return Moment(None, seconds=self.random.uniform(0, self.seconds))
-        point = self.random.choice([name for name in names if self.points[name]])
+        point = self.random.choice(names)
         nth = self.random.randint(1, self.points[point])
         return Moment(point, nth, self.random.random() < 0.5)
 
     def trial(self) -> None:
-        """Kill a run once or more, let it come to its end, compare.
+        """Kill the work once or more, let it come to its end, compare.
 
         Raises:
             Failure: the end is another.
         """
         self.trials += 1
-        root = self.work / f"trial-{self.trials}"
+        root = self.fresh(f"trial-{self.trials}")
         moments = [self.moment() for _ in range(self.random.choice((1, 1, 2, 3)))]
         try:
             for moment in moments:
@@ -155,12 +167,20 @@ class Matrix:
                 if code == 0:
                     break
                 self.kills[self.board.phase()] += 1
+                self.between(root)
             else:
                 self.launch(root, NEVER)
-            check(root, root / "run", self.expected)
+            check(root, self.kind.runs(root), self.expected)
         except (Failure, KdrunError, OSError) as error:
             raise Failure(f"trial {self.trials}, killed at {moments}: {error}") from error
         shutil.rmtree(root)
+
+    def between(self, root: Path) -> None:
+        """What happens after a kill: often nothing; `kdrun resume`; entries change places."""
+        if self.exchanged:
+            exchange(root / STORE)
+        if self.kind.resumed and self.random.random() < 0.5:
+            self.launch(root, NEVER, lambda: resume_run(root / "run", []) and None)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -168,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", choices=KINDS, default="run", help="what is killed")
+    parser.add_argument("--exchange", action="store_true", help="of stored stages, after kills")
     parser.add_argument("--points", nargs="+", choices=POINTS, help="kill at these alone")
     parser.add_argument("--mutation", choices=MUTATIONS, help="a mistake that must be noticed")
     parser.add_argument(
@@ -179,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as work:
         try:
             mutation = MUTATIONS[given.mutation] if given.mutation else None
-            matrix = Matrix(given.overrides, given.seed, Path(work), mutation)
+            kind = KINDS[given.kind]
+            matrix = Matrix(kind, given.overrides, given.seed, Path(work), mutation, given.exchange)
             if given.points:
                 matrix.kinds = (given.points,)
             while sum(matrix.kills.values()) < given.kills:

@@ -65,7 +65,7 @@ def injected(work: Path, trials: int, seed: int) -> None:
             ended = launch(root, log)
             if ended.code != 0:
                 raise Failure(f"going on: code {ended.code}:\n{ended.printed}")
-            check(root, root / "run", expected)
+            check(root, [root / "run"], [expected])
         except Failure as error:
             raise Failure(f"{moment}: {error}") from error
 
@@ -104,7 +104,7 @@ def mounted(work: Path) -> None:
         ended = launch(root, log)
         if ended.code != 0:
             raise Failure(f"going on: code {ended.code}:\n{ended.printed}")
-        check(root, root / "run", outcome(work / "whole" / "run"))
+        check(root, [root / "run"], [outcome(work / "whole" / "run")])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -33,10 +33,20 @@ NEVER = Moment(None)
 
 
 class Board:
-    """Memory that a forked child shares: what it is doing, and how often it passed each point."""
+    """Memory that processes share: what they are doing, and how often they passed each point.
 
-    def __init__(self) -> None:
-        self.memory = mmap.mmap(-1, mmap.PAGESIZE)
+    Args:
+        path: a file by which others than forked children share it.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        if path is None:
+            self.memory = mmap.mmap(-1, mmap.PAGESIZE)
+            return
+        with path.open("a+b") as file:
+            file.truncate(mmap.PAGESIZE)
+            self.memory = mmap.mmap(file.fileno(), mmap.PAGESIZE)
 
     def clear(self) -> None:
         """As before the child began."""

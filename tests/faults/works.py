@@ -1,11 +1,30 @@
 """What jobs of the tests do, in processes that import them from here."""
 
+import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from kdrun.runs.sweep import sweep
 from kdrun.signals import stop_requests
+
+BOARD, MOMENT = "KDRUN_TEST_BOARD", "KDRUN_TEST_MOMENT"
+"""Environment variables that tell a sweep's child where it counts and when it dies."""
+
+
+def armed_job(folder: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """A job of a sweep that dies where the crash matrix says."""
+    from tests.faults.points import Board, Moment, arm, watch_phases
+    from tests.faults.process import with_dropout
+
+    board = Board(Path(os.environ[BOARD]))
+    with_dropout()
+    watch_phases(board)
+    arm(board, Moment(*json.loads(os.environ[MOMENT])))
+    sweep.guarded_job(folder, work, arguments)
 
 
 def leave(code: int) -> None:
