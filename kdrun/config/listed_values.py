@@ -1,6 +1,7 @@
 """The values that a sweep lists for its jobs, to tell whether a run is one of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def chosen_values(
     changed = [
         key
         for key in defaults  # in order, for the message
-        if any(
+        if all(key in values for values in composed.values())
+        and any(
             values[key] != defaults[key] or key in named_by(chosen)
             for chosen, values in composed.items()
         )
@@ -109,8 +111,15 @@ def named_by(choices: Iterable[str]) -> set[str]:
 
 
 def flat_values(config: DictConfig) -> Values:
-    """Every key of a config with its value; None where it must still be given."""
-    return {key: select(config, key) for key in keys()}
+    """Every key of a config with its value, None where it must still be given.
+
+    Left out are those that refer to what is not there, as an environment of former days.
+    """
+    found = {}
+    for key in keys():
+        with suppress(OmegaConfBaseException):
+            found[key] = plain(OmegaConf.select(config, key))
+    return found
 
 
 def select(config: DictConfig, key: str) -> Any:

@@ -9,6 +9,7 @@ from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.report.run_settings import fill_settings, told_settings
 from kdrun.report.seeds_table import SEED, rank_of
 from kdrun.report.setting_rows import Row, setting_rows
+from kdrun.report.sweep_table import FOREIGN, foreign_jobs
 from kdrun.store.correct_images import CorrectImages, read_correct
 from kdrun.store.formats import PLAN as PLAN_SHAPE
 from kdrun.store.run_folder import CONFIG, OVERRIDES, PLAN, SUMMARY, read_status
@@ -25,7 +26,8 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
         DamagedError: a file is not as kdrun writes it.
     """
     found = [job for folder in folders for job in run_folders(folder)]
-    done = [folder for folder in found if (folder / SUMMARY).exists()]
+    foreign = {job: told for folder in folders for job, told in foreign_jobs(folder).items()}
+    done = [job for job in found if (job / SUMMARY).exists() and job not in foreign]
     if not done:
         raise ConfigError(f"{', '.join(map(str, folders))}: no finished run to report")
     rows = [row for folder in done for row in run_rows(folder)]
@@ -41,7 +43,13 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
         "settings": settings,
         "ties": ties,
         "repeated": repeated,
-        "unfinished": [unfinished(folder) for folder in found if folder not in done],
+        "unfinished": [
+            {"run": str(job), "status": FOREIGN, "error": foreign[job]}
+            if job in foreign
+            else unfinished(job)
+            for job in found
+            if job not in done
+        ],
     }
 
 

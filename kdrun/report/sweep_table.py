@@ -24,7 +24,7 @@ from kdrun.store.run_folder import CONFIG, STATUS, SUMMARY, in_use, read_status
 from kdrun.store.saved_config import saved_config
 from kdrun.store.shapes import read_shaped
 from kdrun.store.summary import chosen_accuracy, chosen_by, group_of, mean_of, result_of
-from kdrun.store.sweep_folder import sweep_jobs, unlisted_folders
+from kdrun.store.sweep_folder import SWEEP, listed_jobs, sweep_jobs, unlisted_folders
 
 FOREIGN = "foreign"
 """The status of a folder that holds something else than the job that the sweep lists for it."""
@@ -101,6 +101,14 @@ def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, An
     values = listed_values(jobs, config_dir)
     read = [read_job(folder / name, job, values[name]) for name, job in jobs.items()]
     return sorted(read, key=_order)
+
+
+def foreign_jobs(folder: Path) -> dict[Path, str]:
+    """Why the runs in folders of a listed sweep are not its jobs, by the folder."""
+    if not (folder / SWEEP).exists() or listed_jobs(folder) is None:
+        return {}
+    jobs = read_jobs(folder)
+    return {folder / job["job"]: job["error"] for job in jobs if job["status"] == FOREIGN}
 
 
 def _order(job: Mapping[str, Any]) -> tuple[Any, ...]:

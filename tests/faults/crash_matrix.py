@@ -38,14 +38,16 @@ class Failure(Exception):
     """A run that was killed did not end as one left alone; says how."""
 
 
-def check(root: Path, runs: Sequence[Path], expected: Sequence[dict[str, Any]]) -> None:
+def check(
+    root: Path, runs: Sequence[Path], expected: Sequence[dict[str, Any]], blind: Sequence[str] = ()
+) -> None:
     """Compare the end of each run with the expected; see that nothing is left lying about.
 
     Raises:
         Failure: says what differs.
     """
     for folder, whole in zip(runs, expected, strict=True):
-        found = outcome(folder)
+        found = outcome(folder, blind)
         for name, value in whole.items():
             if found.get(name) != value:
                 raise Failure(f"{name} differ: {found.get(name)}\nexpected: {value}")
@@ -96,8 +98,8 @@ class Matrix:
         self.points = dict.fromkeys(POINTS, 0)
         self.seconds = self.left_alone()
         runs = kind.runs(work / "whole")
-        self.expected = [outcome(folder) for folder in runs]
-        check(work / "whole", runs, self.expected)
+        self.expected = [outcome(folder, kind.blind) for folder in runs]
+        check(work / "whole", runs, self.expected, kind.blind)
 
     def launch(
         self, root: Path, moment: Moment, command: Callable[[], None] | None = None
@@ -170,7 +172,7 @@ class Matrix:
                 self.between(root)
             else:
                 self.launch(root, NEVER)
-            check(root, self.kind.runs(root), self.expected)
+            check(root, self.kind.runs(root), self.expected, self.kind.blind)
         except (Failure, KdrunError, OSError) as error:
             raise Failure(f"trial {self.trials}, killed at {moments}: {error}") from error
         shutil.rmtree(root)

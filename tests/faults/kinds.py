@@ -36,6 +36,7 @@ class Kind(NamedTuple):
         runs: the folders of the runs that it leaves below the root.
         opened: whether the command opens a run that is finished already.
         resumed: whether a bare `kdrun resume` may come between two commands.
+        blind: names of values that may differ: which of two jobs trains what both need.
         codes: exit codes, besides that of a kill, with which a killed command may leave.
     """
 
@@ -43,6 +44,7 @@ class Kind(NamedTuple):
     runs: Callable[[Path], list[Path]] = lambda root: [root / "run"]
     opened: bool = False
     resumed: bool = False
+    blind: tuple[str, ...] = ()
     codes: tuple[int, ...] = (-9,)
 
 
@@ -88,7 +90,7 @@ KINDS = {
     "analyze": Kind(analyze, opened=True),
     "export": Kind(export, opened=True),
     # A job that is killed alone is told by the sweep, which goes on with the next.
-    "sweep": Kind(whole_sweep, jobs, codes=(-9, 137)),
+    "sweep": Kind(whole_sweep, jobs, blind=("reused",), codes=(-9, 137)),
 }
 
 
@@ -99,34 +101,35 @@ def arm_children(board: Board, moment: Moment) -> None:
     sweep.guarded_job = works.armed_job
 
 
-def without_times(value: Any) -> Any:
-    """JSON data without what the clock says, and checksums of files which have that in them."""
+def without(value: Any, names: Sequence[str]) -> Any:
+    """JSON data without the values of these names, at any depth."""
     if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k not in TIMES}
+        return {k: without(v, names) for k, v in value.items() if k not in names}
     if isinstance(value, list):
-        return [without_times(item) for item in value]
+        return [without(item, names) for item in value]
     return value
 
 
-def outcome(folder: Path) -> dict[str, Any]:
-    """All that a run came to."""
+def outcome(folder: Path, blind: Sequence[str] = ()) -> dict[str, Any]:
+    """All that a run came to, but for the times and what one is blind for."""
     stages = sorted((folder / "stages").iterdir())
     found = {
-        "weights": {s.name: file_hash(s / WEIGHTS) for s in stages},
-        "metrics": without_times(read_json_lines(folder / METRICS)),
-        "summary": without_times(read_sealed(folder / SUMMARY)),
+        "metrics": read_json_lines(folder / METRICS),
+        "summary": read_sealed(folder / SUMMARY),
+        **dict(extras(folder)),
     }
-    return found | dict(extras(folder))
+    weights = {s.name: file_hash(s / WEIGHTS) for s in stages}
+    return {"weights": weights, **without(found, (*TIMES, *blind))}
 
 
 def extras(folder: Path) -> Iterator[tuple[str, Any]]:
     """What was measured and exported."""
     if (folder / ANALYSIS).exists():
-        yield "analysis", without_times(read_sealed(folder / ANALYSIS))
+        yield "analysis", read_sealed(folder / ANALYSIS)
         yield "page", (folder / "report.html").exists()
     card = folder / "export" / "student.json"
     if card.exists():
-        yield "card", without_times(json.loads(card.read_text()))
+        yield "card", json.loads(card.read_text())
         yield "exported", file_hash(folder / "export" / "student.safetensors")
 
 

@@ -103,6 +103,8 @@ def in_child(
             code = guarded(work, traceback_wanted=board is not None)
             sys.stdout.flush()
             sys.stderr.flush()
+        except SystemExit as left:
+            code = left.code
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()

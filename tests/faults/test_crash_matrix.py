@@ -30,6 +30,24 @@ def test_runs_killed_at_random_moments_end_as_if_left_alone():
     assert "all ended the same" in done.stdout
 
 
+def test_a_finished_run_that_is_opened_again_and_killed_ends_as_if_left_alone():
+    done = matrix("--kind", "raise", "--kills", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "kills"), [("raise", 10), ("analyze", 4), ("export", 6)])
+def test_whatever_opens_a_finished_run_can_be_killed(kind, kills):
+    done = matrix("--kind", kind, "--kills", str(kills), "--seed", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_and_its_jobs_can_be_killed():
+    done = matrix("--kind", "sweep", "--kills", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",

@@ -3,7 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
-from kdrun.report.sweep_table import read_jobs
+from kdrun.errors import ConfigError
+from kdrun.report.comparison import compare
+from kdrun.report.sweep_table import foreign_jobs, read_jobs
 from kdrun.store.files import file_entry, write_json, write_sealed, write_yaml
 from kdrun.store.sweep_folder import begin_sweep
 
@@ -65,6 +67,13 @@ def test_the_run_of_another_job_is_never_shown_as_done(sweep, spoil):
         assert (job["status"], job["code"]) == ("foreign", 6)
         assert job["test"] is job["validation"] is job["train"] is None
         assert "holds the run of another sweep or job: loss." in job["error"]
+
+
+def test_a_report_leaves_out_the_runs_of_other_jobs_and_says_so(sweep):
+    exchanged(sweep)
+    with pytest.raises(ConfigError, match="no finished run to report"):
+        compare([sweep])
+    assert set(foreign_jobs(sweep)) == {sweep / "0", sweep / "1"}
 
 
 def test_a_config_that_was_changed_is_damaged(sweep):

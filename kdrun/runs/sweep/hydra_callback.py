@@ -24,10 +24,11 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Show the table of the jobs; leave with the worst one's code."""
+        from kdrun.runs.sweep.begin import own_yaml  # noqa: PLC0415
         from kdrun.runs.sweep.sweep import close_sweep  # noqa: PLC0415
 
         with raised_through_hydra():
-            close_sweep(Path(config.hydra.sweep.dir))
+            close_sweep(Path(config.hydra.sweep.dir), own_yaml(config.hydra))
 
 
 @contextmanager
