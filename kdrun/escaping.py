@@ -16,7 +16,7 @@ _LATEX = str.maketrans(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
         **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
-        **{"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--"},
+        **{"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "−": "$-$"},
     }
 )
 

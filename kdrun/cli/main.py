@@ -19,6 +19,7 @@ from kdrun.cli.commands.run import run
 from kdrun.cli.commands.verify import verify
 from kdrun.cli.help import help_text
 from kdrun.errors import ConfigError, KdrunError, first_line, near_miss
+from kdrun.escaping import show
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,13 +42,13 @@ def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
         if interrupted(error):
             return 130
         if traceback_wanted:
-            traceback.print_exc()
+            show(traceback.format_exc(), file=sys.stderr)
         if isinstance(error, KdrunError):
             complain(error)
             return error.code
         # Our own bug: still one line, unless the rest is asked for.
         told = first_line(error)
-        print(f"kdrun: internal error: {told} (--traceback shows where)", file=sys.stderr)
+        show(f"kdrun: internal error: {told} (--traceback shows where)", file=sys.stderr)
         return KdrunError.code
     return 0
 
@@ -69,7 +70,7 @@ def interrupted(error: Exception) -> bool:
 def complain(error: KdrunError) -> None:
     """One line a fault on stderr."""
     for line in str(error).splitlines():
-        print(f"kdrun: {line}", file=sys.stderr)
+        show(f"kdrun: {line}", file=sys.stderr)
 
 
 def dispatch(words: Sequence[str]) -> None:

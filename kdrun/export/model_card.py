@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdrun.analysis.intervals import wilson_interval
+from kdrun.escaping import markdown_text
 from kdrun.loggers.tables import count, percent
 from kdrun.report.findings import verdict
 
@@ -20,14 +21,14 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     images = card["test_images"]
     low, high = wilson_interval(round(card["test_accuracy"] * images), images)
     lines = [
-        f"# {literal(card['arch'])} for {literal(card['dataset'])}",
+        f"# {markdown_text(card['arch'])} for {markdown_text(card['dataset'])}",
         "",
         f"An image classifier of {count(card['parameters'])} parameters and {count(card['macs'])} "
         f"multiply-accumulates an image, trained by kdrun. It is right on "
         f"**{percent(card['test_accuracy'])}** of {images} test images (95 % interval "
         f"{low:.2%} – {high:.2%}), in float32.",
         "",
-        *(f"- {literal(line)}" for line in verdict(dict(summary))),
+        *(f"- {markdown_text(line)}" for line in verdict(dict(summary))),
         "",
         "## Input and output",
         "",
@@ -47,7 +48,7 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         "",
         "## Training",
         "",
-        literal(_taught(card, summary)),
+        markdown_text(_taught(card, summary)),
         "",
         *_training(card["recipe"]),
         "",
@@ -66,10 +67,10 @@ def _input_and_output(card: Mapping[str, Any]) -> list[str]:
     shape, classes = "×".join(map(str, card["input"]["shape"])), card["class_names"]
     return [
         f"uint8 images, {shape} (N, channels, height, width); logits of {len(classes)} classes: "
-        + literal(", ".join(classes[:20]))
+        + markdown_text(", ".join(classes[:20]))
         + ("…" if len(classes) > 20 else "."),
         "The files take images of that size alone; how the test images came to it: "
-        f"{card['input']['preparation']}.",
+        f"{markdown_text(card['input']['preparation'])}.",
         f"Mean {card['normalization']['mean']} and deviation {card['normalization']['std']} of "
         "pixels in [0, 1] are part of pt2 and onnx; with the weights alone normalise by them.",
     ]
@@ -96,8 +97,8 @@ def _from_weights(card: Mapping[str, Any]) -> list[str]:
 
 def _file_line(name: str, entry: Mapping[str, Any]) -> str:
     return (
-        f"| {entry['file']} | {entry['bytes']:,} | {entry['max_logit_difference']:.2g} | "
-        f"{entry['latency']['median_ms']:.3g} | {USE[name]} |"
+        f"| {markdown_text(entry['file'])} | {entry['bytes']:,} | "
+        f"{entry['max_logit_difference']:.2g} | {entry['latency']['median_ms']:.3g} | {USE[name]} |"
     )
 
 
@@ -118,7 +119,9 @@ def _training(recipe: Mapping[str, Any]) -> list[str]:
     """Rows of what determined the weights."""
     told = {name: recipe[name] for name in ("train", "loss") if name in recipe}
     rows = _flat(told) | {"augment": recipe.get("augment"), "data (SHA-256)": recipe["data"]}
-    lines = [f"| {literal(key)} | {literal(_value(value))} |" for key, value in rows.items()]
+    lines = [
+        f"| {markdown_text(key)} | {markdown_text(_value(value))} |" for key, value in rows.items()
+    ]
     return ["| setting | value |", "| --- | --- |", *lines]
 
 
@@ -136,9 +139,3 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
     return f"{value:.10g}" if isinstance(value, float) else json.dumps(value).strip('"')
-
-
-def literal(text: object) -> str:
-    """Text that Markdown shows as it is."""
-    words = " ".join(str(text).split())
-    return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>#|" else sign for sign in words)

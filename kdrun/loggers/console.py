@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from kdrun.escaping import printable_lines
+from kdrun.loggers.tables import PrintableConsole
 from kdrun.store.files import append_text
 
 
@@ -29,18 +31,20 @@ class Reporter:
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line and log it with the time."""
+        text = printable_lines(text)
         self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
         self.record(text)
 
     def record(self, text: str) -> None:
         """Log without printing."""
         if self.log is not None:
-            append_text(self.log, f"{datetime.now():%Y-%m-%d %H:%M:%S} {self.prefix}{text}\n")
+            line = f"{datetime.now():%Y-%m-%d %H:%M:%S} {self.prefix}{text}"
+            append_text(self.log, f"{printable_lines(line)}\n")
 
     def show(self, renderable: RenderableType) -> None:
         """Print a table and log it as text."""
         self.console.print(renderable)
-        plain = Console(width=160, no_color=True, markup=False)
+        plain = PrintableConsole(width=160, no_color=True, markup=False)
         with plain.capture() as capture:
             plain.print(renderable)
         self.record("\n" + capture.get())

@@ -1,13 +1,18 @@
 """Tables and number formats for the terminal."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
+
+from kdrun.escaping import printable_lines
 
 
 def percent(fraction: float | None) -> str:
@@ -108,7 +113,27 @@ def add_settings(
 MOST_COLUMNS, LONG_HEAD = 3, 10
 
 
+class PrintableConsole(Console):
+    """A console that shows no control character of what it is given; its own styles stay."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text; before it is measured, so that columns have the width of what is shown."""
+        return super().render_str(printable_lines(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The segments, without what would steer a terminal."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable_lines(segment.text), segment.style)
+
+
 def console() -> Console:
     """Where tables go: as wide as the terminal, or 120 columns in a file or pipe."""
     # Without markup, of which `loss=[kd,hint]` would be taken for some.
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
+    return PrintableConsole(
+        width=None if sys.stdout.isatty() else 120, highlight=False, markup=False
+    )

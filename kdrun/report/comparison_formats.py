@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from kdrun.escaping import csv_cell, latex_text, markdown_text, printable
 from kdrun.loggers.tables import add_columns, add_settings, count, percent, plain_table
 from kdrun.report.gain_words import MORE_SEEDS, p_cell
 from kdrun.report.paired_gain import MCNEMAR, PAIRED_T
@@ -17,19 +18,6 @@ from kdrun.report.seeds_table import SEED, gain_words
 from kdrun.store.summary import chosen_by
 
 Content = Mapping[str, Any]
-
-LATEX = str.maketrans(
-    {
-        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-        **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
-        **{"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "−": "$-$"},
-    }
-)
-
-
-def printable(text: object) -> str:
-    """One line without the control characters that would steer a terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in str(text))
 
 
 def p_of(gain: Mapping[str, Any] | None) -> str:
@@ -175,7 +163,7 @@ def markdown(content: Content) -> str:
     names, rows = columns(content), cells(content)
 
     def line(row: Sequence[str]) -> str:
-        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+        return f"| {' | '.join(map(markdown_text, row))} |"
 
     rule = ["---:" if name in numbers(content) else "---" for name in names]
     return "\n".join([line(names), line(rule), *map(line, rows)])
@@ -184,7 +172,7 @@ def markdown(content: Content) -> str:
 def latex(content: Content) -> str:
     r"""A tabular with the rules of booktabs."""
     names, rows = columns(content), cells(content)
-    lines = [" & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in [names, *rows]]
+    lines = [" & ".join(map(latex_text, row)) + r" \\" for row in [names, *rows]]
     count = len(numbers(content))
     form = "l" * (len(names) - count) + "r" * count
     head = [rf"\begin{{tabular}}{{{form}}}", r"\toprule", lines[0]]
@@ -197,11 +185,12 @@ def csv_text(content: Content) -> str:
     left_out = ("settings", *content["varied"])
     names = [name for name in content["runs"][0] if name not in left_out]
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*content["varied"], *names])
+    writer.writerow(map(csv_cell, [*content["varied"], *names]))
     for run in content["runs"]:
         settings = [run["settings"][name] for name in content["varied"]]
         settings = ["" if value == "-" else value for value in settings]
-        writer.writerow([*settings, *("" if run[n] is None else run[n] for n in names)])
+        values = [*settings, *("" if run[n] is None else run[n] for n in names)]
+        writer.writerow(map(csv_cell, values))
     return buffer.getvalue().rstrip("\n")
 
 

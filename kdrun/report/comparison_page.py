@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kdrun.escaping import show
 from kdrun.loggers.tables import console, percent
 from kdrun.report import comparison_plots
 from kdrun.report.comparison import compare
@@ -36,13 +37,13 @@ def report_comparison(folders: Sequence[Path], form: str) -> None:
     """
     content = compare(folders)
     if form == "html":
-        print(f"written: {write_page(folders, content)}")
+        show(f"written: {write_page(folders, content)}")
     elif form in TEXTS:
-        print(TEXTS[form](content))
+        show(TEXTS[form](content))
     else:
         console().print(table(content))
         for note in notes(content):
-            print(note)
+            show(note)
 
 
 def write_page(folders: Sequence[Path], content: dict[str, Any]) -> Path:

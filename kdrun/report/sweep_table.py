@@ -10,8 +10,8 @@ from rich.table import Table
 
 from kdrun.config.listed_values import Values, difference, listed_values
 from kdrun.errors import ConfigError, DamagedError
+from kdrun.escaping import printable, show
 from kdrun.loggers.tables import add_columns, add_settings, console, percent, plain_table
-from kdrun.report.comparison_formats import printable
 from kdrun.report.gains import gain_between
 from kdrun.report.result_table import OVER_CONTROL
 from kdrun.report.run_settings import UNTOLD, setting
@@ -52,7 +52,7 @@ def show_sweep(folder: Path, config_dir: Path | None = None) -> dict[str, Any]:
     if means:
         console().print(seeds_table(means, varied))
     for name in unlisted_folders(folder, {job["job"] for job in jobs}):
-        print(f"{folder / name} is left out: the sweep lists no job {name}")
+        show(f"{folder / name} is left out: the sweep lists no job {name}")
     ties = sweep_ties(folder, rows)
     if ties is not None:
         names = [setting_name(row, varied) for row in rows]

@@ -9,6 +9,7 @@ import torch
 
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError, DamagedError
+from kdrun.escaping import show
 from kdrun.loggers.console import Reporter
 from kdrun.loggers.sinks import check_logger
 from kdrun.loggers.tables import console
@@ -139,13 +140,13 @@ def told_again(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
     for table in result_tables(summary):
         console().print(table)
     for line in verdict(summary):
-        print(line)
+        show(line)
     status = Status(folder, saved.trained)
     if not status.done:
         reporter = Reporter(console(), folder / LOG)
         write_page(config, folder, reporter)
         status.write("done")
-    print(f"{folder} was done before")
+    show(f"{folder} was done before")
     return summary
 
 

@@ -1,18 +1,40 @@
 """Verification of files against the checksums written with them."""
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from kdrun.errors import ConfigError, DamagedError
-from kdrun.store.files import check_files, read_json, read_json_lines, read_sealed, read_yaml
-from kdrun.store.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, PLAN, TEMPERATURE
-from kdrun.store.stages import CHECKPOINTS, IDENTITY, STORE, SUMMARY, stage_hash
+from kdrun.errors import ConfigError, DamagedError, OutputError
+from kdrun.escaping import show
+from kdrun.store.files import read_json, read_json_lines, read_sealed, read_yaml
+from kdrun.store.finished_runs import (
+    linked_stage,
+    planned_hashes,
+    read_analysis,
+    read_summary,
+)
+from kdrun.store.folders import refuse_special
+from kdrun.store.formats import EPOCH, METRIC, SWEEP_TABLE, format_of
+from kdrun.store.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, PLAN, TEMPERATURE
+from kdrun.store.shapes import check_shape, read_shaped_lines
+from kdrun.store.stages import (
+    CHECKPOINTS,
+    IDENTITY,
+    STORE,
+    SUMMARY,
+    finished,
+    own_digest,
+    read_identity,
+    stage_hash,
+)
 from kdrun.store.sweep_folder import SWEEP
+from kdrun.teachers.cache.page_files import check_page
+from kdrun.teachers.cache.quota import DESCRIPTION
 from kdrun.training.checkpoint import check_checkpoint, checkpoints
 
-READERS = {".json": read_json, ".jsonl": read_json_lines, ".yaml": read_yaml}
 SEALED = (PLAN, ENVIRONMENT, SUMMARY, ANALYSIS, TEMPERATURE, "sweep.json")
+LINKS = "stages"
 
 
 def show_verified(folder: Path) -> None:
@@ -22,67 +44,132 @@ def show_verified(folder: Path) -> None:
         ConfigError: the folder holds nothing of kdrun's.
         DamagedError: a file is not as it was written; every one is named.
     """
-    units = list(found(folder))
-    if not units:
-        raise ConfigError(f"{folder}: holds no run, sweep or stage of kdrun")
-    faults = [fault for unit in units for fault in faults_of(unit)]
+    units = found(folder)
+    faults = [*strange_entries(folder)]
+    if not units and not faults:
+        raise ConfigError(f"{folder}: holds no run, sweep, stage or cache of kdrun")
+    faults += [fault for unit in units for fault in faults_of(unit)]
     if faults:
         raise DamagedError("\n".join(dict.fromkeys(faults)))
     files = sum(1 for unit in units for path in unit.rglob("*") if path.is_file())
-    print(f"{len(units)} folders with {files} files are as they were written")
+    show(f"{len(units)} folders with {files} files are as they were written")
 
 
-def found(folder: Path) -> Iterator[Path]:
-    """The sweep, runs and stages at and below the folder, and the stages that the runs used."""
-    seen: set[Path] = set()
-    for name in (CONFIG, SWEEP, IDENTITY, PLAN):
-        for path in sorted(folder.rglob(name)):
-            seen.add(path.parent)
-            links = sorted((path.parent / "stages").glob("*"))
-            seen.update(link.resolve() for link in links if link.resolve().is_dir())
-    yield from sorted(path for path in seen if not path.name.startswith("damaged-"))
+def found(folder: Path) -> list[Path]:
+    """The runs, sweeps, stages and caches at and below the folder, and the stages of the runs."""
+    seen: dict[Path, Path] = {}
+    for place, _, names in os.walk(folder):
+        if {CONFIG, SWEEP, IDENTITY, PLAN, DESCRIPTION} & set(names):
+            path = Path(place)
+            seen.setdefault(path.resolve(), path)
+    for path in list(seen.values()):
+        for link in sorted((path / LINKS).glob("*")):
+            if proper_link(link) and link.is_dir():
+                seen.setdefault(link.resolve(), link.resolve())
+    return sorted(path for path in seen.values() if not _aside(path))
+
+
+def _aside(path: Path) -> bool:
+    return any(part.startswith("damaged-") for part in path.parts[-3:])
+
+
+def strange_entries(folder: Path) -> Iterator[str]:
+    """Links other than those of a run to its stages, and what is neither file nor folder."""
+    for place, folders, names in os.walk(folder):
+        for path in (Path(place, name) for name in sorted([*folders, *names])):
+            if path.is_symlink():
+                if not proper_link(path):
+                    yield f"{path} is a link, which kdrun does not make there"
+            else:
+                yield from _fault(partial(refuse_special, path))
+
+
+def proper_link(path: Path) -> bool:
+    """Whether a link is that of a run to a stage in a store, relative as kdrun makes them."""
+    if not path.is_symlink() or path.parent.name != LINKS:
+        return False
+    return not path.readlink().is_absolute() and path.resolve().parent.name == STORE
 
 
 def faults_of(folder: Path) -> Iterator[str]:
-    """What is wrong with the files of one run, sweep or stage."""
-    yield from _unreadable(folder)
-    if (folder / SUMMARY).exists():
-        yield from _fault(partial(_check_summary, folder))
-    if (folder / IDENTITY).exists():
+    """What is wrong with the files of one run, sweep, stage or cache."""
+    of_stage = (folder / IDENTITY).exists()
+    yield from _unreadable(folder, of_stage)
+    if of_stage:
         yield from _misplaced(folder)
-    for link in sorted((folder / "stages").glob("*")):
-        if not link.exists():
-            yield f"{link} points to a stage that is no longer there"
+        yield from _fault(lambda: finished(folder, own_digest(folder)))
+    elif (folder / CONFIG).exists() or (folder / PLAN).exists():
+        yield from run_faults(folder)
+    if (folder / DESCRIPTION).exists():
+        yield from cache_faults(folder)
     for path in checkpoints(folder / CHECKPOINTS):
         yield from _fault(partial(check_checkpoint, path))
 
 
-def _unreadable(folder: Path) -> Iterator[str]:
+def run_faults(folder: Path) -> Iterator[str]:
+    """What is wrong with a run as a whole: its checksums, its stages, its analysis."""
+    for link in sorted((folder / LINKS).glob("*")):
+        if not link.exists():
+            yield f"{link} points to a stage that is no longer there"
+    hashes: list[str | None] = []
+    try:
+        if (folder / SUMMARY).exists():
+            summary = read_summary(folder)
+            hashes = [stage.get("hash") for stage in summary["stages"]]
+            read_analysis(folder, summary)
+        elif (folder / PLAN).exists():
+            hashes = planned_hashes(folder)
+    except DamagedError as error:
+        yield str(error)
+    for place, digest in enumerate(hashes):
+        yield from _fault(partial(linked_stage, folder, place, digest))
+
+
+def cache_faults(folder: Path) -> Iterator[str]:
+    """What is wrong with stored teacher outputs."""
+    try:
+        if stage_hash(read_json(folder / DESCRIPTION)) != folder.resolve().name:
+            yield f"{folder / DESCRIPTION} is damaged: it is not what the folder is named after"
+    except DamagedError:
+        pass  # told already
+    for seal in sorted(folder.glob("[0-9]*.json")):
+        yield from _fault(partial(check_page, seal))
+
+
+def _unreadable(folder: Path, of_stage: bool) -> Iterator[str]:
     for path in sorted(folder.iterdir()):
-        if path.is_symlink() and path.parent.name != "stages":
-            yield f"{path} is a link, which kdrun does not make there"
-        elif path.name in SEALED:
-            yield from _fault(partial(read_sealed, path))
-        elif path.suffix in READERS:
-            yield from _fault(partial(READERS[path.suffix], path))
+        if not path.is_symlink():
+            yield from _fault(partial(_read, path, of_stage))
 
 
-def _check_summary(folder: Path) -> None:
-    check_files(folder, read_sealed(folder / SUMMARY).get("files"))
+def _read(path: Path, of_stage: bool) -> None:
+    """Read a file as what its name says."""
+    if path.name == METRICS:
+        read_shaped_lines(path, EPOCH if of_stage else METRIC)
+    elif path.suffix == ".jsonl":
+        read_json_lines(path)
+    elif path.suffix == ".yaml":
+        read_yaml(path)
+    elif path.suffix == ".json":
+        content = read_sealed(path) if path.name in SEALED else read_json(path)
+        shape = SWEEP_TABLE if path.name == "sweep.json" else format_of(path.name, of_stage)
+        check_shape(path, content, shape)
 
 
 def _misplaced(folder: Path) -> Iterator[str]:
     """A stage's identity must hash to the name of its folder."""
     try:
         digest = stage_hash(read_json(folder / IDENTITY))
+        read_identity(folder)
     except DamagedError:
         return  # told already
-    if folder.resolve().parent.name == STORE and digest != folder.resolve().name:
+    whole = folder.resolve()
+    if whole.parent.name == STORE and digest != whole.name:
         yield f"{folder / IDENTITY} is damaged: it is not what the folder is named after"
 
 
 def _fault(check: Callable[[], object]) -> Iterator[str]:
     try:
         check()
-    except DamagedError as error:
+    except (DamagedError, OutputError) as error:
         yield str(error)

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from kdrun.loggers.tables import add_columns, add_settings, plain_table
+from kdrun.loggers.tables import PrintableConsole, add_columns, add_settings, plain_table
 from kdrun.report.chain_tables import generations_table
 
 
@@ -79,3 +79,14 @@ def test_many_settings_share_a_column():
     out = settings_table("loss.T", "loss.alpha", "student", "train.seed", "teacher")
     assert "loss.T=1 loss.alpha=1 student=1 train.seed=1  97.77%" in out
     assert "teacher" not in out  # which the row does not tell
+
+
+def test_no_cell_of_a_table_steers_the_terminal(capsys):
+    table = plain_table("runs \x1b[2J")
+    table.add_column("arch\u202e")
+    table.add_row("mlp\x1b]0;title\x07")
+    PrintableConsole(width=60, force_terminal=True, color_system=None).print(table)
+    printed = capsys.readouterr().out
+    assert "runs ?[2J" in printed
+    assert "mlp?]0;title?" in printed
+    assert not set("\x1b\x07\u202e") & set(printed.replace("\x1b[1m", "").replace("\x1b[0m", ""))

@@ -1,5 +1,6 @@
 """`kdrun verify` names every file that is not as it was written, and nothing else."""
 
+import os
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ from kdrun.cli.main import main
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.runs.runner import run
 from kdrun.runs.verify import show_verified
-from kdrun.store.files import read_sealed, write_json, write_sealed
+from kdrun.store.files import read_json, read_sealed, write_json, write_sealed
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def root(whole, tmp_path):
 def test_a_whole_output_root_is_found_whole(root, capsys):
     show_verified(root)
     printed = capsys.readouterr().out
-    assert printed.startswith("4 folders with ")  # the run, and three stages
+    assert printed.startswith("5 folders with ")  # the run, three stages, the teacher's outputs
     assert printed.endswith("files are as they were written\n")
 
 
@@ -83,7 +84,7 @@ def test_a_stage_that_is_no_longer_there_is_told(root):
 def test_a_stage_in_anothers_place_is_told(root):
     identity = next(root.glob("store/*/stage.json"))
     summary = read_sealed(identity.parent / "summary.json")
-    write_json(identity, {"format": 1})
+    write_json(identity, read_json(identity) | {"augment": "none"})
     from kdrun.store.stages import finish
 
     finish(identity.parent, {k: v for k, v in summary.items() if k != "files"})
@@ -114,7 +115,7 @@ def test_a_forged_table_of_a_sweep_is_told(root):
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="holds no run, sweep or stage"):
+    with pytest.raises(ConfigError, match="holds no run, sweep, stage or cache"):
         show_verified(tmp_path)
 
 
@@ -126,3 +127,58 @@ def test_the_command_leaves_with_the_code_of_damage(root, capsys):
     errors = capsys.readouterr().err.splitlines()
     assert errors
     assert all(line.startswith("kdrun: ") for line in errors)
+
+
+def exchange(one, other):
+    aside = one.rename(one.with_name("aside"))
+    other.rename(one)
+    aside.rename(other)
+
+
+def test_exchanged_entries_of_the_store_are_told(root):
+    one, other = sorted((root / "store").iterdir())[:2]
+    exchange(one, other)
+    with pytest.raises(DamagedError) as told:
+        show_verified(root)
+    assert all(f"{place}" in str(told.value) for place in (one, other))
+
+
+def test_exchanged_links_of_a_run_are_told(root):
+    exchange(*sorted((root / "run" / "stages").iterdir())[1:])
+    with pytest.raises(DamagedError, match="it leads to the stage"):
+        show_verified(root)
+
+
+@pytest.mark.parametrize("level", ["store", "cache", "run/plots", "store/*"])
+def test_a_link_at_any_level_is_told(root, tmp_path, level):
+    (root / "run" / "plots").mkdir(exist_ok=True)
+    path = sorted(root.glob(level))[0]
+    path.rename(tmp_path / "outside")
+    path.symlink_to(tmp_path / "outside")
+    with pytest.raises(DamagedError, match=f"{path.name} is a link"):
+        show_verified(root)
+
+
+def test_damaged_outputs_of_the_teacher_are_told(root):
+    rows = next(root.glob("cache/*/*.rows"))
+    content = bytearray(rows.read_bytes())
+    content[-1] ^= 1
+    rows.write_bytes(content)
+    with pytest.raises(DamagedError, match=r"\.rows is damaged: its checksum differs"):
+        show_verified(root)
+
+
+def test_outputs_of_another_teacher_in_a_folder_are_told(root):
+    key = next(root.glob("cache/*"))
+    key.rename(key.with_name("0123456789abcdef"))
+    with pytest.raises(DamagedError) as told:
+        show_verified(root)
+    assert "key.json is damaged: it is not what the folder is named after" in str(told.value)
+    assert "belongs to another page" in str(told.value)
+
+
+def test_a_pipe_among_the_files_is_told_and_nothing_hangs(root):
+    (root / "run" / "metrics.jsonl").unlink()
+    os.mkfifo(root / "run" / "metrics.jsonl")
+    with pytest.raises(DamagedError, match="neither a file nor a folder"):
+        show_verified(root)

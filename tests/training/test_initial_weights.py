@@ -4,7 +4,7 @@ import pytest
 
 from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
 from kdrun.errors import WeightsError
-from kdrun.store.files import write_sealed
+from kdrun.store.files import read_sealed, write_sealed
 from kdrun.training.initial_weights import resolve_weights
 
 
@@ -19,18 +19,20 @@ def made(tmp_path):
             (folder / "best.safetensors").write_bytes(name.encode())
             if name not in missing:
                 write_sealed(folder / "summary.json", {"files": {}})
+        (tmp_path / "run" / "plan.json").touch()
         if stages is not None:
-            content = {"seed": 0, "seeds": [], "stages": stages}
-            write_sealed(tmp_path / "run" / "summary.json", content)
+            write_sealed(tmp_path / "run" / "summary.json", {"seed": 0, "stages": stages})
         return tmp_path / "run"
 
     return made
 
 
 def chosen(folder, monkeypatch):
-    monkeypatch.setattr(
-        "kdrun.training.initial_weights.stage_weights", lambda stage, name: stage.name
-    )
+    module = "kdrun.training.initial_weights"
+    monkeypatch.setattr(f"{module}.stage_weights", lambda stage, name, digest: stage.name)
+    monkeypatch.setattr(f"{module}.own_digest", lambda stage: "")
+    monkeypatch.setattr(f"{module}.planned_hashes", lambda folder: [])
+    monkeypatch.setattr(f"{module}.read_summary", lambda run: read_sealed(run / "summary.json"))
     return resolve_weights(str(folder), arch="resnet8", library="kdrun")
 
 

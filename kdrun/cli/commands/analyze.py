@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kdrun.cli.arguments import named_folder, places_given
 from kdrun.errors import ConfigError
+from kdrun.escaping import show
 from kdrun.signals import importing
 
 LEVELS = ("basic", "full")
@@ -20,5 +21,5 @@ def analyze(words: Sequence[str]) -> None:
         from kdrun.report.run_page import write_report
         from kdrun.runs.analyze import analyze_run
 
-    print(f"measured: {analyze_run(folder, level, changes)}")
-    print(f"written: {write_report(folder)}")
+    show(f"measured: {analyze_run(folder, level, changes)}")
+    show(f"written: {write_report(folder)}")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kdrun.cli.arguments import named_folder, places_given, taken_option
 from kdrun.errors import ConfigError, near_miss
+from kdrun.escaping import show
 from kdrun.signals import importing
 
 EXPORTS = ("safetensors", "pt2", "onnx")
@@ -25,11 +26,11 @@ def export(words: Sequence[str]) -> None:
 
     card = export_student(folder, wanted, changes)
     right = f"{percent(card['test_accuracy'])} of {card['test_images']} test images"
-    print(f"{card['arch']}: {right}, in float32")
+    show(f"{card['arch']}: {right}, in float32")
     for entry in card["files"].values():
-        print(
+        show(
             f"  {folder / 'export' / entry['file']}: {entry['bytes']:,} bytes, same accuracy, "
             f"logits within {entry['max_logit_difference']:.2g}, "
             f"{entry['latency']['median_ms']:.3g} ms an image on the CPU"
         )
-    print(f"the model card is {folder / 'export' / 'README.md'}")
+    show(f"the model card is {folder / 'export' / 'README.md'}")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kdrun.cli.arguments import named_folder, taken_option
 from kdrun.errors import ConfigError, near_miss
+from kdrun.escaping import show
 from kdrun.signals import importing
 
 
@@ -15,7 +16,7 @@ def report(words: Sequence[str]) -> None:
         with importing():
             from kdrun.report.run_page import write_report
 
-        print(f"written: {write_report(folders[0])}")
+        show(f"written: {write_report(folders[0])}")
         return
     with importing():
         from kdrun.report.comparison_page import FORMATS, report_comparison

@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from kdrun.errors import DamagedError
+from kdrun.escaping import show
 from kdrun.report.sweep_table import FOREIGN, read_jobs
 from kdrun.runs.lockstep.siblings import LaterJobs, no_siblings
 from kdrun.runs.resume_overrides import checked_overrides
@@ -30,7 +31,7 @@ def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None
     checked_overrides(overrides)
     jobs = sweep_jobs(folder)
     if (folder / SWEEP).exists() and listed_jobs(folder) is None:
-        print("the sweep lists no jobs by number: those it began are finished, none is added")
+        show("the sweep lists no jobs by number: those it began are finished, none is added")
     states = {job["job"]: job for job in read_jobs(folder, config_dir)}
     kept = {number: job for number, job in jobs.items() if states[number]["status"] != FOREIGN}
     longer = jobs_to_extend(folder, kept, overrides)
@@ -38,7 +39,7 @@ def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None
         status = states[number]["status"]
         if status == FOREIGN or (status == "done" and number not in longer):
             continue
-        print(f"\njob {number} ({status}): {' '.join(settings)}", flush=True)
+        show(f"\njob {number} ({status}): {' '.join(settings)}", flush=True)
         do_rest(folder / number, settings, overrides, config_dir, alone=bool(longer))
     close_sweep(folder, config_dir)
 
@@ -60,7 +61,7 @@ def do_rest(
     later = no_siblings if alone else LaterJobs(job, tuple(rooted), config_dir)
     # A job whose sweep was killed is told to stop, and needs a moment to save.
     if (job / STATUS).exists() and in_use(job, PATIENCE):
-        print("another process is working on it", flush=True)
+        show("another process is working on it", flush=True)
     elif (job / CONFIG).exists():
         in_own_process(job, old_run, (job, list(overrides), later))
     else:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from kdrun.config.parse import parse
 from kdrun.config.sweep_overrides import resolved, written
 from kdrun.errors import ConfigError, DamagedError, KdrunError, OutputError, Stopped, reason
+from kdrun.escaping import show
 from kdrun.report.sweep_table import job_state, show_sweep
 from kdrun.runs.lockstep.siblings import LaterJobs, Siblings
 from kdrun.runs.sweep.child_process import Child, run_in_child
@@ -47,7 +48,7 @@ def run_job(
         SystemExit: it was told to stop.
         OutputError: its folder holds a run already.
     """
-    print(f"\njob {hydra.job.num}: {' '.join(overrides)}", flush=True)
+    show(f"\njob {hydra.job.num}: {' '.join(overrides)}", flush=True)
     refuse_existing(folder)  # before its status is touched
     try:
         settings = resolved(overrides, composed, hydra.runtime.choices)
@@ -55,7 +56,7 @@ def run_job(
         do_job(lambda: composed, folder, settings, LaterJobs(folder, (root,), config_dir))
     except Stopped as error:
         # Hydra would take an exception as this job's failure and start the next one.
-        print(f"kdrun: {error}", file=sys.stderr)
+        show(f"kdrun: {error}", file=sys.stderr)
         sys.exit(error.code)
     except (KdrunError, OSError) as error:
         # At once, and where the table looks: Hydra goes on with the next job.
@@ -143,7 +144,7 @@ def guarded_job(folder: Path, work: Callable[..., None], arguments: tuple[Any, .
         record_failure(folder, error.code, str(error))
         sys.exit(error.code)
     except Exception as error:
-        traceback.print_exc()
+        show(traceback.format_exc(), file=sys.stderr)
         record_failure(folder, KdrunError.code, f"{type(error).__name__}: {error}")
         sys.exit(KdrunError.code)
 
@@ -164,7 +165,7 @@ def old_run(folder: Path, overrides: list[str], later: Siblings) -> None:
 
 def record_failure(folder: Path, code: int, message: str) -> None:
     """Write and print why a job failed."""
-    print(f"kdrun: {message}", file=sys.stderr)
+    show(f"kdrun: {message}", file=sys.stderr)
     status = Status(folder, trained_stages(folder))  # which a resumed run still has to know
     status.write("failed", {"code": code, "message": message})
 
@@ -182,7 +183,7 @@ def close_sweep(folder: Path, config_dir: Path | None = None) -> None:
     """Print the table of the jobs, write `sweep.json`; exit with the worst job's code."""
     content = show_sweep(folder, config_dir)
     write_sealed(folder / "sweep.json", content)
-    print(f"all of it is in {folder}; 'kdrun report {folder}' compares it")
+    show(f"all of it is in {folder}; 'kdrun report {folder}' compares it")
     code = max((job["code"] for job in content["jobs"]), default=0)
     if code:
         sys.exit(code)

@@ -11,13 +11,17 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from kdrun.errors import DamagedError, OutputError
-from kdrun.store.files import cannot_write, damaged, write_json
+from kdrun.store.files import cannot_write, damaged, read_json, write_json
+from kdrun.store.folders import make_folder, remove_leftovers
 from kdrun.store.stages import stage_hash
 from kdrun.teachers.cache.encoding import make_encoding
 from kdrun.teachers.cache.page import Page, open_page
 from kdrun.teachers.cache.page_files import FORMAT, Layout, PageFiles, Seal, read_seal
 from kdrun.teachers.cache.quota import DESCRIPTION, Room
 from kdrun.teachers.cache.writer import PageWriter
+
+OTHERS_WRITE = 60.0
+"""Seconds for which another process may be writing the description of a key."""
 
 
 class TeacherCache:
@@ -79,6 +83,8 @@ class TeacherCache:
     def page(self, view: int) -> Page | None:
         """The view's page if it is complete; its bytes are verified when it is first opened."""
         files = PageFiles(self.folder, view)
+        if self._linked():
+            return None
         try:
             seal = read_seal(files, self.layout)
             if seal is None or seal.rows < self.layout.rows:
@@ -138,9 +144,8 @@ class TeacherCache:
                 f"{self.room.max_bytes / 1e9:g} ({self.room.root})"
             )
             return None
-        files.folder.mkdir(parents=True, exist_ok=True)
-        if not (files.folder / DESCRIPTION).exists():
-            write_json(files.folder / DESCRIPTION, self.description)
+        make_folder(files.folder, self.room.root.parent)
+        self._describe()
         lock = files.lock()
         lock.acquire(timeout=0)
         writer = None
@@ -150,6 +155,19 @@ class TeacherCache:
             if writer is None:
                 lock.release()
         return writer
+
+    def _linked(self) -> bool:
+        """Whether the folder is reached through a link below the output root; never read so."""
+        return self.room.root.is_symlink() or self.folder.is_symlink()
+
+    def _describe(self) -> None:
+        """Write what the key is made of, unless it is there."""
+        path = self.folder / DESCRIPTION
+        with suppress(DamagedError):
+            if stage_hash(read_json(path)) == self.layout.key:
+                return
+        remove_leftovers(self.folder, f".tmp-*-{DESCRIPTION}", age=OTHERS_WRITE)
+        write_json(path, self.description)
 
     def _locked_writer(self, files: PageFiles, lock: FileLock) -> PageWriter | None:
         try:

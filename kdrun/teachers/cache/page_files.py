@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ import numpy as np
 from filelock import FileLock
 
 from kdrun.errors import DamagedError
-from kdrun.store.files import damaged, read_sealed, write_sealed
+from kdrun.store.files import damaged, write_sealed
+from kdrun.store.formats import PAGE
+from kdrun.store.regular_files import open_regular
+from kdrun.store.shapes import read_shaped
 from kdrun.teachers.cache.encoding import Encoding
 
 FORMAT = 1
@@ -114,14 +117,11 @@ def read_seal(files: PageFiles, layout: Layout) -> Seal | None:
     """
     if not files.seal.exists():
         return None
-    content, header = read_sealed(files.seal), _header(files, layout)
+    content, header = read_shaped(files.seal, PAGE), _header(files, layout)
     if {name: content.pop(name, None) for name in header} != header:
         raise DamagedError(f"{files.seal} belongs to another page, or to another kdrun")
-    try:
-        distortion = Distortion(**content.pop("distortion"))
-        return Seal(int(content["rows"]), str(content["checksum"]), distortion)
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(files.seal, error) from error
+    distortion = {one.name: content["distortion"][one.name] for one in fields(Distortion)}
+    return Seal(content["rows"], content["checksum"], Distortion(**distortion))
 
 
 def _header(files: PageFiles, layout: Layout) -> dict[str, Any]:
@@ -137,8 +137,9 @@ def read_records(files: PageFiles, layout: Layout, seal: Seal, *, verify: bool) 
         DamagedError: they cannot be read, or are not as they were written.
     """
     try:
-        # Copied on write, which never happens: torch warns of what it cannot write to.
-        content = np.memmap(files.rows, np.uint8, mode="c")
+        with open_regular(files.rows) as file:
+            # Copied on write, which never happens: torch warns of what it cannot write to.
+            content = np.memmap(file, np.uint8, mode="c")
     except (OSError, ValueError) as error:
         raise damaged(files.rows, error) from error
     size = seal.rows * layout.record.itemsize
@@ -147,6 +148,28 @@ def read_records(files: PageFiles, layout: Layout, seal: Seal, *, verify: bool) 
     if verify and hashlib.sha256(content[:size].data).hexdigest() != seal.checksum:
         raise DamagedError(f"{files.rows} is damaged: its checksum differs")
     return content[:size].view(layout.record)
+
+
+def check_page(path: Path) -> None:
+    """Compare the records of a page with its seal, and both with where they are.
+
+    Raises:
+        DamagedError: they differ.
+    """
+    seal = read_shaped(path, PAGE)
+    if (seal["key"], f"{seal['view']:05d}.json") != (path.resolve().parent.name, path.name):
+        raise DamagedError(f"{path} is damaged: it belongs to another page")
+    rows = path.with_suffix(ROWS)
+    try:
+        record = [(name, kind, *map(tuple, shape)) for name, kind, *shape in seal["record"]]
+        with open_regular(rows) as file:
+            content = np.memmap(file, np.uint8, mode="r")[
+                : seal["rows"] * np.dtype(record).itemsize
+            ]
+    except (OSError, TypeError, ValueError) as error:
+        raise damaged(rows, error) from error
+    if hashlib.sha256(content.data).hexdigest() != seal["checksum"]:
+        raise DamagedError(f"{rows} is damaged: its checksum differs")
 
 
 def row_of_image(records: np.ndarray, layout: Layout, path: Path) -> np.ndarray:

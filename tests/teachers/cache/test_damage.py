@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from kdrun.store.files import write_sealed
+from kdrun.store.files import read_json, write_sealed
+from kdrun.store.stages import stage_hash
 from kdrun.teachers.cache.page_files import Distortion, PageFiles, Seal, write_seal
 from tests.teachers.cache.conftest import CLASSES, IMAGES
 
@@ -200,14 +201,54 @@ def test_a_folder_that_cannot_be_written_is_told_once(make_cache, logits, said, 
 
 
 def test_a_read_only_cache_is_read(filled, make_cache, logits, said, monkeypatch):
+    real_open = os.open
+
     def read_only(*_, **__):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
+    def open_read_only(path, flags, *mode, **named):
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)  # as locks do
+        return read_only() if writes else real_open(path, flags, *mode, **named)
+
     monkeypatch.setattr(os, "utime", read_only)
-    monkeypatch.setattr(os, "open", read_only)  # locks
+    monkeypatch.setattr(os, "open", open_read_only)
     page = make_cache().page(0)
     assert torch.equal(page.rows(torch.arange(IMAGES)), filled.as_stored(logits))
     with (filled.folder / "00000.rows").open("r+b") as file:
         file.write(b"\0" * 40)
     assert make_cache().page(0) is None
     assert "it is not used" in said[0]
+
+
+@pytest.mark.parametrize("level", ["cache", "key"])
+def test_a_cache_behind_a_link_is_neither_read_nor_written(
+    make_cache, fill, logits, said, tmp_path, level
+):
+    cache = make_cache()
+    fill(cache, 0, logits)
+    folder = cache.room.root if level == "cache" else cache.folder
+    outside = folder.rename(tmp_path / "outside")
+    folder.symlink_to(outside)
+    before = sorted(path.name for path in outside.rglob("*"))
+    assert make_cache().page(0) is None
+    assert make_cache().writer(1) is None
+    assert "is a link" in said[-1]
+    assert sorted(path.name for path in outside.rglob("*")) == before
+
+
+def test_a_pipe_in_the_place_of_rows_is_refused_and_nothing_hangs(filled, make_cache, said):
+    rows = next(filled.folder.glob("*.rows"))
+    rows.unlink()
+    os.mkfifo(rows)
+    assert make_cache().page(0) is None
+    assert "not a regular file" in said[-1]
+
+
+def test_what_a_key_is_made_of_is_written_again_where_it_is_anothers(filled, make_cache):
+    (filled.folder / "key.json").write_text('{"key": {"teacher": "b"}}')
+    leftover = filled.folder / ".tmp-0-key.json"
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    make_cache().writer(1).close()
+    assert stage_hash(read_json(filled.folder / "key.json")) == filled.folder.name
+    assert not leftover.exists()
