@@ -137,6 +137,7 @@ def test_the_page_says_what_the_summary_says(altered):
     assert "95 % interval" in words
 
 
+MEANT = "[0-9a-f]{16}|-?inf|nan"
 READ = ("status", "kind", "hash", "sha256", "inf", "precision")
 
 
@@ -145,7 +146,7 @@ def poison(value):
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(item, dict | list):
             poison(item)
-        elif isinstance(item, str) and key not in READ and not re.fullmatch("[0-9a-f]{16}", item):
+        elif isinstance(item, str) and key not in READ and not re.fullmatch(MEANT, item):
             value[key] = HOSTILE
 
 
