@@ -69,6 +69,8 @@ COMMANDS = {
     "analyze": ["analyze", "ROOT/run"],
     "export": ["export", "ROOT/run", "--format", "safetensors"],
 }
+WEIGHTS = {"verify": 6, "table": 6, "resume": 6, "report": 2, "analyze": 1, "export": 1}
+"""How often each is tried; figures and measures take seconds."""
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -175,7 +177,7 @@ class Nonsense:
         """
         root = self.copied()
         path = self.draw.choice(sorted(root.glob(self.draw.choice(FILES))))
-        name = self.draw.choice(list(COMMANDS))
+        name = self.draw.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         what = f"{name}, {path.relative_to(root)}, {spoil_file(path, self.draw)}"
         code, told, errors = self.used(root, COMMANDS[name])
         lines = errors.splitlines()
