@@ -22,7 +22,7 @@ MOST_LOGITS = 10_000_000
 
 MOST_TRAINING_IMAGES = 10_000
 
-HASHED_SIDE = 32
+HASHED_SIDE = 16
 """Pixels a side, of an image, by which it is told from another; all of a small one."""
 
 

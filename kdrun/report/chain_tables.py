@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from kdrun.loggers.tables import add_columns, count, percent, plain_table
-from kdrun.report.gain_words import gain_cell
+from kdrun.report.gain_words import gain_cell, points_cell
 from kdrun.report.gains import recorded_gain
 from kdrun.report.paired_gain import paired_gain
 from kdrun.report.result_table import spread
@@ -14,9 +14,9 @@ from kdrun.store.summary import result_of
 
 
 def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
-    """What each step cost on the test images, mean and deviation over the seeds; sums below."""
+    """What each step cost on the test images, over the seeds; sums below."""
     title = "the chain on test images, student less teacher"
-    title += "; mean ± deviation" if len(chains) > 1 else ""
+    title += "; mean ± deviation, of error [95 %]" if len(chains) > 1 else ""
     table = plain_table(title, spare=("params", "smaller"))
     table.add_column("step")
     add_columns(table, "params", "smaller", "loss", "error points", "√(KL/2)", "agreement")
@@ -39,7 +39,7 @@ def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
 def _differences(costs: Sequence[Mapping[str, float]]) -> tuple[str, str]:
     return (
         spread([cost["loss_difference"] for cost in costs], "{:+.4f}".format),
-        spread([100 * cost["error_difference"] for cost in costs], "{:+.2f}".format),
+        points_cell([100 * cost["error_difference"] for cost in costs]),
     )
 
 

@@ -100,8 +100,7 @@ def table(content: Content) -> Table:
 
 def notes(content: Content) -> list[str]:
     """What is to be known beside the table."""
-    told = [printable(one["words"]) + of_dataset(content, one) for one in content["ties"]]
-    told += [*_tests(content["settings"]), *_comparability(content["settings"])]
+    told = [*_tests(content["settings"]), *_comparability(content["settings"])]
     for row in content["repeated"]:
         same = "the same result" if row["equal"] else "another result"
         told.append(
@@ -115,10 +114,13 @@ def notes(content: Content) -> list[str]:
     return told
 
 
-def of_dataset(content: Content, one: Mapping[str, Any]) -> str:
-    """The data set, where there are several."""
+def tie_notes(content: Content) -> list[str]:
+    """What cannot be told from the best; with the data set where there are several."""
     several = len({row["dataset"] for row in content["settings"]}) > 1
-    return f" ({printable(one['dataset'])})" if several else ""
+    return [
+        printable(one["words"] + (f" ({one['dataset']})" if several else ""))
+        for one in content["ties"]
+    ]
 
 
 def _tests(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

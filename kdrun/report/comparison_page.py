@@ -13,8 +13,8 @@ from kdrun.report.comparison_formats import (
     cells,
     columns,
     notes,
-    of_dataset,
     table,
+    tie_notes,
 )
 from kdrun.report.figure import Plot, house_style
 from kdrun.report.run_page import render, weights_told
@@ -42,7 +42,7 @@ def report_comparison(folders: Sequence[Path], form: str) -> None:
         show(TEXTS[form](content))
     else:
         console().print(table(content))
-        for note in notes(content):
+        for note in [*tie_notes(content), *notes(content)]:
             show(note)
 
 
@@ -87,8 +87,7 @@ def lead(content: dict[str, Any]) -> str:
         firsts.setdefault(row["dataset"], row)
     said = map(best_of, firsts.values())
     best = f"Best by {chosen_by(rows)} accuracy: {'; '.join(said)}."
-    ties = (f"{one['words']}{of_dataset(content, one)}." for one in content["ties"])
-    return " ".join([best, *(tie[:1].upper() + tie[1:] for tie in ties)])
+    return " ".join([best, *(f"{tie[:1].upper()}{tie[1:]}." for tie in tie_notes(content))])
 
 
 def best_of(row: dict[str, Any]) -> str:

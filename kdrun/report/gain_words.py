@@ -1,8 +1,9 @@
 """Words for paired differences: cells of tables, and sentences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kdrun.report.paired_gain import MCNEMAR, PairedGain
+from kdrun.report.paired_gain import MCNEMAR, PairedGain, over_seeds
 
 MORE_SEEDS = "seeds=[0,1,2,3,4]"
 ONE_SEED = f"one seed says nothing of the method: {MORE_SEEDS}"
@@ -56,6 +57,11 @@ def gain_cell(gain: PairedGain | None) -> str:
     if gain.test is not None and gain.low is None:
         return f"{signed(gain.points)} at each seed"
     return f"{signed(gain.points)} {interval_words(gain)}".rstrip()
+
+
+def points_cell(points: Sequence[float]) -> str:
+    """A cell of differences at one or several seeds."""
+    return gain_cell(over_seeds(points)) if len(points) > 1 else signed(points[0])
 
 
 def judgement(gain: PairedGain) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from kdrun.loggers.tables import count, percent
 from kdrun.report.chain_tables import generation_rows, generations_title
 from kdrun.report.figure import label
+from kdrun.report.gain_words import points_cell
 from kdrun.report.result_table import spread
 from kdrun.store.summary import groups, stage_title
 
@@ -121,7 +122,7 @@ def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 def step_words(steps: Sequence[dict[str, Any]]) -> list[str]:
     """What a step cost, in two lines."""
-    errors = spread([100 * step["error_difference"] for step in steps], "{:+.2f}".format)
+    errors = points_cell([100 * step["error_difference"] for step in steps])
     return [
         f"error {errors} points",
         f"√(KL/2) {spread([step['pinsker'] for step in steps], '{:.3f}'.format)}",

@@ -106,18 +106,14 @@ TESTS = {
 
 def ties_words(ties: Ties, names: Sequence[str]) -> str:
     """How many settings cannot be told from the best, by which test, and which they are."""
-    others = len(ties.tied) + len(ties.apart)
     told = []
-    if others:
+    if ties.tied or ties.apart:
         how = " and ".join(TESTS[name] for name in ties.tests)
         how += ", p Holm-adjusted" if ties.holm else ""
-        known = f"{len(ties.tied)} of the other {others} settings"
-        if others == 1:
-            known = "the other setting" if ties.tied else "0 of 1 other setting"
-        told.append(f"{known} cannot be told from the best on validation at 95 % ({how})")
         shown = [names[place] for place in ties.tied[:MOST_NAMES]]
         shown += ["..."] if len(ties.tied) > MOST_NAMES else []
-        told[0] += f": {', '.join(shown)}" if shown else ""
+        of_which = f": {', '.join(shown)}" if shown and ties.apart else ""
+        told.append(f"{_how_many(ties)} at 95 % ({how}){of_which}")
     if MCNEMAR in ties.tests:
         told.append(f"single models say nothing of the settings: {MORE_SEEDS}")
     if ties.unknown:
@@ -126,3 +122,15 @@ def ties_words(ties: Ties, names: Sequence[str]) -> str:
             "runs do not hold which validation images their models get right"
         )
     return "; ".join(told)
+
+
+def _how_many(ties: Ties) -> str:
+    tied, others = len(ties.tied), len(ties.tied) + len(ties.apart)
+    best = "the best on validation"
+    if others == 1:
+        return f"the other setting {'cannot be told from' if tied else 'is worse than'} {best}"
+    if tied == others:
+        return f"none of the other {others} settings can be told from {best}"
+    if tied == 0:
+        return f"the other {others} settings are worse than {best}"
+    return f"{tied} of the other {others} settings cannot be told from {best}"

@@ -16,7 +16,15 @@ from kdrun.store.finished_runs import (
 )
 from kdrun.store.folders import refuse_special
 from kdrun.store.formats import EPOCH, METRIC, SWEEP_TABLE, format_of
-from kdrun.store.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, PLAN, TEMPERATURE
+from kdrun.store.run_folder import (
+    ANALYSIS,
+    CONFIG,
+    CORRECT,
+    ENVIRONMENT,
+    METRICS,
+    PLAN,
+    TEMPERATURE,
+)
 from kdrun.store.shapes import check_shape, read_shaped_lines
 from kdrun.store.stages import (
     CHECKPOINTS,
@@ -33,7 +41,7 @@ from kdrun.teachers.cache.page_files import check_page
 from kdrun.teachers.cache.quota import DESCRIPTION
 from kdrun.training.checkpoint import check_checkpoint, checkpoints
 
-SEALED = (PLAN, ENVIRONMENT, SUMMARY, ANALYSIS, TEMPERATURE, "sweep.json")
+SEALED = (PLAN, ENVIRONMENT, SUMMARY, ANALYSIS, CORRECT, TEMPERATURE, "sweep.json")
 LINKS = "stages"
 
 

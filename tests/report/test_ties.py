@@ -29,6 +29,19 @@ def test_single_models_are_compared_by_mcnemar():
     assert "at 95 % (exact McNemar): b; single models say nothing of the settings" in words
 
 
+def test_the_words_fit_all_and_none():
+    best, near, far = setting(first(95)), setting(first(94)), setting(first(50))
+    told = {
+        "the other setting cannot be told from the best on validation": [near],
+        "the other setting is worse than the best on validation": [far],
+        "none of the other 2 settings can be told from the best": [near, near],
+        "the other 2 settings are worse than the best": [far, far],
+    }
+    for words, others in told.items():
+        ties = ties_with_best([best, *others])
+        assert ties_words(ties, ["a", "b", "c"]).startswith(words)
+
+
 def test_seeds_are_compared_by_the_paired_t_test():
     counts = [(95, 94, 96), (94, 95, 95), (90, 90, 92)]
     settings = [setting(*map(first, one)) for one in counts]

@@ -1,6 +1,7 @@
 """Sweeps through the command line: shared stages, failures that stay their own, the tables."""
 
 import pytest
+from scipy import stats
 
 from kdrun.cli.main import main
 from kdrun.store.files import read_json
@@ -77,7 +78,18 @@ def test_seeds_are_averaged_and_paired_with_their_controls(sweep):
             j for j in content["jobs"] if j["settings"]["loss.T"] == row["settings"]["loss.T"]
         ]
         gains = [job["test"] - job["control_test"] for job in members]
-        assert row["gain"] == pytest.approx(sum(gains) / 2)
+        assert row["gain"]["points"] == pytest.approx(50 * sum(gains))
+        low, high = stats.ttest_1samp(gains, 0).confidence_interval(0.95)
+        ends = [row["gain"]["low"], row["gain"]["high"]]
+        assert ends == pytest.approx([100 * low, 100 * high])
+
+
+def test_settings_that_cannot_be_told_from_the_best_are_named(sweep):
+    # Twice the same student.
+    _, content, out, _ = sweep("loss.alpha=0.9,0.90")
+    assert content["tied_with_best"] == [["1"]]
+    told = "the other setting cannot be told from the best on validation at 95 % (exact McNemar)"
+    assert told in " ".join(out.split())
 
 
 def test_settings_in_brackets_are_shown(sweep):
