@@ -86,7 +86,7 @@ def test_seeds_are_averaged_and_paired_with_their_controls(sweep):
 
 def test_settings_that_cannot_be_told_from_the_best_are_named(sweep):
     # Twice the same student.
-    _, content, out, _ = sweep("loss.alpha=0.9,0.90")
+    _, content, out, _ = sweep("train.keep_last=1,2")
     assert content["tied_with_best"] == [["1"]]
     told = "the other setting cannot be told from the best on validation at 95 % (exact McNemar)"
     assert told in " ".join(out.split())
