@@ -31,14 +31,9 @@ def compared_groups(summary: Entry) -> Iterator[tuple[list[Entry], list[Entry]]]
 
 
 def compared_places(summary: Entry) -> list[int]:
-    """The places of the stages that are compared."""
-    found = {
-        place
-        for pair in compared_groups(summary)
-        for group in pair
-        for place in places(summary, group)
-    }
-    return sorted(found)
+    """The places of the stages that are compared, in the run or with other runs."""
+    pairs = [(result_of(summary),), *compared_groups(summary)]
+    return sorted({n for pair in pairs for group in pair for n in places(summary, group)})
 
 
 def run_gains(summary: Entry, correct: CorrectImages) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from kdrun.loggers.console import clock
 from kdrun.loggers.tables import add_columns, count, percent, plain_table
-from kdrun.report.gain_words import gain_cell, p_cell
+from kdrun.report.gain_words import gain_cell
 from kdrun.report.gains import stages_gain
-from kdrun.report.paired_gain import FEW, holm
+from kdrun.report.ties import control_p_words
 from kdrun.store.summary import Entry, group_of, groups, result_of, seeds, stage_title
 
 OVER_CONTROL = "over control\n[95 %]"
@@ -71,15 +71,13 @@ def spread(values: Sequence[float | str | None], shown: Callable[[float], str]) 
 
 
 def control_note(summary: Entry) -> str | None:
-    """Holm's p of the differences in `closing_table`, where they are more than `FEW`."""
+    """Holm's p of the differences in `closing_table`, where there are many."""
     control = group_of(summary, "control")
-    rivals = [group for group in groups(summary) if group[0]["role"] not in UNTAUGHT]
-    if not control or len(seeds(summary)) < 2 or len(rivals) <= FEW:
+    if not control or len(seeds(summary)) < 2:
         return None
-    gains = [stages_gain(group, control, "test") for group in rivals]
-    values = holm([None if gain is None else gain.p for gain in gains])
-    told = (f"{stage_title(g[0])} {p_cell(p)}" for g, p in zip(rivals, values, strict=True))
-    return f"over control, p Holm-adjusted for {len(rivals)} models: {', '.join(told)}"
+    rivals = [group for group in groups(summary) if group[0]["role"] not in UNTAUGHT]
+    gains = [(stage_title(group[0]), stages_gain(group, control, "test")) for group in rivals]
+    return control_p_words(gains)
 
 
 UNTAUGHT = ("teacher", "assistant", "control", "independent")

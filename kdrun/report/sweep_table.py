@@ -12,11 +12,11 @@ from kdrun.config.listed_values import Values, difference, listed_values
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.escaping import printable, show
 from kdrun.loggers.tables import add_columns, add_settings, console, percent, plain_table
-from kdrun.report.gains import gain_between
+from kdrun.report.gains import gain_between, read_gain
 from kdrun.report.result_table import OVER_CONTROL
 from kdrun.report.run_settings import UNTOLD, setting
 from kdrun.report.seeds_table import SEED, gain_words, over_seeds, rank_of, seeds_table
-from kdrun.report.ties import Ties, scores_of, ties_with_best, ties_words
+from kdrun.report.ties import Ties, control_p_words, scores_of, ties_with_best, ties_words
 from kdrun.store.correct_images import read_correct
 from kdrun.store.files import check_files
 from kdrun.store.formats import RUN_SUMMARY
@@ -53,10 +53,13 @@ def show_sweep(folder: Path, config_dir: Path | None = None) -> dict[str, Any]:
         console().print(seeds_table(means, varied))
     for name in unlisted_folders(folder, {job["job"] for job in jobs}):
         show(f"{folder / name} is left out: the sweep lists no job {name}")
+    names = [setting_name(row, varied) for row in rows]
+    gains = [None if row["gain"] is None else read_gain(row["gain"]) for row in rows]
     ties = sweep_ties(folder, rows)
-    if ties is not None:
-        names = [setting_name(row, varied) for row in rows]
-        console().print(printable(ties_words(ties, names)))
+    notes = [control_p_words(list(zip(names, gains, strict=True)))]
+    notes += [ties_words(ties, names)] if ties else []
+    for note in filter(None, notes):
+        console().print(printable(note))
     return {
         "format": 2,
         "jobs": jobs,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdrun.report.gain_words import MORE_SEEDS
+from kdrun.report.gain_words import MORE_SEEDS, p_words
 from kdrun.report.gains import discordant
 from kdrun.report.paired_gain import (
     CONFIDENCE,
@@ -60,6 +60,17 @@ def adjusted(gains: Sequence[PairedGain | None], rows: int) -> list[float | None
     """The p of comparisons with one setting, by Holm where the table has more than `FEW` rows."""
     values = [None if gain is None else gain.p for gain in gains]
     return holm(values) if rows > FEW else values
+
+
+def control_p_words(named: Sequence[tuple[str, PairedGain | None]]) -> str | None:
+    """Holm's p of many gains over a control, each with the name of its model; None for few."""
+    known = [(name, gain.p) for name, gain in named if gain is not None]
+    if len(known) <= FEW:
+        return None
+    values = zip(known, holm([p for _, p in known]), strict=True)
+    told = [f"{name}: {p_words(p)}" for (name, _), p in values]
+    told = [*told[:MOST_NAMES], *(["..."] if len(told) > MOST_NAMES else [])]
+    return f"over control, Holm-adjusted for {len(known)} comparisons: {'; '.join(told)}"
 
 
 @dataclass(frozen=True)

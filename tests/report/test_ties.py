@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kdrun.report.ties import Score, ties_with_best, ties_words
+from kdrun.report.paired_gain import Discordant, mcnemar
+from kdrun.report.ties import Score, control_p_words, ties_with_best, ties_words
 from kdrun.store.correct_images import Correct
 
 
@@ -83,3 +84,16 @@ def test_a_setting_as_good_as_any_is_rarely_told_from_what_came_out_best(setting
         ties = ties_with_best([setting(right[place]) for place in order])
         wrong += order.tolist().index(0) in ties.apart
     assert wrong <= stats.binom.isf(1e-4, trials, 0.05)
+
+
+def test_p_over_a_control_are_adjusted_where_there_are_more_than_three():
+    gains = [(name, mcnemar(Discordant(6 + n, 0, 99))) for n, name in enumerate("abcd")]
+    assert control_p_words(gains[:3]) is None
+    assert control_p_words([*gains[:3], ("none", None)]) is None
+    raw = [2 / 2**n for n in (6, 7, 8, 9)]
+    told = (
+        f"{name}: p = {p * rank:.2g}"
+        for name, p, rank in zip("abcd", raw, (1, 2, 3, 4), strict=True)
+    )
+    expected = f"over control, Holm-adjusted for 4 comparisons: {'; '.join(told)}"
+    assert control_p_words(gains) == expected

@@ -67,6 +67,14 @@ def test_the_right_images_of_compared_models_lie_in_a_file_of_the_run(done):
     assert kept[1]["test"].source == kept[2]["test"].source != kept[1]["validation"].source
 
 
+def test_a_student_without_a_control_is_kept_for_comparisons_with_other_runs(make_config, tmp_path):
+    config = make_config(*SMALL, "chain.control=false", f"output_root={tmp_path}")
+    assert run(config, tmp_path / "run", [])["gains"] == []
+    assert {place: set(splits) for place, splits in read_correct(tmp_path / "run").items()} == {
+        1: {"validation", "test"}
+    }
+
+
 def test_the_loss_of_the_best_epoch_is_in_the_summary(done):
     config, _, summary = done
     setting = make_setting(config, None)
