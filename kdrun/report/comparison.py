@@ -9,7 +9,7 @@ from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.report.run_settings import fill_settings, told_settings
 from kdrun.report.seeds_table import SEED, rank_of
 from kdrun.report.setting_rows import Row, setting_rows
-from kdrun.report.sweep_table import FOREIGN, foreign_jobs
+from kdrun.report.sweep_jobs import FOREIGN, foreign_jobs
 from kdrun.store.correct_images import CorrectImages, read_correct
 from kdrun.store.formats import PLAN as PLAN_SHAPE
 from kdrun.store.run_folder import CONFIG, OVERRIDES, PLAN, SUMMARY, read_status

@@ -168,7 +168,7 @@ def test_without_validation_no_generation_is_left_out(do):
 
 
 def test_a_sweep_job_of_several_seeds_counts_with_its_mean(do):
-    from kdrun.report.sweep_table import accuracies
+    from kdrun.report.sweep_jobs import accuracies
 
     summary, _ = do("seeds=[0,1]", "train.epochs=1")
     tests = [s["accuracy"]["test_at_best_validation"] for s in summary["stages"]]

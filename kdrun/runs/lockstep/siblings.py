@@ -8,7 +8,7 @@ from pathlib import Path
 from kdrun.config.parse import parse
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError
-from kdrun.report.sweep_table import job_state
+from kdrun.report.sweep_jobs import job_state
 from kdrun.store.sweep_folder import listed_jobs
 
 Siblings = Callable[[], Iterator[tuple[str, Config]]]

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from kdrun.errors import DamagedError
 from kdrun.escaping import show
-from kdrun.report.sweep_table import FOREIGN, read_jobs
+from kdrun.report.sweep_jobs import FOREIGN, read_jobs
 from kdrun.runs.lockstep.siblings import LaterJobs, no_siblings
 from kdrun.runs.resume_overrides import checked_overrides
 from kdrun.runs.sweep.sweep import close_sweep, do_job, in_own_process, old_run

@@ -14,7 +14,8 @@ from kdrun.config.parse import parse
 from kdrun.config.sweep_overrides import resolved, written
 from kdrun.errors import ConfigError, DamagedError, KdrunError, OutputError, Stopped, reason
 from kdrun.escaping import show
-from kdrun.report.sweep_table import job_state, show_sweep
+from kdrun.report.sweep_jobs import job_state
+from kdrun.report.sweep_table import show_sweep
 from kdrun.runs.lockstep.siblings import LaterJobs, Siblings
 from kdrun.runs.sweep.child_process import Child, run_in_child
 from kdrun.store.files import cannot_write, read_yaml, write_sealed, write_yaml

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from kdrun.errors import ConfigError
 from kdrun.report.comparison import compare
-from kdrun.report.sweep_table import foreign_jobs, read_jobs
+from kdrun.report.sweep_jobs import foreign_jobs, read_jobs
 from kdrun.store.files import file_entry, write_json, write_sealed, write_yaml
 from kdrun.store.sweep_folder import begin_sweep
 
