@@ -50,7 +50,7 @@ def chain_line(validation: PairedGain | None, test: PairedGain | None, ours: str
     """Whether the models between are worth their training: decided on validation, over seeds."""
     of = Compared("the chain", ours, "the model taught directly", EQUAL_EPOCHS)
     if validation is None:
-        undecided = "no validation images (dataset.val_fraction) to decide by whether to keep it"
+        undecided = "no validation images (dataset.val_fraction) to decide by"
         return [f"{gain_sentence(test, 'test', of)}; {undecided}"] if test else []
     told, on_test_too = difference_words(validation, "validation", of), on_test(test)
     if validation.seeds == 1:
