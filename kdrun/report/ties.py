@@ -75,7 +75,7 @@ def control_p_words(named: Sequence[tuple[str, PairedGain | None]]) -> str | Non
 
 @dataclass(frozen=True)
 class Ties:
-    """Places of the settings, from 1, beside the best at place 0.
+    """Places of the settings, from 1, compared with the best at place 0.
 
     Attributes:
         tied: cannot be told from the best.

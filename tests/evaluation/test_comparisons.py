@@ -80,7 +80,7 @@ def test_generations_of_several_seeds_are_held_against_rivals_of_their_own_seed(
     for one in found:
         assert {stages[other].seed for other in one.others} == {stages[one.student].seed}
     rivals = [one for one in found if one.kind in ("direct", "control")]
-    # Two taught generations and three seeds, each beside one direct model and one control.
+    # Two taught generations and three seeds, each with one direct model and one control.
     assert len(rivals) == 2 * 3 * 2
 
 
