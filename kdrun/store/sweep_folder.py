@@ -92,6 +92,15 @@ def listed_jobs(folder: Path) -> Jobs | None:
     return {str(number): plain_settings(path, job) for number, job in enumerate(notes["jobs"])}
 
 
+def noted_root(folder: Path) -> str | None:
+    """The output root that the sweep was given, to be told and never to be used."""
+    notes = read_yaml(folder / SWEEP)
+    given = [
+        one for job in notes.get("jobs") or [] for one in job if one.startswith("output_root=")
+    ]
+    return shown(given[0]) if given else None
+
+
 def begun_jobs(folder: Path) -> Jobs:
     """The overrides of every job that has a folder, by its name."""
     found = sorted(folder.glob(f"*/{OVERRIDES}"), key=lambda path: path.parent.name.zfill(9))

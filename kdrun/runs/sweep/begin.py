@@ -9,6 +9,7 @@ from kdrun.config.sweep_overrides import as_typed, planned_jobs
 from kdrun.early_signals import resumable_by
 from kdrun.runs.sweep.claims import CLAIMS
 from kdrun.store.run_folder import occupied
+from kdrun.store.stages import make_store
 from kdrun.store.sweep_folder import begin_sweep, refuse_taken
 
 
@@ -24,6 +25,7 @@ def begin(config: DictConfig) -> None:
     refuse_taken(folder, jobs)  # first, since a claim leaves a lock file behind
     CLAIMS.enter_context(occupied(folder))
     refuse_taken(folder, jobs, claimed=True)  # another process may have been faster
+    make_store(Path(config.output_root))  # by which a resumed sweep finds its output root
     begin_sweep(folder, as_typed(config.hydra), jobs)
     resumable_by(f"'kdrun resume {folder}' goes on")
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from kdrun.errors import DamagedError
+from kdrun.errors import ConfigError, DamagedError
 from kdrun.escaping import show
 from kdrun.report.sweep_jobs import FOREIGN, read_jobs
 from kdrun.runs.lockstep.siblings import LaterJobs, no_siblings
 from kdrun.runs.resume_overrides import checked_overrides
 from kdrun.runs.sweep.sweep import close_sweep, do_job, in_own_process, old_run
 from kdrun.store.run_folder import CONFIG, PATIENCE, STATUS, in_use
-from kdrun.store.stages import STORE
-from kdrun.store.sweep_folder import SWEEP, listed_jobs, sweep_jobs
+from kdrun.store.stages import IDENTITY, STORE
+from kdrun.store.sweep_folder import SWEEP, listed_jobs, noted_root, sweep_jobs
 
 SWEEPS = "sweeps"
 """The folder below an output root in which sweeps are, unless they are told another."""
@@ -80,9 +80,10 @@ def with_root(folder: Path, overrides: Sequence[str]) -> list[str]:
     """The overrides with the output root of the sweep, unless they name one."""
     from kdrun.config.sweep_overrides import written  # noqa: PLC0415 - imports Hydra
 
+    if any(one.startswith("output_root=") for one in overrides):
+        return list(overrides)
     root = root_of_sweep(folder)
-    named = any(one.startswith("output_root=") for one in overrides)
-    if named or root is None:
+    if root is None:
         return list(overrides)
     return [*overrides, f"output_root={written(str(root))}"]
 
@@ -92,12 +93,24 @@ def root_of_sweep(folder: Path) -> Path | None:
 
     Found from its folder, never from what is written there: a sweep may come from anyone, and is
     moved together with its store.
+
+    Raises:
+        ConfigError: it was given one that cannot be found so.
     """
     whole = folder.resolve()
     for parent in whole.parents:
         if (parent / STORE).is_dir():
             return parent
-    return whole.parent.parent if whole.parent.name == SWEEPS else None
+    for link in sorted(folder.glob("*/stages/*")):
+        stage = link.resolve()
+        if stage.parent.name == STORE and (stage / IDENTITY).is_file():
+            return stage.parent.parent
+    if whole.parent.name == SWEEPS:
+        return whole.parent.parent
+    given = noted_root(folder) if (folder / SWEEP).exists() else None
+    if given is not None:
+        raise ConfigError(f"{folder}: kept its stages elsewhere; to go on there add {given}")
+    return None
 
 
 def jobs_to_extend(folder: Path, jobs: Iterable[str], overrides: Sequence[str]) -> set[str]:
