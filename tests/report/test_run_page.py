@@ -1,6 +1,7 @@
 """The page of a run: complete, alone, and safe against what is written in a stranger's run."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
 from xml.etree import ElementTree
@@ -273,3 +274,12 @@ def test_the_page_shows_what_those_know_who_taught_the_student():
     for other in (assistant, together):
         assert what_taught(analysis, {"other": other | {"role": "any"}}) == other
     assert what_taught(analysis, {"other": {"stage": 3}}) == head  # measured by an older version
+
+
+def test_what_a_killed_process_left_among_the_figures_is_removed(finished_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder, symlinks=True)
+    (folder / "plots").mkdir(exist_ok=True)
+    (folder / "plots" / ".tmp-1-losses.png").touch()
+    write_report(folder)
+    assert not list((folder / "plots").glob(".tmp-*"))
