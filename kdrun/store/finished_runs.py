@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import DamagedError, MisplacedError
+from kdrun.store.analysis_format import ANALYSIS_FILE
 from kdrun.store.files import check_files
-from kdrun.store.formats import ANALYSIS_FILE, PLAN, RUN_SUMMARY
+from kdrun.store.formats import PLAN, RUN_SUMMARY
 from kdrun.store.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, SUMMARY
 from kdrun.store.run_folder import PLAN as PLAN_FILE
 from kdrun.store.shapes import read_shaped

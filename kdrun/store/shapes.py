@@ -80,6 +80,9 @@ HASH = Leaf("a hash", lambda value: isinstance(value, str) and bool(_HASH.fullma
 SHA256 = Leaf("a SHA-256", lambda value: isinstance(value, str) and bool(_SHA256.fullmatch(value)))
 ANYTHING = Leaf("anything", lambda value: True)
 
+LABEL: Shape = {"role": TEXT, "step?": Maybe(COUNT), "seed?": Maybe(COUNT), "arch": TEXT}
+"""What tells a stage from the others."""
+
 
 def one_of(*values: Any) -> Leaf:
     """One of the values."""
