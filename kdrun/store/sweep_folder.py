@@ -7,7 +7,16 @@ from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.store.files import read_yaml, write_yaml
-from kdrun.store.run_folder import CONFIG, OVERRIDES, STATUS, SWEEP_NOTES, holder, in_use
+from kdrun.store.folders import make_folder
+from kdrun.store.run_folder import (
+    CONFIG,
+    OVERRIDES,
+    STATUS,
+    SWEEP_NOTES,
+    holder,
+    in_use,
+    root_above,
+)
 
 SWEEP = SWEEP_NOTES
 
@@ -27,7 +36,7 @@ def begin_sweep(folder: Path, overrides: Sequence[str], jobs: list[list[str]] | 
         overrides: as given on the command line.
         jobs: the overrides of every job, or None where the sweeper chooses as it goes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, root_above(folder))
     write_yaml(folder / SWEEP, {"format": 1, "overrides": list(overrides), "jobs": jobs})
 
 

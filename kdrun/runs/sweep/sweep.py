@@ -18,13 +18,15 @@ from kdrun.report.sweep_jobs import job_state
 from kdrun.report.sweep_table import show_sweep
 from kdrun.runs.lockstep.siblings import LaterJobs, Siblings
 from kdrun.runs.sweep.child_process import Child, run_in_child
-from kdrun.store.files import cannot_write, read_yaml, write_sealed, write_yaml
+from kdrun.store.files import read_yaml, write_sealed, write_yaml
+from kdrun.store.folders import make_folder
 from kdrun.store.run_folder import (
     CONFIG,
     OVERRIDES,
     STATUS,
     Status,
     refuse_existing,
+    root_above,
     trained_stages,
 )
 
@@ -78,10 +80,7 @@ def do_job(
         Stopped: this process was sent a signal.
         OutputError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    make_folder(folder, root_above(folder))
     write_yaml(folder / OVERRIDES, list(overrides))
     try:
         config = parse(compose())
