@@ -6,9 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from kdrun.errors import ConfigError, DamagedError
+from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.escaping import show
-from kdrun.report.sweep_jobs import FOREIGN, read_jobs
+from kdrun.report.sweep_jobs import FOREIGN, job_state, read_jobs
 from kdrun.runs.lockstep.siblings import LaterJobs, no_siblings
 from kdrun.runs.resume_overrides import checked_overrides
 from kdrun.runs.sweep.sweep import close_sweep, do_job, in_own_process, old_run
@@ -67,6 +67,9 @@ def do_rest(
     else:
         compose = partial(compose_rest, [*settings, *rooted], config_dir)
         do_job(compose, job, settings, later)
+        # A process of a killed sweep, which was still starting, may have begun it meanwhile.
+        if (job / CONFIG).exists() and job_state(job)["code"] == OutputError.code:
+            in_own_process(job, old_run, (job, list(overrides), later))
 
 
 def compose_rest(overrides: list[str], config_dir: Path | None) -> DictConfig:
