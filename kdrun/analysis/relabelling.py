@@ -9,7 +9,7 @@ from torch import Tensor
 ASSIGNED = 2_000
 """Classes up to which a permutation is sought; of more, each class's commonest answer is taken."""
 
-LEAST_GAIN, LEAST_ERRORS = 0.2, 3.0
+LEAST_GAIN, LEAST_ERRORS, LEAST_RIGHT = 0.2, 3.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ def find_relabelling(decided: Tensor, labels: Tensor, classes: int) -> Relabelli
     """A clearly better order of the outputs, or None.
 
     Found on every other image and judged on the rest, so that chance fits none. It is clear where
-    the images of the classes that move gain at least 20 points, and 3 standard errors.
+    the images of the classes that move gain at least 20 points, and 3 standard errors, and at least
+    half of them are then right: the outputs of an untrained model fit some order better, too.
 
     Args:
         decided: (N,) outputs that the model chose.
@@ -44,9 +45,10 @@ def find_relabelling(decided: Tensor, labels: Tensor, classes: int) -> Relabelli
     before, after = decided == labels, decided == outputs[labels]
     moved = outputs[labels] != labels
     better, worse = int((after & ~before).sum()), int((before & ~after).sum())
-    gain, count = better - worse, int(moved.sum())
+    gain, count, right = better - worse, int(moved.sum()), int((after & moved).sum())
     # The standard error of a count of pairs that differ, as in McNemar's test.
-    if count == 0 or gain < LEAST_GAIN * count or gain < LEAST_ERRORS * (better + worse) ** 0.5:
+    enough = gain >= LEAST_GAIN * count and right >= LEAST_RIGHT * count
+    if count == 0 or not enough or gain < LEAST_ERRORS * (better + worse) ** 0.5:
         return None
     pairs = enumerate(outputs.tolist())
     return Relabelling(

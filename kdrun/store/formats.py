@@ -53,8 +53,13 @@ BORN_AGAIN: Shape = {
     "generations": SEVERAL,
     "planned?": SEVERAL,
     "test": Some(Some(FRACTION)),
-    "gains": [Each(Maybe(ANYTHING))],
     "monotone?": [FLAG],
+}
+GAIN: Shape = {
+    **{"model": TEXT, "over": TEXT, "split": TEXT, "points": NUMBER, "seeds": SEVERAL},
+    **{name: Maybe(NUMBER) for name in ("low", "high")},
+    **{"p": Maybe(FRACTION), "test": Maybe(one_of("paired_t", "mcnemar"))},
+    **{name: Maybe(COUNT) for name in ("only_ours", "only_theirs")},
 }
 RUN_SUMMARY: Shape = {
     "status": one_of("done"),
@@ -66,6 +71,7 @@ RUN_SUMMARY: Shape = {
     "files": FILES,
     "chain?": [{"steps": [Each(ANYTHING)]}],
     "born_again?": BORN_AGAIN,
+    "gains?": [GAIN],
 }
 STAGE: Shape = {
     "format": SEVERAL,

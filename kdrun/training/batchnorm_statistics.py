@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from kdrun.data.normalizer import Normalizer
 from kdrun.plan.stage import ASSISTANT, TEACHER
 from kdrun.training.context import Job, Setting
+from kdrun.training.evaluate import unless_stopped
 from kdrun.training.teacher_measures import IMAGES, sample_logits
 
 LAG = 1e-3
@@ -74,7 +75,7 @@ def average_statistics(
         layer.momentum = None  # the mean over all batches
         layer.train()
     batches = setting.data.train.train_batches(size, seed=seed, view=0, augment=setting.augment)
-    for batch in islice(batches, -(-IMAGES // size)):
+    for batch in unless_stopped(job, setting, islice(batches, -(-IMAGES // size))):
         with setting.autocast():
             network(normalizer(batch.images))
     for layer, momentum in zip(layers, momenta, strict=True):

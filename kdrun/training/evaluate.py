@@ -1,6 +1,6 @@
 """Accuracy and loss of a model over a split, and validation after an epoch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kdrun.data.batch import Batch, Split
 from kdrun.data.normalizer import Normalizer
-from kdrun.errors import NumericError, Stopped
+from kdrun.errors import DataError, NumericError, Stopped
 from kdrun.training.checkpoint_writer import Saver
 from kdrun.training.context import Job, Setting
 from kdrun.training.meters import CORRECT, LOGITS, TOTAL, Totals
@@ -51,18 +51,29 @@ def measure(
         NumericError: its logits are not finite.
         Stopped: a signal asked for it.
     """
-    batches = split.batches(job.stage.train.eval_batch_size)
-    predict = predictor(network, normalizer, setting)
-
-    def unless_stopped(batch: Batch) -> Tensor:
-        if setting.stop:
-            raise Stopped(f"stopped while {job.title} was evaluated")
-        return predict(batch)
-
+    batches = unless_stopped(job, setting, split.batches(job.stage.train.eval_batch_size))
     try:
-        return evaluate(unless_stopped, batches, setting.device)
+        return evaluate(predictor(network, normalizer, setting), batches, setting.device)
     except NumericError as error:
         raise NumericError(f"{job.title}: {error} on images it is evaluated on") from error
+
+
+def unless_stopped(job: Job, setting: Setting, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, until a signal asks to stop.
+
+    Raises:
+        Stopped: it did. It may also have ended the processes that decode images.
+    """
+    told = f"stopped while {job.title} was evaluated"
+    try:
+        for batch in batches:
+            if setting.stop:
+                raise Stopped(told)
+            yield batch
+    except DataError as error:
+        if setting.stop.asked:
+            raise Stopped(told) from error
+        raise
 
 
 def predictor(

@@ -72,9 +72,9 @@ def mend_statistics(
     if split is None:
         setting.reporter.say(told)
         return {}
-    after = measure(job, setting, network, normalizer, split).accuracy
-    setting.reporter.say(f"{told}; validation {before:.2%} before, {after:.2%} now")
-    return {"best_validation": after}
+    after = measure(job, setting, network, normalizer, split)
+    setting.reporter.say(f"{told}; validation {before:.2%} before, {after.accuracy:.2%} now")
+    return {"best_validation": after.accuracy, "best_validation_loss": after.loss}
 
 
 def outcome_of(training: Training) -> dict[str, Any]:

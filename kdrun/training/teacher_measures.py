@@ -12,7 +12,7 @@ from kdrun.data.batch import Split
 from kdrun.data.normalizer import Normalizer
 from kdrun.plan.stage import ASSISTANT, GENERATION, TEACHER
 from kdrun.training.context import Job, Setting
-from kdrun.training.evaluate import predictor
+from kdrun.training.evaluate import predictor, unless_stopped
 
 IMAGES = 10_000
 """How many of the held-out images are looked at at most."""
@@ -68,6 +68,9 @@ def sample_logits(
         batches = islice(
             split.train_batches(size, seed=seed, view=0, augment="none"), -(-IMAGES // size)
         )
-    pairs = [(predict(batch).double().cpu(), batch.labels.cpu()) for batch in batches]
+    pairs = [
+        (predict(batch).double().cpu(), batch.labels.cpu())
+        for batch in unless_stopped(job, setting, batches)
+    ]
     logits, labels = zip(*pairs, strict=True)
     return torch.cat(logits)[:IMAGES], torch.cat(labels)[:IMAGES]

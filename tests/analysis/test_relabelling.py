@@ -68,3 +68,9 @@ def test_the_right_order_is_left_however_weak_the_model_and_few_the_images(class
 def test_a_model_that_says_one_class_of_all_images_has_no_other_order():
     labels = torch.arange(300) % 10
     assert find_relabelling(torch.full((300,), 3), labels, 10) is None
+
+
+def test_an_untrained_model_that_fits_another_order_by_chance_keeps_its_own():
+    for seed in range(20):
+        decided, labels = decisions(rotated(10), 1000, 0.25, seed)
+        assert find_relabelling(decided, labels, 10) is None

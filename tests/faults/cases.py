@@ -145,7 +145,7 @@ SHOWN: dict[int, tuple[str, ...]] = {
         "tests/store/test_stages.py::test_a_folder_that_holds_a_run_is_not_taken_again",
         "tests/runs/sweep/test_begin.py"
         "::test_a_sweep_on_a_sweep_is_refused_before_anything_is_written",
-        "tests/report/test_sweep_table.py::test_the_run_of_another_job_is_never_shown_as_done",
+        "tests/report/test_sweep_jobs.py::test_the_run_of_another_job_is_never_shown_as_done",
     ),
     70: ("tests/runs/sweep/test_sweep.py::test_the_same_sweep_again_reuses_every_stage",),
     71: (f"{_OWN}71_folders_of_jobs_are_numbers_whatever_their_values",),

@@ -43,17 +43,26 @@ def test_a_table_can_be_printed_again_in_another_width():
 
 
 def test_the_table_of_generations_fits_80_columns_with_all_its_numbers():
-    gain = {"mean": -0.0301, "error": 0.0145, "seeds": 2}
     report = {
-        **{"generations": 2, "planned": 3, "test": [[0.8, 0.9], [0.81, 0.91]], "gains": [gain]},
+        **{"generations": 2, "planned": 3, "test": [[0.8, 0.9], [0.81, 0.91]]},
         **{"monotone": [True, False], "ensembles": {"arithmetic": [0.9, 0.92]}},
-        **{"independent": {"arithmetic": [0.93, 0.95]}, "ensemble_gains": {"arithmetic": gain}},
+        **{"independent": {"arithmetic": [0.93, 0.95]}},
     }
-    out = printed(generations_table(report), 80)
+    stages = [{"role": "generation", "step": step, "arch": "mlp"} for step in (0, 1)]
+    gain = {"model": "generation 1 mlp", "over": "generation 0 mlp", "split": "test"}
+    gain |= {"points": -3.01, "low": -12.34, "high": 6.32, "p": 0.15, "test": "paired_t"}
+    gain |= {"seeds": 2, "only_ours": None, "only_theirs": None}
+    summary = {"born_again": report, "stages": stages, "gains": [gain], "seeds": [0, 1]}
+    out = printed(generations_table(summary), 80)
     assert "…" not in out
     for part in (
         *("2 generations; in 1 of 2 seeds none is worse than the one before", "3 were asked for"),
-        *("85.00% ± 7.07", "-3.01 ± 1.45", "arithmetic ensemble", "arithmetic, from labels"),
+        *(
+            "85.00% ± 7.07",
+            "−3.01 [−12.34, +6.32]",
+            "arithmetic ensemble",
+            "arithmetic, from labels",
+        ),
     ):
         assert part in " ".join(out.split()), part
 

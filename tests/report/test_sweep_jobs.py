@@ -17,10 +17,14 @@ def made_job(make_config, folder, overrides, test):
     folder.mkdir(parents=True)
     write_yaml(folder / "overrides.yaml", overrides)
     write_yaml(folder / "config.yaml", OmegaConf.structured(make_config(*overrides)))
-    accuracy = {"train": 0.9, "best_validation": test, "test_at_best_validation": test}
-    stage = {"role": "student", "arch": "mlp", "accuracy": accuracy}
+    accuracy = {"train": 0.9, "last": test, "best_validation": test}
+    accuracy["test_at_best_validation"] = test
+    counts = {"parameters": 10, "macs": 10, "epochs": 1, "seconds": 1.0}
+    stage = {"role": "student", "arch": "mlp", "accuracy": accuracy, "reused": False, "files": {}}
     files = {"config.yaml": file_entry(folder / "config.yaml")}
-    write_sealed(folder / "summary.json", {"seed": 0, "stages": [stage], "files": files})
+    run = {"status": "done", "dataset": "digits", "test_images": 449, "seed": 0}
+    summary = run | {"stages": [stage | counts], "files": files}
+    write_sealed(folder / "summary.json", summary)
     write_json(folder / "status.json", {"status": "done"})
 
 

@@ -251,7 +251,7 @@ def test_an_interrupted_run_goes_on_when_repeated_and_ends_the_same(do, tmp_path
 def test_a_stage_that_left_out_updates_is_not_given_to_a_run_that_allows_none(do, monkeypatch):
     do()
     found = runner.finished
-    monkeypatch.setattr(runner, "finished", lambda folder: {**found(folder), "skipped": 3})
+    monkeypatch.setattr(runner, "finished", lambda *given: {**found(*given), "skipped": 3})
     with pytest.raises(NumericError, match=r"3 of its updates were not finite.*this one allows 0"):
         do()
     with pytest.raises(NumericError, match="this one allows 2"):
