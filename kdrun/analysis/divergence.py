@@ -22,23 +22,33 @@ def divergence(epochs: Sequence[Mapping[str, Any]], classes: int) -> str | None:
     """
     if not epochs:
         return None
+    right = _mostly_right(epochs[-1], classes)
     if all("hard" in line["terms"] for line in epochs):
         values = [float(line["terms"]["hard"]["raw"]) for line in epochs]
-        return _risen(values, math.log(classes), "guessing has", FIVEFOLD)
+        return _risen("label loss", values, math.log(classes), "guessing has", FIVEFOLD, right)
     first = epochs[0]
     alike = [line for line in epochs if _scale(line) == _scale(first)]
     if alike[-1]["train_accuracy"] > first["train_accuracy"]:
         return None
-    return _risen([line["loss"] for line in alike], first["loss"], "it began at", TENFOLD)
+    losses = [line["loss"] for line in alike]
+    return _risen("loss", losses, first["loss"], "it began at", TENFOLD, right)
 
 
-def _risen(values: Sequence[float], start: float, beginning: str, times: float) -> str | None:
+def _mostly_right(line: Mapping[str, Any], classes: int) -> bool:
+    """Whether a model that may be far too sure is right on most images all the same."""
+    accuracies = [line["train_accuracy"], line.get("validation_accuracy")]
+    return max(value for value in accuracies if value is not None) > (1 + 1 / classes) / 2
+
+
+def _risen(
+    name: str, values: Sequence[float], start: float, beginning: str, times: float, right: bool
+) -> str | None:
     highest, last = max(values), values[-1]
-    if last > ENDS_ABOVE * start:
-        return f"diverged: its loss ended at {last:.4g}, where {beginning} {start:.3g}"
+    if last > ENDS_ABOVE * start and not right:
+        return f"diverged: its {name} ended at {last:.4g}, where {beginning} {start:.3g}"
     if highest > times * start:
         when = values.index(highest) + 1
-        return f"nearly diverged: its loss rose to {highest:.4g} in epoch {when}, where " + (
+        return f"nearly diverged: its {name} rose to {highest:.4g} in epoch {when}, where " + (
             f"{beginning} {start:.3g}"
         )
     return None

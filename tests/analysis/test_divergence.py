@@ -22,10 +22,10 @@ def lines(losses, accuracies=None, T=4.0, hard=True):
     [
         ([2.3, 1.5, 0.4], None),
         ([2.4, 2.9, 2.6, 2.2], None),  # noise near guessing, of few images
-        ([254.0, 23528.0], "diverged: its loss ended at 2.353e.04"),
+        ([254.0, 23528.0], "diverged: its label loss ended at 2.353e.04"),
         ([254.0], "diverged"),
-        ([1.1, 0.9, 6.0], "diverged: its loss ended at 6"),
-        ([40.0, 2.0, 0.3], "nearly diverged: its loss rose to 40 in epoch 1"),
+        ([1.1, 0.9, 6.0], "diverged: its label loss ended at 6"),
+        ([40.0, 2.0, 0.3], "nearly diverged: its label loss rose to 40 in epoch 1"),
         ([], None),
     ],
 )
@@ -47,3 +47,8 @@ def test_a_loss_that_rises_with_the_temperature_or_beside_the_accuracy_is_no_div
     warm, hot = lines([0.5], T=1.0, hard=False), lines([50.0], T=20.0, hard=False)
     assert divergence(warm + hot, 10) is None
     assert divergence(lines([0.5, 9.0], [0.2, 0.8], hard=False), 10) is None
+
+
+def test_a_model_that_is_far_too_sure_but_right_has_not_diverged():
+    assert divergence(lines([2.0, 6.0], [0.5, 0.97]), 10) is None
+    assert "nearly diverged" in divergence(lines([40.0, 6.0], [0.1, 0.97]), 10)

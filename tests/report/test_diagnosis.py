@@ -88,7 +88,7 @@ def test_a_stage_whose_loss_rose_is_told_with_a_lower_rate(place):
     ]
     (line,) = told(lines=lines)
     name = ("teacher", "student", "control")[place]
-    assert line.startswith(f"{name} net diverged: its loss ended at 100")
+    assert line.startswith(f"{name} net diverged: its label loss ended at 100")
     assert line.endswith("train.lr=0.005")
 
 
