@@ -137,7 +137,10 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
         except DataError:
             raise
         except Exception as error:  # whatever broken bytes lead a decoder to
-            raise Unreadable(f"{path}: not a readable image ({first_line(error)})") from error
+            # Pillow's words for it name the open file, which is another each time.
+            unknown = type(error).__name__ == "UnidentifiedImageError"
+            why = "of no format that Pillow knows" if unknown else first_line(error)
+            raise Unreadable(f"{path}: not a readable image ({why})") from error
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
     def _check_unchanged(self, index: int, file: BufferedReader) -> None:

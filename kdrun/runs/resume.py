@@ -14,6 +14,7 @@ from kdrun.loggers.console import Reporter
 from kdrun.loggers.sinks import check_logger
 from kdrun.loggers.tables import console
 from kdrun.plan.stage import TEACHER, Stage
+from kdrun.report.diagnosis import diagnose_folder
 from kdrun.report.findings import verdict
 from kdrun.runs.cpu_load import Watch
 from kdrun.runs.data_warnings import data_notes, refuse_older
@@ -139,7 +140,7 @@ def told_again(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
         raise DamagedError(f"{error}; {remedy}") from error
     for table in result_tables(summary):
         console().print(table)
-    for line in verdict(summary):
+    for line in [*verdict(summary), *diagnose_folder(folder, summary)]:
         show(line)
     status = Status(folder, saved.trained)
     if not status.done:

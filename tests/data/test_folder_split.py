@@ -260,8 +260,9 @@ def test_an_unreadable_image_is_named_on_one_line(tmp_path, harm, training):
     check_unreadable(tmp_path, harm, training, workers=0)
 
 
-def test_an_unreadable_image_is_named_on_one_line_by_a_worker_too(tmp_path):
-    check_unreadable(tmp_path, truncate, True, workers=1)
+@pytest.mark.parametrize("harm", [truncate, replace_by_text])
+def test_an_unreadable_image_is_named_on_one_line_by_a_worker_too(tmp_path, harm):
+    check_unreadable(tmp_path, harm, True, workers=1)
 
 
 def check_unreadable(root, harm, training, workers):
