@@ -73,6 +73,8 @@ def read_job(folder: Path, overrides: Sequence[str], listed: Values) -> dict[str
     told = {key: value for key, _, value in (one.partition("=") for one in overrides)}
     told = {key: value.lower() if value in _BOOLEANS else value for key, value in told.items()}
     job = {"job": folder.name, "settings": told} | job_state(folder)
+    if job["status"] == FOREIGN:
+        return job
     try:
         config = run_config(folder)
     except (DamagedError, ConfigError) as error:
@@ -111,8 +113,10 @@ def job_state(folder: Path) -> dict[str, Any]:
     """How far a job is: missing, running, interrupted, stopped, failed, or done with accuracies.
 
     A run that its process did not live to close still says that it is running, or, where it was
-    opened again for more epochs, that it is done.
+    opened again for more epochs, that it is done. Behind a link nothing is looked at.
     """
+    if folder.is_symlink():  # first, as to look whether it is in use makes a file in it
+        return _without_result(FOREIGN, f"{folder} is a link, and a job has its own folder")
     state: dict[str, Any] = {"status": "missing", "error": "", "train": None}
     state |= {"validation": None, "validation_loss": None}
     state |= {"test": None, "control_test": None, "gain": None}

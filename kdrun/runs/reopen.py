@@ -10,7 +10,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from kdrun.config.schema import Config
-from kdrun.errors import DamagedError
+from kdrun.errors import DamagedError, OutputError
 from kdrun.runs.run_record import plan_content
 from kdrun.store.files import read_sealed, sync_folder, write_atomic, write_sealed
 from kdrun.store.folders import remove_file
@@ -29,6 +29,22 @@ def reopen(folder: Path, config: Config, jobs: Sequence[Job]) -> None:
     text = OmegaConf.to_yaml(OmegaConf.structured(config))
     write_sealed(folder / INTENT, {"format": 1, "config": text, "plan": plan_content(jobs)})
     finish_reopening(folder)
+
+
+def refuse_copied_stages(folder: Path) -> None:
+    """Refuse a run whose stages are folders of its own, as copies that follow links have them.
+
+    Before anything is removed: where they are, the links to other stages cannot be put.
+
+    Raises:
+        OutputError: one is.
+    """
+    for path in sorted((folder / "stages").glob("*")):
+        if path.is_dir() and not path.is_symlink():
+            raise OutputError(
+                f"{path}: is a copy, not a link to the store; such a run can be read, not trained "
+                "on: copy it with its output root and its links (cp -a), or start a new run"
+            )
 
 
 def finish_reopening(folder: Path) -> None:

@@ -23,7 +23,7 @@ from kdrun.runs.lockstep.group import in_lockstep
 from kdrun.runs.lockstep.siblings import Siblings, no_siblings
 from kdrun.runs.plan_sizes import plan_for
 from kdrun.runs.prepare import make_job, make_jobs, make_settings
-from kdrun.runs.reopen import finish_reopening, reopen
+from kdrun.runs.reopen import INTENT, finish_reopening, refuse_copied_stages, reopen
 from kdrun.runs.resume_overrides import EPOCHS, checked_overrides
 from kdrun.runs.runner import conduct
 from kdrun.runs.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
@@ -56,6 +56,8 @@ def resume_run(
     changes = checked_overrides(overrides)
     read_run(folder)  # first, so that a folder that is none gets no lock
     with stop_requests() as stop, occupied(folder):
+        if (folder / INTENT).exists():
+            refuse_copied_stages(folder)
         finish_reopening(folder)
         saved = read_run(folder)
         config = changed_config(folder, saved, changes)
@@ -71,10 +73,14 @@ def raised_in(folder: Path, changes: dict[str, Any]) -> bool:
     Raises:
         ConfigError: they are no changes for it.
         DamagedError: a file of the run is not as it was written.
+        OutputError: its stages are copies.
     """
     saved = read_run(folder)
     config = changed_config(folder, saved, changes)
-    return EPOCHS in changes and raise_allowed(config, saved)
+    raised = EPOCHS in changes and raise_allowed(config, saved)
+    if raised:
+        refuse_copied_stages(folder)
+    return raised
 
 
 def go_on(
@@ -85,7 +91,12 @@ def go_on(
     stop: StopRequest,
     siblings: Siblings,
 ) -> dict[str, Any]:
-    """Rebuild what the run was doing and do the rest, with more epochs if they are raised."""
+    """Rebuild what the run was doing and do the rest, with more epochs if they are raised.
+
+    Raises:
+        OutputError: its stages are copies.
+    """
+    refuse_copied_stages(folder)
     check_logger(config.logger)
     watch = Watch()
     jobs, settings = rebuilt(config, saved, stop)

@@ -110,3 +110,16 @@ def test_without_a_list_the_jobs_are_those_begun(sweep):
     assert all(job["status"] == "done" for job in by_name(sweep).values())
     write_yaml(sweep / "0" / "overrides.yaml", ["loss.T=8"])
     assert by_name(sweep)["0"]["status"] == "foreign"
+
+
+def test_a_job_that_is_a_link_is_told_and_nothing_is_made_behind_it(sweep, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "run"
+    (sweep / "0").rename(elsewhere)
+    (elsewhere / "summary.json").unlink()  # so that it is asked whether a process works there
+    (sweep / "0").symlink_to(elsewhere)
+    before = {path.name: path.read_bytes() for path in elsewhere.iterdir()}
+    job = by_name(sweep)["0"]
+    assert (job["status"], job["code"], job["test"]) == ("foreign", 6, None)
+    assert "0 is a link" in job["error"]
+    assert set(foreign_jobs(sweep)) == {sweep / "0"}
+    assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == before

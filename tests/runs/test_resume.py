@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 
 from kdrun.config.paths import config_folder
 from kdrun.errors import ConfigError, DamagedError, DataError, OutputError, Stopped, WeightsError
-from kdrun.runs.resume import resume_run
+from kdrun.runs.resume import raised_in, resume_run
 from kdrun.runs.runner import run
 from kdrun.store.files import read_json, read_json_lines, read_sealed, write_sealed
 from kdrun.training.checkpoint_writer import Saver
@@ -210,6 +211,21 @@ def test_raised_epochs_go_on_from_the_last_state_and_leave_the_old_stages(begin)
     assert identity["origin"] == [old[1]["hash"], 9]
     again = resume_run(folder, [])
     assert again["stages"] == summary["stages"]
+
+
+def test_a_run_copied_with_its_stages_is_not_trained_on_and_stays_whole(begin, tmp_path):
+    folder, copy = begin("train.epochs=1"), tmp_path / "outputs" / "copy"
+    shutil.copytree(folder, copy, symlinks=False)
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match="00-teacher-convnet: is a copy, not a link to the store"):
+        resume_run(copy, ["train.epochs=2"])
+    with pytest.raises(OutputError, match="is a copy"):  # before a job of a sweep is begun
+        raised_in(copy, {"train.epochs": 2})
+    after = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    after.pop(copy / ".lock", None)
+    before.pop(copy / ".lock", None)
+    assert after == before
+    assert resume_run(copy, [])["stages"] == read_sealed(folder / "summary.json")["stages"]
 
 
 def test_raised_epochs_keep_the_chosen_temperature(begin):

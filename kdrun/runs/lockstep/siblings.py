@@ -8,7 +8,7 @@ from pathlib import Path
 from kdrun.config.parse import parse
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError
-from kdrun.report.sweep_jobs import job_state
+from kdrun.report.sweep_jobs import FOREIGN, job_state
 from kdrun.store.sweep_folder import listed_jobs
 
 Siblings = Callable[[], Iterator[tuple[str, Config]]]
@@ -41,7 +41,7 @@ class LaterJobs:
         jobs = listed_jobs(self.job.parent) or {}
         after = dropwhile(lambda number: number != self.job.name, jobs)
         for number in islice(after, 1, None):
-            if job_state(self.job.parent / number)["status"] == "done":
+            if job_state(self.job.parent / number)["status"] in ("done", FOREIGN):
                 continue
             try:
                 composed = compose_listed([*jobs[number], *self.overrides], self.config_dir)

@@ -19,7 +19,7 @@ from kdrun.report.sweep_table import show_sweep
 from kdrun.runs.lockstep.siblings import LaterJobs, Siblings
 from kdrun.runs.sweep.child_process import Child, run_in_child
 from kdrun.store.files import read_yaml, write_sealed, write_yaml
-from kdrun.store.folders import make_folder
+from kdrun.store.folders import make_folder, refuse_links_to
 from kdrun.store.run_folder import (
     CONFIG,
     OVERRIDES,
@@ -49,10 +49,11 @@ def run_job(
 
     Raises:
         SystemExit: it was told to stop.
-        OutputError: its folder holds a run already.
+        OutputError: its folder holds a run already, or is a link.
     """
     show(f"\njob {hydra.job.num}: {' '.join(overrides)}", flush=True)
-    refuse_existing(folder)  # before its status is touched
+    refuse_links_to(folder, root_above(folder))  # before its status is touched
+    refuse_existing(folder)
     try:
         settings = resolved(overrides, composed, hydra.runtime.choices)
         root = f"output_root={written(str(composed.output_root))}"
@@ -164,8 +165,13 @@ def old_run(folder: Path, overrides: list[str], later: Siblings) -> None:
 
 
 def record_failure(folder: Path, code: int, message: str) -> None:
-    """Write and print why a job failed."""
+    """Print and write why a job failed.
+
+    Raises:
+        OutputError: the folder is a link, behind which nothing is written.
+    """
     show(f"kdrun: {message}", file=sys.stderr)
+    refuse_links_to(folder, root_above(folder))
     status = Status(folder, trained_stages(folder))  # which a resumed run still has to know
     status.write("failed", {"code": code, "message": message})
 

@@ -4,6 +4,8 @@ import pytest
 from scipy import stats
 
 from kdrun.cli.main import main
+from kdrun.errors import OutputError
+from kdrun.runs.sweep.sweep import record_failure
 from kdrun.store.files import read_json
 
 QUICK = (
@@ -138,3 +140,26 @@ def test_an_override_that_a_job_cannot_take_is_refused_before_any_is_touched(
     assert main_code(["resume", str(folder), override]) == 2
     assert capsys.readouterr().err.startswith(f"kdrun: {told}")
     assert {path: path.read_bytes() for path in folder.glob("*/*.json")} == before
+
+
+def contents(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_is_written_behind_a_job_that_is_a_link(sweep, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    _, _, _, folder = sweep("loss.T=1,4")
+    (folder / "0").rename(elsewhere)
+    (folder / "0").symlink_to(elsewhere)
+    before = contents(elsewhere)
+    assert main_code(["resume", str(folder)]) == 6
+    assert contents(elsewhere) == before
+
+
+def test_a_failure_is_not_recorded_behind_a_link(tmp_path, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "0").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="0: is a link"):
+        record_failure(tmp_path / "0", 6, "the disk is full")
+    assert "the disk is full" in capsys.readouterr().err
+    assert not list((tmp_path / "elsewhere").iterdir())
