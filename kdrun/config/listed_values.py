@@ -17,6 +17,7 @@ from kdrun.config.parse import keys
 from kdrun.config.paths import config_folder
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError
+from kdrun.store.saved_config import texts
 
 Values = dict[str, Any]
 
@@ -37,6 +38,43 @@ def listed_values(
     return {name: chosen[name] | plain_values(job) for name, job in jobs.items()}
 
 
+def shared_values(
+    jobs: Iterable[Sequence[str]], given: DictConfig, config_dir: Path | None = None
+) -> Values:
+    """The value of each key that is the same in all jobs, as far as it can be told.
+
+    Of groups every distinct choice is composed once. Left out are values that refer to others, and
+    those that the command line's config has otherwise, as where it is a primary config of the
+    user's own.
+
+    Args:
+        jobs: the overrides of each.
+        given: the config of the command line, without what differs between jobs.
+        config_dir: a folder of the user's own YAML.
+    """
+    shared: Values | None = None
+    composed: dict[tuple[str, ...], Values] = {}
+    for job in jobs:
+        choices = group_choices(job)
+        if choices not in composed:
+            composed[choices] = composed_values(choices, config_dir)
+        values = composed[choices] | plain_values(job)
+        kept = values if shared is None else shared
+        shared = {key: kept[key] for key in kept if key in values and same(kept[key], values[key])}
+    if any(key.startswith("chain.stage.") for key in shared or {}):
+        (shared or {}).pop("chain.stage", None)
+    return {key: one for key, one in (shared or {}).items() if same(select(given, key), one)}
+
+
+def composed_values(choices: Sequence[str], config_dir: Path | None) -> Values:
+    """The values that options lead to, but those that refer to others; none where one is faulty."""
+    try:
+        values = flat_values(compose_job(choices, config_dir))
+    except ConfigError:
+        return {}
+    return {key: one for key, one in values.items() if not any("${" in t for t in texts(one))}
+
+
 def group_choices(job: Sequence[str]) -> tuple[str, ...]:
     """The overrides that choose an option of a group."""
     return tuple(one for one in job if one.partition("=")[0] in group_names())
@@ -46,6 +84,12 @@ def group_choices(job: Sequence[str]) -> tuple[str, ...]:
 def group_names() -> frozenset[str]:
     """The groups that there are."""
     return frozenset({path.name for path in config_folder().iterdir() if path.is_dir()} | {*GROUPS})
+
+
+@cache
+def known_keys() -> frozenset[str]:
+    """The keys of a config."""
+    return frozenset(keys())
 
 
 def plain_values(job: Sequence[str]) -> Values:
@@ -142,7 +186,8 @@ def difference(config: DictConfig, listed: Values, changeable: Iterable[str]) ->
         if key in changeable:
             continue
         found = select(config, key)
-        absent = found is None and key.startswith("chain.stage")  # saved in a form of its own
+        # Options of stages are saved in a form of their own; an earlier kdrun had other keys.
+        absent = found is None and key not in known_keys()
         if not (absent or same(found, value) or was_raised(key, found, value)):
             return f"{key} is {told(found)}, not {told(value)}"
     return None

@@ -18,7 +18,7 @@ from kdrun.store.run_folder import CONFIG, STATUS, SUMMARY, in_use, read_status
 from kdrun.store.saved_config import saved_config
 from kdrun.store.shapes import read_shaped
 from kdrun.store.summary import group_of, mean_of, result_of
-from kdrun.store.sweep_folder import SWEEP, listed_jobs, sweep_jobs
+from kdrun.store.sweep_folder import SWEEP, listed_jobs, noted_values, sweep_jobs
 
 FOREIGN = "foreign"
 """The status of a folder that holds something else than the job that the sweep lists for it."""
@@ -42,8 +42,8 @@ def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, An
         config_dir: a folder of the user's own YAML.
     """
     jobs = sweep_jobs(folder)
-    values = listed_values(jobs, config_dir)
-    read = [read_job(folder / name, job, values[name]) for name, job in jobs.items()]
+    values, shared = listed_values(jobs, config_dir), noted_values(folder)
+    read = [read_job(folder / name, job, shared | values[name]) for name, job in jobs.items()]
     return sorted(read, key=_order)
 
 
@@ -68,7 +68,7 @@ def read_job(folder: Path, overrides: Sequence[str], listed: Values) -> dict[str
     Args:
         folder: the job's.
         overrides: that the sweep lists for it.
-        listed: their values.
+        listed: their values, and those that all jobs share.
     """
     told = {key: value for key, _, value in (one.partition("=") for one in overrides)}
     told = {key: value.lower() if value in _BOOLEANS else value for key, value in told.items()}

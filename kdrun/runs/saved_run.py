@@ -25,7 +25,7 @@ from kdrun.store.formats import PLAN as PLAN_SHAPE
 from kdrun.store.run_folder import CONFIG, ENVIRONMENT, PLAN, trained_stages
 from kdrun.store.saved_config import saved_config
 from kdrun.store.shapes import read_shaped
-from kdrun.store.stages import IDENTITY, STORE
+from kdrun.store.stages import IDENTITY, STORE, root_with_store
 from kdrun.store.sweep_folder import SWEEP
 from kdrun.training.context import Job
 
@@ -126,10 +126,9 @@ def output_root(folder: Path, config: Config) -> Path:
     Raises:
         ConfigError: it cannot be told.
     """
-    whole = folder.resolve()
-    for parent in whole.parents:
-        if (parent / STORE).is_dir():
-            return parent
+    root = root_with_store(folder)
+    if root is not None:
+        return root
     for link in sorted((folder / "stages").glob("*")):
         stage = link.resolve()
         if stage.parent.name == STORE and (stage / IDENTITY).is_file():

@@ -15,7 +15,7 @@ from kdrun.store.files import cannot_write, read_json, write_json
 from kdrun.store.folders import folder_lock, make_folder, remove_leftovers
 from kdrun.store.formats import STATUS as STATUS_SHAPE
 from kdrun.store.shapes import check_shape
-from kdrun.store.stages import STORE
+from kdrun.store.stages import LEVELS, STORE
 
 CONFIG, OVERRIDES, ENVIRONMENT, PLAN = (
     *("config.yaml", "overrides.yaml", "environment.json", "plan.json"),
@@ -55,10 +55,6 @@ def from_here(folder: Path) -> Path:
     """The folder as one would write it here; Hydra names those of a sweep's jobs in full."""
     here = Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
-
-
-LEVELS = 6
-"""How far below its output root a run is at most, as of a sweep's job."""
 
 
 def root_above(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,13 +12,27 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kdrun.errors import DamagedError, MisplacedError
-from kdrun.store.files import cannot_write, check_files, file_entry, read_json, write_sealed
-from kdrun.store.folders import folder_lock, make_folder, refuse_links_to
+from kdrun.errors import DamagedError, MisplacedError, OutputError
+from kdrun.store.files import (
+    cannot_write,
+    check_files,
+    file_entry,
+    read_json,
+    write_atomic,
+    write_sealed,
+)
+from kdrun.store.folders import LOCK, folder_lock, make_folder, refuse_links_to
 from kdrun.store.formats import STAGE, STAGE_SUMMARY
 from kdrun.store.shapes import check_shape, read_shaped
 
 STORE, CHECKPOINTS = "store", "checkpoints"
+MARKER = ".kdrun"
+"""The file in a store that says whose it is."""
+
+LEVELS = 6
+"""How far below its output root a run is at most, as of a sweep's job."""
+
+_HASH = re.compile(r"[0-9a-f]{16}")
 SUMMARY, WEIGHTS, METRICS, IDENTITY = (
     *("summary.json", "best.safetensors", "metrics.jsonl", "stage.json"),
 )
@@ -40,7 +55,36 @@ def make_store(output_root: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    make_folder(output_root / STORE, output_root)
+    store = make_folder(output_root / STORE, output_root)
+    if not (store / MARKER).exists():
+        write_atomic(store / MARKER, b"Finished stages of kdrun, by the hash of what they are.\n")
+
+
+def is_store(folder: Path) -> bool:
+    """Whether the folder is a store of kdrun's, by its marker or its stages.
+
+    An earlier kdrun made stores without a marker.
+    """
+    if not folder.is_dir():
+        return False
+    if (folder / MARKER).is_file():
+        return True
+    stages = (path for path in folder.iterdir() if _HASH.fullmatch(path.name))
+    parts = (LOCK, IDENTITY, CHECKPOINTS)
+    return any((path / part).exists() for path in stages for part in parts)
+
+
+def root_with_store(folder: Path) -> Path | None:
+    """The nearest of the folders above, not far, that holds a store; links are followed.
+
+    Raises:
+        OutputError: a folder cannot be looked into.
+    """
+    parents = folder.resolve().parents[:LEVELS]
+    try:
+        return next((parent for parent in parents if is_store(parent / STORE)), None)
+    except OSError as error:
+        raise OutputError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def finish(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The folder of a sweep: its jobs, planned and begun; it may come from anyone."""
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,23 @@ _REFERENCE = re.compile(r"\$\\*\{")  # Hydra writes it as $\{
 _OPTION = re.compile(r"""[\w\s.,\[\]'"/+-]*""")
 
 
-def begin_sweep(folder: Path, overrides: Sequence[str], jobs: list[list[str]] | None) -> None:
+def begin_sweep(
+    folder: Path,
+    overrides: Sequence[str],
+    jobs: list[list[str]] | None,
+    shared: Mapping[str, Any] | None = None,
+) -> None:
     """Note what the sweep is, so that it can be resumed.
 
     Args:
         folder: the sweep's.
         overrides: as given on the command line.
         jobs: the overrides of every job, or None where the sweeper chooses as it goes.
+        shared: the values of the keys that are the same in all jobs, to tell their runs by.
     """
     make_folder(folder, root_above(folder))
-    write_yaml(folder / SWEEP, {"format": 1, "overrides": list(overrides), "jobs": jobs})
+    notes = {"format": 1, "overrides": list(overrides), "jobs": jobs}
+    write_yaml(folder / SWEEP, notes | {"shared": dict(shared or {})})
 
 
 def refuse_taken(folder: Path, jobs: list[list[str]] | None, claimed: bool = False) -> None:
@@ -99,6 +106,22 @@ def listed_jobs(folder: Path) -> Jobs | None:
     if notes.get("jobs") is None:
         return None
     return {str(number): plain_settings(path, job) for number, job in enumerate(notes["jobs"])}
+
+
+def noted_values(folder: Path) -> dict[str, Any]:
+    """The values that all jobs share; none of a sweep that has no list, or of an earlier kdrun.
+
+    Raises:
+        DamagedError: the sweep's notes cannot be read.
+    """
+    path = folder / SWEEP
+    if not path.exists():
+        return {}
+    notes = read_yaml(path)
+    shared = notes.get("shared", {}) if isinstance(notes, dict) else None
+    if not isinstance(shared, dict) or not all(isinstance(key, str) for key in shared):
+        raise DamagedError(f"{path} is damaged: it does not say what its jobs share")
+    return shared
 
 
 def noted_root(folder: Path) -> str | None:

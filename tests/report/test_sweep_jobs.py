@@ -3,7 +3,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from kdrun.errors import ConfigError
+from kdrun.config.listed_values import shared_values
+from kdrun.errors import ConfigError, DamagedError
 from kdrun.report.comparison import compare
 from kdrun.report.sweep_jobs import foreign_jobs, read_jobs
 from kdrun.store.files import file_entry, write_json, write_sealed, write_yaml
@@ -123,3 +124,23 @@ def test_a_job_that_is_a_link_is_told_and_nothing_is_made_behind_it(sweep, tmp_p
     assert "0 is a link" in job["error"]
     assert set(foreign_jobs(sweep)) == {sweep / "0"}
     assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == before
+
+
+def test_the_run_of_a_sweep_with_another_setting_that_neither_lists_is_foreign(
+    make_config, tmp_path
+):
+    given = OmegaConf.structured(make_config("student=mlp", "loss=kd"))
+    shared = shared_values(JOBS, given)
+    begin_sweep(tmp_path, [], JOBS, shared)
+    made_job(make_config, tmp_path / "0", [*JOBS[0], "train.lr=0.3"], 0.5)
+    made_job(make_config, tmp_path / "1", [*JOBS[1], "train.threads=2", "train.epochs=99"], 0.7)
+    jobs = by_name(tmp_path)
+    assert jobs["0"]["status"] == "foreign"
+    assert "train.lr is 0.3, not 0.05" in jobs["0"]["error"]
+    assert jobs["1"]["status"] == "done"  # with what a resumed run may have changed
+
+
+def test_notes_that_do_not_say_what_is_shared_are_damaged(sweep):
+    write_yaml(sweep / "sweep.yaml", {"format": 1, "jobs": JOBS, "shared": [1]})
+    with pytest.raises(DamagedError, match="does not say what its jobs share"):
+        read_jobs(sweep)

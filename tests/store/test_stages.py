@@ -15,6 +15,7 @@ from kdrun.store.stages import (
     lock_if_free,
     locked,
     make_store,
+    root_with_store,
     set_aside,
     stage_folder,
     stage_hash,
@@ -217,3 +218,19 @@ def test_a_folder_that_cannot_be_made_is_told_with_the_reason(tmp_path):
     with pytest.raises(OutputError, match="cannot write"):
         new_run_folder(tmp_path / "file", "digits", "a-b")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_store_is_known_by_its_marker_or_by_its_stages(tmp_path):
+    make_store(tmp_path / "new")
+    (tmp_path / "older" / "store" / "0123456789abcdef" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "other" / "store" / "0123456789abcdef").mkdir(parents=True)
+    (tmp_path / "file").mkdir()
+    (tmp_path / "file" / "store").touch()
+    found = [root_with_store(tmp_path / name / "run") for name in ("new", "older", "other", "file")]
+    assert found == [tmp_path / "new", tmp_path / "older", None, None]
+
+
+def test_a_store_far_above_is_not_that_of_a_run(tmp_path):
+    make_store(tmp_path)
+    assert root_with_store(tmp_path / "data" / "pair" / "run") == tmp_path
+    assert root_with_store(tmp_path / "1" / "2" / "3" / "4" / "5" / "6" / "run") is None

@@ -13,7 +13,7 @@ from kdrun.runs.lockstep.siblings import LaterJobs, no_siblings
 from kdrun.runs.resume_overrides import checked_overrides
 from kdrun.runs.sweep.sweep import close_sweep, do_job, in_own_process, old_run
 from kdrun.store.run_folder import CONFIG, PATIENCE, STATUS, in_use
-from kdrun.store.stages import IDENTITY, STORE
+from kdrun.store.stages import IDENTITY, STORE, root_with_store
 from kdrun.store.sweep_folder import SWEEP, listed_jobs, noted_root, sweep_jobs
 
 SWEEPS = "sweeps"
@@ -100,16 +100,16 @@ def root_of_sweep(folder: Path) -> Path | None:
     Raises:
         ConfigError: it was given one that cannot be found so.
     """
-    whole = folder.resolve()
-    for parent in whole.parents:
-        if (parent / STORE).is_dir():
-            return parent
+    root = root_with_store(folder)
+    if root is not None:
+        return root
     for link in sorted(folder.glob("*/stages/*")):
         stage = link.resolve()
         if stage.parent.name == STORE and (stage / IDENTITY).is_file():
             return stage.parent.parent
-    if whole.parent.name == SWEEPS:
-        return whole.parent.parent
+    parent = folder.resolve().parent
+    if parent.name == SWEEPS:
+        return parent.parent
     given = noted_root(folder) if (folder / SWEEP).exists() else None
     if given is not None:
         raise ConfigError(f"{folder}: kept its stages elsewhere; to go on there add {given}")

@@ -4,13 +4,14 @@ import pytest
 
 from kdrun.errors import ConfigError
 from kdrun.runs.sweep.resume import root_of_sweep, with_root
+from kdrun.store.stages import make_store
 from kdrun.store.sweep_folder import begin_sweep
 from tests.runs.sweep.test_sweep import main_code
 
 
 def test_it_is_where_the_store_is(tmp_path):
     begin_sweep(tmp_path / "a" / "sweep", [], [["loss.T=1", "output_root=/elsewhere"]])
-    (tmp_path / "a" / "store").mkdir()
+    make_store(tmp_path / "a")
     assert root_of_sweep(tmp_path / "a" / "sweep") == tmp_path / "a"
     assert with_root(tmp_path / "a" / "sweep", []) == [f"output_root='{tmp_path / 'a'}'"]
 
@@ -41,3 +42,11 @@ def test_a_sweep_makes_its_store_before_its_first_job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main_code(["-m", "loss.T=0,-1", "output_root=o", "hydra.sweep.dir=o/sw"]) == 2
     assert root_of_sweep(tmp_path / "o" / "sw") == tmp_path / "o"
+
+
+def test_a_folder_of_another_program_called_store_is_not_the_output_root(tmp_path):
+    (tmp_path / "store" / "photos").mkdir(parents=True)
+    folder = tmp_path / "sweeps-of-mine" / "sweep"
+    begin_sweep(folder, [], [["loss.T=1", "output_root=/elsewhere"]])
+    with pytest.raises(ConfigError, match="to go on there add output_root=/elsewhere"):
+        root_of_sweep(folder)
