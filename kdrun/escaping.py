@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 _C0_AND_C1 = (*range(0x20), *range(0x7F, 0xA0))
@@ -10,6 +11,7 @@ _BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _SURROGATES = range(0xD800, 0xE000)
 _STEERING = dict.fromkeys((*_C0_AND_C1, *_LINE_ENDS, *_BIDI, *_SURROGATES), "?")
 _WITHIN_LINES = {sign: shown for sign, shown in _STEERING.items() if sign != ord("\n")}
+_WITHIN_PAGES = {sign: shown for sign, shown in _WITHIN_LINES.items() if sign != ord("\t")}
 
 _MARKDOWN = {ord(sign): f"\\{sign}" for sign in "\\`*_{}[]<>#|$~&!"}
 _LATEX = str.maketrans(
@@ -34,6 +36,18 @@ def printable_lines(text: object) -> str:
 def show(text: object, file: TextIO | None = None, flush: bool = False) -> None:
     """Print lines to stdout, or another stream, without what would steer a terminal."""
     print(printable_lines(text), file=sys.stdout if file is None else file, flush=flush)
+
+
+def printable_page(text: str) -> str:
+    """`printable_lines` of a whole page or figure, whose tabs stay too."""
+    return text.translate(_WITHIN_PAGES)
+
+
+def write_any_text() -> None:
+    """Let stdout and stderr write `?` for what their encoding lacks, and not fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def csv_cell(value: Any) -> Any:

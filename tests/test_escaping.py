@@ -2,10 +2,20 @@
 
 import csv
 import io
+import sys
 
 import pytest
 
-from kdrun.escaping import csv_cell, latex_text, markdown_text, printable, printable_lines, show
+from kdrun.escaping import (
+    csv_cell,
+    latex_text,
+    markdown_text,
+    printable,
+    printable_lines,
+    printable_page,
+    show,
+    write_any_text,
+)
 
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
 BIDI = [chr(code) for code in (0x202A, 0x202E, 0x2066, 0x2069, 0x200F, 0x2028, 0xD800)]
@@ -50,3 +60,16 @@ def test_latex_runs_no_command():
     assert latex_text(r"\input{x} 5% & ~^") == (
         r"\textbackslash{}input\{x\} 5\% \& \textasciitilde{}\textasciicircum{}"
     )
+
+
+def test_a_page_has_no_controls_but_line_ends_and_tabs():
+    assert printable_page("a\tb\nc\x1b[2J\x9b\u202e") == "a\tb\nc?[2J??"
+
+
+def test_a_stream_writes_what_its_encoding_lacks_as_a_question_mark(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    write_any_text()
+    show("−21.00 ±")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"?21.00 ?\n"

@@ -19,11 +19,12 @@ from kdrun.cli.commands.run import run
 from kdrun.cli.commands.verify import verify
 from kdrun.cli.help import help_text
 from kdrun.errors import ConfigError, KdrunError, first_line, near_miss
-from kdrun.escaping import show
+from kdrun.escaping import show, write_any_text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `kdrun` with the arguments (the command line's by default) and leave with its code."""
+    write_any_text()
     words = list(sys.argv[1:] if arguments is None else arguments)
     traceback_wanted = "--traceback" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
     words = [word for word in words if word != "--traceback"]

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from kdrun.escaping import printable, printable_page
 from kdrun.loggers.tables import count
 from kdrun.store.summary import stage_title
 
@@ -82,7 +84,9 @@ def house_style() -> Iterator[None]:
     """The look of every figure made and saved in the block."""
     import matplotlib  # noqa: PLC0415 - slow to import, and needed for pictures alone
 
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(RC), warnings.catch_warnings():
+        # The browser has letters that matplotlib's font lacks.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font", UserWarning)
         yield
 
 
@@ -106,7 +110,7 @@ def legend_below(figure: Any, axes: Sequence[Any], columns: int = 2) -> None:
 
 def plain(text: object, most: int = 24) -> str:
     """Text that matplotlib takes literally: no formulas, one line, not endless."""
-    words = " ".join(str(text).split())
+    words = printable(" ".join(str(text).split()))
     words = words if len(words) <= most else words[: most - 1] + "…"
     return words.replace("$", r"\$")
 
@@ -154,11 +158,9 @@ def finish_plot(figure: Any, name: str, title: str, alt: str, caption: str) -> P
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     figure.set_layout_engine("none")  # what is laid out once need not be again
     figure.savefig(png, format="png", dpi=144, facecolor="white")
-    white = svg.getvalue().replace(
-        b"<defs>", b'<rect width="100%" height="100%" fill="white"/><defs>', 1
-    )
-    inline = inlined(svg.getvalue().decode(), name)
-    return Plot(name, title, alt, caption, inline, white, png.getvalue())
+    text = printable_page(svg.getvalue().decode())
+    white = text.replace("<defs>", '<rect width="100%" height="100%" fill="white"/><defs>', 1)
+    return Plot(name, title, alt, caption, inlined(text, name), white.encode(), png.getvalue())
 
 
 def inlined(svg: str, name: str) -> Markup:

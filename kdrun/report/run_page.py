@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kdrun import __version__
 from kdrun.errors import DamagedError, first_line
+from kdrun.escaping import printable_page
 from kdrun.report import model_plots, page_tables, pair_plots, training_plots
 from kdrun.report.diagnosis import diagnosis
 from kdrun.report.figure import Plot, house_style, label
@@ -50,7 +51,7 @@ def write_plots(folder: Path, plots: list[Plot]) -> None:
 
 
 def render(template: str, content: dict[str, Any]) -> str:
-    """The template filled in; whatever is no markup of ours is escaped."""
+    """The template filled in; whatever is no markup of ours is escaped, controls are no more."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -58,7 +59,8 @@ def render(template: str, content: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(version=__version__, **content)
+    page = environment.get_template(template).render(version=__version__, **content)
+    return printable_page(page)
 
 
 def run_plots(files: RunFiles) -> list[Plot]:

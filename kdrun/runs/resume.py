@@ -31,7 +31,7 @@ from kdrun.runs.temperature_selection import as_chosen
 from kdrun.signals import StopRequest, stop_requests
 from kdrun.store.files import write_atomic
 from kdrun.store.finished_runs import linked_stage, read_summary
-from kdrun.store.folders import make_folder
+from kdrun.store.folders import make_folder, refuse_hard_link
 from kdrun.store.regular_files import read_regular
 from kdrun.store.run_folder import CONFIG, LOG, SUMMARY, Status, occupied
 from kdrun.store.stages import CHECKPOINTS, finished, own_digest
@@ -94,9 +94,10 @@ def go_on(
     """Rebuild what the run was doing and do the rest, with more epochs if they are raised.
 
     Raises:
-        OutputError: its stages are copies.
+        OutputError: its stages are copies, or its log is a file elsewhere too.
     """
     refuse_copied_stages(folder)
+    refuse_hard_link(folder / LOG)
     check_logger(config.logger)
     watch = Watch()
     jobs, settings = rebuilt(config, saved, stop)

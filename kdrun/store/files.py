@@ -7,6 +7,7 @@ import math
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -194,15 +195,33 @@ def damaged(path: Path, error: Exception) -> DamagedError:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append to a text file of our own, never to where a link points."""
+    """Append to a text file of our own, never to where a link points.
+
+    Raises:
+        OutputError: it cannot be written, or has another name, as a hard link to a file elsewhere.
+    """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody reads
     content = text.encode(errors="replace")
     try:
         with open(os.open(path, flags, 0o666), "ab", buffering=0) as file:
+            refuse_other_names(path, os.fstat(file.fileno()))
             file.write(content)
     except OSError as error:
         raise cannot_write(path, error, len(content)) from error
+
+
+def refuse_other_names(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that is changed under another name too.
+
+    Raises:
+        OutputError: it has one.
+    """
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        raise OutputError(
+            f"{path}: is a hard link to a file that has another name too, which would be changed; "
+            "put a copy in its place, or remove it"
+        )
 
 
 def append_json_line(path: Path, line: dict[str, Any]) -> None:

@@ -3,12 +3,13 @@
 import shutil
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
 
 from kdrun.errors import OutputError
-from kdrun.store.files import cannot_remove, cannot_write
+from kdrun.store.files import cannot_remove, cannot_write, refuse_other_names
 
 LOCK = ".lock"
 
@@ -65,6 +66,16 @@ def refuse_special(path: Path) -> None:
         raise OutputError(f"{path}: is neither a file nor a folder; remove it")
 
 
+def refuse_hard_link(path: Path) -> None:
+    """Refuse a file that has another name too.
+
+    Raises:
+        OutputError: it has one.
+    """
+    with suppress(FileNotFoundError):
+        refuse_other_names(path, path.lstat())
+
+
 def make_folder(folder: Path, below: Path) -> Path:
     """Create and return the folder, whose levels below `below` must not be links.
 
@@ -83,10 +94,12 @@ def folder_lock(folder: Path) -> FileLock:
     """The lock of a folder, not held.
 
     Raises:
-        OutputError: its file is a link or special, so that locking would touch something else.
+        OutputError: its file is a link, a hard link or special, so that locking would touch
+            something else.
     """
     refuse_link(folder / LOCK)
     refuse_special(folder / LOCK)
+    refuse_hard_link(folder / LOCK)
     return FileLock(folder / LOCK)
 
 

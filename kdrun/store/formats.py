@@ -39,7 +39,7 @@ STAGE_SUMMARY: Shape = {
     "class_names?": Some(TEXT),
     "image_shape?": Some(SEVERAL),
     "normalization?": {"mean": Some(NUMBER), "std": Some(POSITIVE)},
-    "parameters": COUNT,
+    "parameters": SEVERAL,
     "macs": COUNT,
     "epochs": COUNT,
     "best_epoch?": COUNT,

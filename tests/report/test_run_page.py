@@ -20,6 +20,7 @@ from kdrun.store.files import read_sealed
 from tests.report.sealing import seal_again
 
 HOSTILE = "</svg><script>alert(1)</script><img src=x onerror=alert(2)>\"'$\\frac$"
+STEERING = "\x1b[2J\x9b\u202e\u2066\x07"
 
 # Of these nothing closes, so that they do not count where nesting does.
 VOID = {"meta", "link", "img", "br"}
@@ -151,6 +152,24 @@ def poison(value):
             value[key] = HOSTILE
 
 
+def steer(value):
+    """Put controls and letters that no font has before the names of classes and models."""
+    for stage in value["stages"]:
+        stage["arch"] = f"{STEERING}\U0001f98a{stage['arch']}"
+        stage["class_names"] = [f"{STEERING}\u6771{name}" for name in stage["class_names"]]
+
+
+def test_no_control_of_a_strangers_run_is_in_its_page_and_figures(altered, recwarn):
+    folder = altered(summary=steer)
+    (folder / "analysis.json").unlink(missing_ok=True)
+    written = [write_report(folder), *(folder / "plots").glob("*.svg")]
+    assert len(written) > 1
+    texts = [path.read_text() for path in written]
+    assert "?[2J????\U0001f98a" in texts[0]
+    assert not [sign for sign in STEERING if sign not in "[2J" and any(sign in t for t in texts)]
+    assert not [one for one in recwarn if "missing from font" in str(one.message)]
+
+
 def test_nothing_that_a_strangers_run_says_becomes_markup(altered):
     folder = altered(summary=poison, analysis=poison, environment=poison)
     (folder / "config.yaml").write_text(f"dataset: '{HOSTILE.replace(chr(39), '')}'\n")
@@ -168,6 +187,7 @@ def test_nothing_that_a_strangers_run_says_becomes_markup(altered):
         ("analysis", lambda content: content.update(models=3)),
         ("analysis", lambda content: content["pairs"][0].pop("splits")),
         ("summary", lambda content: content["stages"][0].update(parameters="many")),
+        ("summary", lambda content: content["stages"][0].update(parameters=0)),
         ("summary", lambda content: content.update(stages=[])),
     ],
 )

@@ -228,6 +228,17 @@ def test_a_run_copied_with_its_stages_is_not_trained_on_and_stays_whole(begin, t
     assert resume_run(copy, [])["stages"] == read_sealed(folder / "summary.json")["stages"]
 
 
+def test_a_log_that_is_a_file_elsewhere_too_is_refused_before_anything_is_removed(begin, tmp_path):
+    folder = begin("train.epochs=1")
+    (tmp_path / "diary.txt").write_text("mine")
+    (folder / "run.log").unlink()
+    os.link(tmp_path / "diary.txt", folder / "run.log")
+    with pytest.raises(OutputError, match=r"run\.log: is a hard link"):
+        resume_run(folder, ["train.epochs=2"])
+    assert (tmp_path / "diary.txt").read_text() == "mine"
+    assert (folder / "summary.json").exists()
+
+
 def test_raised_epochs_keep_the_chosen_temperature(begin):
     folder = begin("temperature=auto")
     first = read_sealed(folder / "temperature.json")

@@ -9,6 +9,7 @@ import pytest
 
 from kdrun.errors import DamagedError, OutputError
 from kdrun.store.files import (
+    append_text,
     read_json,
     read_json_lines,
     strict,
@@ -71,3 +72,11 @@ def test_json_lines_come_back_as_written(tmp_path):
     write_json_lines(tmp_path / "m.jsonl", lines)
     assert read_json_lines(tmp_path / "m.jsonl") == lines
     assert read_json_lines(tmp_path / "none.jsonl") == []
+
+
+def test_nothing_is_appended_to_a_file_that_has_another_name(tmp_path):
+    (tmp_path / "diary.txt").write_text("mine\n")
+    os.link(tmp_path / "diary.txt", tmp_path / "run.log")
+    with pytest.raises(OutputError, match=r"run\.log: is a hard link"):
+        append_text(tmp_path / "run.log", "theirs\n")
+    assert (tmp_path / "diary.txt").read_text() == "mine\n"

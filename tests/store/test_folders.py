@@ -8,7 +8,14 @@ import pytest
 
 from kdrun.errors import OutputError
 from kdrun.store.files import cannot_write, write_atomic
-from kdrun.store.folders import make_folder, refuse_links, remove_file, remove_leftovers, rename
+from kdrun.store.folders import (
+    folder_lock,
+    make_folder,
+    refuse_links,
+    remove_file,
+    remove_leftovers,
+    rename,
+)
 
 
 @pytest.mark.parametrize("level", ["a", "a/b", "a/b/c"])
@@ -81,3 +88,11 @@ def test_used_up_inodes_are_told_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(values))
     assert "no inodes are free" in str(cannot_write(tmp_path / "x", full, 10))
     assert "no inodes are free" in str(cannot_write(tmp_path / "x", full))
+
+
+def test_a_lock_that_is_a_hard_link_empties_nothing(tmp_path):
+    (tmp_path / "diary.txt").write_text("mine")
+    os.link(tmp_path / "diary.txt", tmp_path / ".lock")
+    with pytest.raises(OutputError, match="hard link"):
+        folder_lock(tmp_path)
+    assert (tmp_path / "diary.txt").read_text() == "mine"
