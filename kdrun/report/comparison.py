@@ -10,6 +10,7 @@ from kdrun.report.run_settings import fill_settings, told_settings
 from kdrun.report.seeds_table import SEED, rank_of
 from kdrun.report.setting_rows import Row, setting_rows
 from kdrun.report.sweep_jobs import FOREIGN, foreign_jobs
+from kdrun.report.tested_images import separate, test_hash
 from kdrun.store.correct_images import CorrectImages, read_correct
 from kdrun.store.formats import PLAN as PLAN_SHAPE
 from kdrun.store.run_folder import CONFIG, OVERRIDES, PLAN, SUMMARY, read_status
@@ -31,6 +32,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     if not done:
         raise ConfigError(f"{', '.join(map(str, folders))}: no finished run to report")
     rows = [row for folder in done for row in run_rows(folder)]
+    apart = separate(rows)
     varied = fill_settings(rows)
     kept, repeated = without_repeats(rows, varied)
     settings, ties = setting_rows(kept, varied)
@@ -42,7 +44,9 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
         "runs": sorted(rows, key=rank_of),
         "settings": settings,
         "ties": ties,
+        "counted": len({row["run"] for row in kept}),
         "repeated": repeated,
+        "tested_images": apart,
         "unfinished": [
             {"run": str(job), "status": FOREIGN, "error": foreign[job]}
             if job in foreign
@@ -126,6 +130,7 @@ def student_row(
         "control": None if control is None else _test_of(stages[control]),
         "teacher": _test_of(teachers[0]) if teachers else None,
         "images": int(files.summary["test_images"]),
+        "test_hash": test_hash(correct, place),
         "parameters": int(student["parameters"]),
         "macs": int(student["macs"]),
         "latency_ms": measured.get("latency", {}).get("median_ms"),
@@ -145,7 +150,7 @@ def without_repeats(
     kept: dict[tuple[str, ...], Row] = {}
     repeated = []
     for row in rows:
-        first = kept.setdefault(tuple(row["settings"][name] for name in varied), row)
+        first = kept.setdefault((row["dataset"], *(row["settings"][name] for name in varied)), row)
         if first is not row:
             equal = first["test"] == row["test"]
             repeated.append({"run": row["run"], "of": first["run"], "equal": equal})

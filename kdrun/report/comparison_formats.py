@@ -36,8 +36,25 @@ DIFFERENCES = ("over control", "p control", "to the first", "p first")
 def measured(content: Content) -> list[str]:
     """Heads of the columns after those of the settings; none stands twice."""
     chosen = "val" if chosen_by(content["settings"]) == "validation" else "train"
-    heads = ["student", "seeds", chosen, "test", "deviation", *DIFFERENCES, "params", "MACs", "ms"]
+    images = ["images"] if any(row["tested_on"] for row in content["settings"]) else []
+    heads = [
+        "student",
+        *images,
+        "seeds",
+        chosen,
+        "test",
+        "deviation",
+        *DIFFERENCES,
+        "params",
+        "MACs",
+        "ms",
+    ]
     return [head for head in heads if head not in settings_of(content)]
+
+
+def runs_words(content: Content) -> str:
+    """How many runs the table is of."""
+    return f"{content['counted']} run{'s' * (content['counted'] != 1)}"
 
 
 def columns(content: Content) -> list[str]:
@@ -47,7 +64,7 @@ def columns(content: Content) -> list[str]:
 
 def numbers(content: Content) -> list[str]:
     """The columns that are aligned to the right."""
-    return [head for head in measured(content) if head != "student"]
+    return [head for head in measured(content) if head not in ("student", "images")]
 
 
 def cells(content: Content) -> list[list[str]]:
@@ -64,6 +81,7 @@ def cells(content: Content) -> list[list[str]]:
 def _measured(row: Mapping[str, Any]) -> dict[str, str]:
     return {
         "student": printable(row["arch"]),
+        "images": row["tested_on"] or "-",
         "seeds": str(row["seeds"]),
         "train": percent(row["train"]),
         "val": percent(row["validation"]),
@@ -71,12 +89,16 @@ def _measured(row: Mapping[str, Any]) -> dict[str, str]:
         "deviation": percent(row["deviation"]),
         "over control": gain_words(row["gain"]),
         "p control": p_of(row["gain"]),
-        "to the first": gain_words(row["difference"]),
+        "to the first": gain_words(row["difference"]) + _of_seeds(row["shared_seeds"]),
         "p first": p_of(row["difference"]),
         "params": count(row["parameters"]),
         "MACs": count(row["macs"]),
         "ms": "-" if row["latency_ms"] is None else f"{row['latency_ms']:.3g}",
     }
+
+
+def _of_seeds(shared: int | None) -> str:
+    return "" if shared is None else f" of {shared} shared seed{'s' * (shared > 1)}"
 
 
 def table(content: Content) -> Table:
@@ -85,7 +107,7 @@ def table(content: Content) -> Table:
     kept = [place for place in range(len(names)) if any(row[place] != "-" for row in rows)]
     varied = len(settings_of(content))
     spare = ("deviation", "MACs", "ms", "params", "val", "train", *DIFFERENCES[:0:-1])
-    told = f"{len(content['runs'])} runs by {chosen_by(content['settings'])} accuracy"
+    told = f"{runs_words(content)} by {chosen_by(content['settings'])} accuracy"
     shown = plain_table(told, spare)
     heads = {escape(names[place]): place for place in kept if place < varied}
     settings = add_settings(shown, list(heads))
@@ -101,6 +123,7 @@ def table(content: Content) -> Table:
 def notes(content: Content) -> list[str]:
     """What is to be known beside the table."""
     told = [*_tests(content["settings"]), *_comparability(content["settings"])]
+    told += content["tested_images"]
     for row in content["repeated"]:
         same = "the same result" if row["equal"] else "another result"
         told.append(

@@ -13,6 +13,7 @@ from kdrun.report.comparison_formats import (
     cells,
     columns,
     notes,
+    runs_words,
     table,
     tie_notes,
 )
@@ -76,7 +77,7 @@ def title(content: dict[str, Any]) -> str:
     rows = content["settings"]
     archs, datasets = ({str(row[key]) for row in rows} for key in ("arch", "dataset"))
     of = f" of {archs.pop()}" if len(archs) == 1 else ""
-    return f"{len(content['runs'])} runs{of} on {', '.join(sorted(datasets))}"
+    return f"{runs_words(content)}{of} on {', '.join(sorted(datasets))}"
 
 
 def lead(content: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from kdrun.report.gains import discordant
 from kdrun.report.paired_gain import PairedGain, paired_gain
 from kdrun.report.seeds_table import SEED, rank_of
 from kdrun.report.ties import Score, adjusted, scores_gain, ties_with_best, ties_words
+from kdrun.store.correct_images import same_images
 from kdrun.store.summary import mean_of
 
 Row = dict[str, Any]
@@ -22,14 +23,15 @@ def setting_rows(
 
     Data sets one after the other. `gain` is that of test over the control of the same seed,
     `difference` that of validation to the first row of the data set at the seeds that both have,
-    each as in the `gains` of a run, with `holm`, its p adjusted for the number of rows.
+    each as in the `gains` of a run, with `holm`, its p adjusted for the number of rows;
+    `shared_seeds` how many these are where one of the two has more.
 
     Returns:
         The rows; and for each data set what cannot be told from its first row.
     """
     groups: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in rows:
-        key = tuple(row["settings"][name] for name in varied if name != SEED)
+        key = (row["dataset"], *(row["settings"][name] for name in varied if name != SEED))
         groups[key][row["settings"].get(SEED, "0")] = row
     latencies = latency_of_networks(rows)
     of_dataset: dict[str, list[Mapping[str, Row]]] = defaultdict(list)
@@ -57,14 +59,21 @@ def add_gains(settings: Sequence[Row], groups: Sequence[Mapping[str, Row]]) -> N
         for row, gain, p in zip(settings, column, values, strict=True):
             holm = p if gain is not None and p != gain.p else None
             row[name] = gain and asdict(gain) | {"holm": holm}
+    for row, gain in zip(settings, gains["difference"], strict=True):
+        fewer = gain is not None and gain.seeds < max(row["seeds"], settings[0]["seeds"])
+        row["shared_seeds"] = gain.seeds if gain and fewer else None
 
 
 def control_gain(members: Sequence[Row]) -> PairedGain | None:
-    """Gain of test accuracy over the controls of the same seeds; None where one is missing."""
+    """Gain of test accuracy over the controls of the same seeds and images.
+
+    None where a control is missing, or answered other images.
+    """
     controls = [row["control"] for row in members]
-    if None in controls:
+    sides = [[side.get("test") for side in row["correct"]] for row in members]
+    if None in controls or any(same_images(*pair) is False for pair in sides):
         return None
-    ours, theirs = (one.get("test") for one in members[0]["correct"])
+    ours, theirs = sides[0]
     return paired_gain([row["test"] for row in members], controls, discordant(ours, theirs))
 
 
@@ -121,6 +130,7 @@ def _setting(group: Mapping[str, Row], latency: float | None) -> Row:
         "settings": {k: v for k, v in members[0]["settings"].items() if k != SEED},
         "arch": members[0]["arch"],
         "dataset": members[0]["dataset"],
+        "tested_on": members[0]["tested_on"],
         "seeds": len(members),
         "train": mean_of(members, "train"),
         "validation": mean_of(members, "validation"),
@@ -128,6 +138,7 @@ def _setting(group: Mapping[str, Row], latency: float | None) -> Row:
         "deviation": stdev(tests) if len(tests) > 1 else None,
         "gain": None,
         "difference": None,
+        "shared_seeds": None,
         "teacher": members[0]["teacher"],
         "parameters": members[0]["parameters"],
         "macs": members[0]["macs"],

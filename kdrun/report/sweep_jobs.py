@@ -12,12 +12,14 @@ from kdrun.errors import ConfigError, DamagedError
 from kdrun.report.gains import gain_between
 from kdrun.report.run_settings import UNTOLD, setting
 from kdrun.report.seeds_table import rank_of
+from kdrun.report.tested_images import test_hash
+from kdrun.store.correct_images import read_correct
 from kdrun.store.files import check_files
 from kdrun.store.formats import RUN_SUMMARY
 from kdrun.store.run_folder import CONFIG, STATUS, SUMMARY, in_use, read_status
 from kdrun.store.saved_config import saved_config
 from kdrun.store.shapes import read_shaped
-from kdrun.store.summary import group_of, mean_of, result_of
+from kdrun.store.summary import group_of, mean_of, result_of, student_place
 from kdrun.store.sweep_folder import SWEEP, listed_jobs, noted_values, sweep_jobs
 
 FOREIGN = "foreign"
@@ -103,10 +105,15 @@ def run_config(folder: Path) -> DictConfig | None:
     return saved_config(folder / CONFIG)
 
 
+_RESULT = (
+    *("train", "validation", "validation_loss", "test", "control_test", "gain"),
+    *("dataset", "images", "test_hash"),
+)
+_NOTHING: dict[str, Any] = dict.fromkeys(_RESULT)
+
+
 def _without_result(status: str, error: str) -> dict[str, Any]:
-    names = ("train", "validation", "validation_loss", "test", "control_test", "gain")
-    nothing = dict.fromkeys(names)
-    return {"status": status, "error": error, "code": _CODES[status], **nothing}
+    return {"status": status, "error": error, "code": _CODES[status], **_NOTHING}
 
 
 def job_state(folder: Path) -> dict[str, Any]:
@@ -117,9 +124,7 @@ def job_state(folder: Path) -> dict[str, Any]:
     """
     if folder.is_symlink():  # first, as to look whether it is in use makes a file in it
         return _without_result(FOREIGN, f"{folder} is a link, and a job has its own folder")
-    state: dict[str, Any] = {"status": "missing", "error": "", "train": None}
-    state |= {"validation": None, "validation_loss": None}
-    state |= {"test": None, "control_test": None, "gain": None}
+    state: dict[str, Any] = {"status": "missing", "error": "", **_NOTHING}
     try:
         if (folder / STATUS).exists():
             status = read_status(folder)
@@ -130,11 +135,21 @@ def job_state(folder: Path) -> dict[str, Any]:
         if state["status"] in ("running", "done") and left and not in_use(folder):
             state["status"] = "interrupted"
         if state["status"] == "done":
-            state |= accuracies(read_shaped(folder / SUMMARY, RUN_SUMMARY))
+            summary = read_shaped(folder / SUMMARY, RUN_SUMMARY)
+            state |= accuracies(summary) | tested_on(folder, summary)
     except DamagedError as error:
         state |= {"status": "interrupted", "error": f"damaged: {error}"}
     state["code"] = _CODES.get(state["status"], state.get("code", 70))
     return state
+
+
+def tested_on(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """The data set of a finished run, how many test images it has, and their hash."""
+    return {
+        "dataset": summary["dataset"],
+        "images": summary["test_images"],
+        "test_hash": test_hash(read_correct(folder), student_place(summary)),
+    }
 
 
 def accuracies(summary: dict[str, Any]) -> dict[str, Any]:

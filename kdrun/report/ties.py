@@ -15,7 +15,7 @@ from kdrun.report.paired_gain import (
     holm,
     paired_gain,
 )
-from kdrun.store.correct_images import Correct, CorrectImages
+from kdrun.store.correct_images import Correct, CorrectImages, same_images
 from kdrun.store.summary import Entry, places, result_of
 
 MOST_NAMES = 6
@@ -47,8 +47,15 @@ VALIDATION = "validation"
 
 
 def scores_gain(ours: Scores, theirs: Scores) -> PairedGain | None:
-    """The paired difference of two settings at the seeds that both have; None where none are."""
-    seeds = [seed for seed in ours if seed in theirs]
+    """The paired difference of two settings at the seeds that both have on the same images.
+
+    None where there are none.
+    """
+    seeds = [
+        seed
+        for seed in ours
+        if seed in theirs and same_images(ours[seed].correct, theirs[seed].correct) is not False
+    ]
     if not seeds:
         return None
     images = discordant(ours[seeds[0]].correct, theirs[seeds[0]].correct)
@@ -80,16 +87,20 @@ class Ties:
     Attributes:
         tied: cannot be told from the best.
         apart: are worse.
+        ahead: are better at the seeds that both have, though not on the average of their own.
         unknown: could not be compared.
         tests: names of the tests that were used.
         holm: whether p were adjusted for their number.
+        shared: the seeds of a comparison, where one of the two settings has more.
     """
 
     tied: list[int]
     apart: list[int]
+    ahead: list[int]
     unknown: list[int]
     tests: list[str]
     holm: bool
+    shared: Mapping[int, int]
 
 
 def ties_with_best(settings: Sequence[Scores]) -> Ties:
@@ -99,14 +110,26 @@ def ties_with_best(settings: Sequence[Scores]) -> Ties:
     be told from it; but the one that is truly best is told apart in at most 5 % of sweeps.
     """
     gains = [scores_gain(one, settings[0]) for one in settings[1:]]
-    ties = Ties([], [], [], sorted({one.test for one in gains if one and one.test}), False)
+    tests = sorted({one.test for one in gains if one and one.test})
+    shared = {
+        place: gain.seeds
+        for place, gain in enumerate(gains, 1)
+        if gain and gain.seeds < max(len(settings[0]), len(settings[place]))
+    }
+    ties = Ties([], [], [], [], tests, len(settings) > FEW, shared)
     for place, (gain, p) in enumerate(zip(gains, adjusted(gains, len(settings)), strict=True), 1):
         if gain is None or gain.test is None:
             ties.unknown.append(place)
         else:
-            apart = p is not None and p < 1 - CONFIDENCE
-            (ties.apart if apart else ties.tied).append(place)
-    return Ties(ties.tied, ties.apart, ties.unknown, ties.tests, len(settings) > FEW)
+            _side(ties, gain, p).append(place)
+    return ties
+
+
+def _side(ties: Ties, gain: PairedGain, p: float | None) -> list[int]:
+    """Where a compared setting belongs, by its p and the sign of its difference."""
+    if p is None or p >= 1 - CONFIDENCE:
+        return ties.tied
+    return ties.apart if gain.points < 0 else ties.ahead
 
 
 TESTS = {
@@ -118,26 +141,41 @@ TESTS = {
 def ties_words(ties: Ties, names: Sequence[str]) -> str:
     """How many settings cannot be told from the best, by which test, and which they are."""
     told = []
-    if ties.tied or ties.apart:
+    if ties.tied or ties.apart or ties.ahead:
         how = " and ".join(TESTS[name] for name in ties.tests)
         how += ", p Holm-adjusted" if ties.holm else ""
         shown = [names[place] for place in ties.tied[:MOST_NAMES]]
         shown += ["..."] if len(ties.tied) > MOST_NAMES else []
-        of_which = f": {', '.join(shown)}" if shown and ties.apart else ""
+        of_which = f": {', '.join(shown)}" if shown and (ties.apart or ties.ahead) else ""
         told.append(f"{_how_many(ties)} at 95 % ({how}){of_which}")
+    if ties.shared:
+        told.append(f"not of all seeds: {_shared_words(ties, names)}")
     if MCNEMAR in ties.tests:
         told.append(f"single models say nothing of the settings: {MORE_SEEDS}")
     if ties.unknown:
         told.append(
-            f"{len(ties.unknown)} could not be compared with the best: they share no seed, or the "
-            "runs do not hold which validation images their models get right"
+            f"{len(ties.unknown)} could not be compared with the best: they share no seed, their "
+            "validation images differ, or the runs do not hold which of these they get right"
         )
     return "; ".join(told)
 
 
+def _shared_words(ties: Ties, names: Sequence[str]) -> str:
+    """The settings that were compared at fewer seeds than they have."""
+    told = [
+        f"{names[place]} (of {n} shared seed{'s' * (n > 1)})" for place, n in ties.shared.items()
+    ]
+    return ", ".join([*told[:MOST_NAMES], *(["..."] if len(told) > MOST_NAMES else [])])
+
+
 def _how_many(ties: Ties) -> str:
-    tied, others = len(ties.tied), len(ties.tied) + len(ties.apart)
+    tied, others = len(ties.tied), len(ties.tied) + len(ties.apart) + len(ties.ahead)
     best = "the best on validation"
+    if ties.ahead:
+        counts = {"worse": len(ties.apart), "better at the shared seeds": len(ties.ahead)}
+        told = [f"{count} {words}" for words, count in counts.items() if count]
+        told += [f"{tied} not to be told from it"] * bool(tied)
+        return f"of the other {others} compared with {best}: {', '.join(told)}"
     if others == 1:
         return f"the other setting {'cannot be told from' if tied else 'is worse than'} {best}"
     if tied == others:

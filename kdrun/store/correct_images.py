@@ -32,6 +32,16 @@ class Correct:
         return (ours & ~theirs).bit_count()
 
 
+def same_images(ours: Correct | None, theirs: Correct | None) -> bool | None:
+    """Whether two models answered the same images; None where it is not known."""
+    if ours is None or theirs is None:
+        return None
+    if (ours.images, ours.source) == (theirs.images, theirs.source):
+        return True
+    unknown = ours.images == theirs.images and "" in (ours.source, theirs.source)
+    return None if unknown else False
+
+
 CorrectImages = Mapping[int, Mapping[str, Correct]]
 """By the stage's place in the plan and the split."""
 

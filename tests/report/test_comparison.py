@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +17,11 @@ from kdrun.cli.main import main
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.report.comparison import compare
 from kdrun.report.comparison_formats import csv_text, latex, markdown, notes, tie_notes
-from kdrun.report.comparison_page import comparison_figures, lead
+from kdrun.report.comparison_page import comparison_figures, lead, title
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
 from kdrun.report.run_settings import configured
 from kdrun.runs.runner import run
-from kdrun.store.correct_images import Correct, write_correct
+from kdrun.store.correct_images import Correct, read_correct, write_correct
 from kdrun.store.files import read_sealed, write_sealed, write_yaml
 from tests.report.sealing import seal_again
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
@@ -464,3 +465,81 @@ def test_sealed_nonsense_about_right_images_is_refused(finished_run, tmp_path, c
     seal_again(folder)
     with pytest.raises(DamagedError, match=r"correct\.json is not of this kdrun"):
         compare([folder])
+
+
+def on_other_images(folder):
+    """As a run whose test images were replaced."""
+    models = {
+        place: {split: replace(one, source=f"other {split}") for split, one in splits.items()}
+        for place, splits in read_correct(folder).items()
+    }
+    write_correct(folder, models)
+    seal_again(folder)
+    return folder
+
+
+def test_seeds_that_were_tested_on_other_images_are_not_pooled(finished_run, tmp_path, capsys):
+    runs = [
+        made_run(finished_run, tmp_path / str(n), [f"train.seed={n}"], n, 0.9, 0.9, 0.85)
+        for n in range(4)
+    ]
+    on_other_images(runs[3])
+    content = compare(runs)
+    rows = [(row["dataset"], row["seeds"], row["difference"]) for row in content["settings"]]
+    assert rows == [("digits", 3, None), ("digits (other images)", 1, None)]
+    (line,) = content["tested_images"]
+    assert line.endswith(f"neither averaged, paired nor ranked with them: {runs[3]}")
+    assert call("report", *map(str, runs)) == 0
+    out = capsys.readouterr().out
+    assert "not tested on the images of the others" in out
+    assert "other images" in markdown(content)
+
+
+def test_equal_settings_and_seeds_on_other_images_are_no_repeat(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / str(n), ["loss.T=1"], 0, 0.8, 0.8, 0.7) for n in (0, 1)
+    ]
+    on_other_images(runs[1])
+    content = compare(runs)
+    assert content["repeated"] == []
+    assert [row["seeds"] for row in content["settings"]] == [1, 1]
+
+
+def test_settings_on_other_validation_images_have_no_difference(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / f"{T}{n}", [f"loss.T={T}", f"train.seed={n}"], n,
+                 0.9 - n / 100 - T / 50, 0.9, 0.85)
+        for T in (1, 2) for n in (0, 1)
+    ]  # fmt: skip
+    for folder in runs[2:]:
+        models = {
+            place: splits | {"validation": replace(splits["validation"], source="others")}
+            for place, splits in read_correct(folder).items()
+        }
+        write_correct(folder, models)
+        seal_again(folder)
+    content = compare(runs)
+    assert [row["difference"] for row in content["settings"]] == [None, None]
+    assert "their validation images differ" in " ".join(tie_notes(content))
+
+
+def test_differences_of_fewer_seeds_say_so(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / f"{T}{n}", [f"loss.T={T}", f"train.seed={n}"], n,
+                 validation, 0.9, 0.85)
+        for T, n, validation in ((1, 0, 0.8), (1, 1, 0.99), (2, 0, 0.89))
+    ]  # fmt: skip
+    content = compare(runs)
+    assert content["settings"][1]["settings"] == {"loss.T": "2"}
+    assert "+9.00 " in markdown(content)
+    assert " of 1 shared seed " in markdown(content)
+    told = " ".join(tie_notes(content))
+    assert "worse" not in told
+    assert "loss.T=2 (of 1 shared seed)" in told
+
+
+def test_the_title_counts_the_runs_of_the_table(finished_run, tmp_path):
+    runs = [
+        made_run(finished_run, tmp_path / str(n), ["loss.T=1"], 0, 0.8, 0.8, 0.7) for n in (0, 1)
+    ]
+    assert title(compare(runs)).startswith("1 run of")

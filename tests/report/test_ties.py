@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from kdrun.report.paired_gain import Discordant, mcnemar
-from kdrun.report.ties import Score, control_p_words, ties_with_best, ties_words
+from kdrun.report.ties import Score, control_p_words, scores_gain, ties_with_best, ties_words
 from kdrun.store.correct_images import Correct
 
 
@@ -72,6 +72,27 @@ def test_equal_models_are_tied_and_other_images_are_not_compared():
 def test_differences_without_a_spread_tell_nothing_apart():
     settings = [setting(first(95), first(93)), setting(first(94), first(92))]
     assert ties_with_best(settings).tied == [1]
+
+
+def test_seeds_of_other_validation_images_are_not_paired():
+    best = setting(first(95), first(94), first(96))
+    other = setting(first(80), first(81), first(83), source="others")
+    ties = ties_with_best([best, other])
+    assert (ties.tied, ties.apart, ties.unknown) == ([], [], [1])
+    assert "their validation images differ" in ties_words(ties, ["a", "b"])
+    mixed = other | {0: setting(first(80))[0]}
+    assert scores_gain(mixed, best).points == pytest.approx(-15)
+    assert scores_gain(mixed, best).seeds == 1
+
+
+def test_a_setting_that_is_better_at_the_shared_seeds_is_never_called_worse():
+    # At seed 0, which both have, the second gets 15 images more; the first has a better seed too.
+    ties = ties_with_best([setting(first(80), first(99)), setting(first(95))])
+    assert (ties.tied, ties.apart, ties.ahead) == ([], [], [1])
+    words = ties_words(ties, ["a", "b"])
+    assert "worse" not in words
+    assert "1 better at the shared seeds" in words
+    assert "not of all seeds: b (of 1 shared seed)" in words
 
 
 @pytest.mark.parametrize("settings", [2, 3, 5, 12])
