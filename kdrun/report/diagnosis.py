@@ -8,8 +8,7 @@ from typing import Any
 
 from kdrun.analysis.certainty import NEARLY_UNIFORM, doubts, share_at
 from kdrun.analysis.divergence import divergence
-from kdrun.report.gains import gain_between
-from kdrun.report.paired_gain import PairedGain
+from kdrun.report.resolution import gain_over_control, unresolved
 from kdrun.store.files import read_json_lines
 from kdrun.store.run_folder import METRICS
 from kdrun.store.summary import (
@@ -18,7 +17,6 @@ from kdrun.store.summary import (
     groups,
     places,
     result_of,
-    seeds,
     stage_title,
     tests,
 )
@@ -32,8 +30,6 @@ NOTHING_LEFT = 0.99
 """Share of log K from which the teacher's outputs at the T of training are uniform."""
 
 MOSTLY_SOFT = 0.95
-RESOLVED = 0.01
-LEAST_SEEDS, MOST_SEEDS = 3, 10
 
 
 def diagnose_folder(folder: Path, summary: Entry) -> list[str]:
@@ -49,14 +45,16 @@ def diagnosis(summary: Entry, metrics: Lines) -> list[str]:
 
 
 def weak_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
-    """Teachers whose accuracy is not above the control's."""
+    """Teachers whose accuracy is not, or not clearly, above the control's."""
     control = group_of(summary, "control")
     for group in groups(summary):
         if group[0]["role"] != "teacher" or not control:
             continue
         (ours, theirs), images = compared(group, control)
-        if ours > theirs:
+        if ours > theirs or ours == theirs == 1:
             continue
+        number = held_out(summary) if images == "validation" else summary["test_images"]
+        near = theirs - ours <= error(theirs, number)
         epochs = group[0]["epochs"]
         remedy = (
             f"chain.stage.0.train.epochs={2 * epochs}, or a larger teacher"
@@ -64,9 +62,10 @@ def weak_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
             else "other teacher.weights, or teacher.normalization as they were trained with"
         )
         yield (
-            f"{'' if epochs else 'the given '}{stage_title(group[0])} is no better than the "
-            f"control, {ours:.2%} against {theirs:.2%} of the {images} images, and has nothing to "
-            f"teach it: {remedy}"
+            f"{'' if epochs else 'the given '}{stage_title(group[0])} is "
+            f"{'not clearly' if near else 'no'} better than the control, {ours:.2%} against "
+            f"{theirs:.2%} of the {images} images"
+            f"{'' if near else ', and has nothing to teach it'}: {remedy}"
         )
 
 
@@ -173,14 +172,6 @@ def error(accuracy: float, images: int | None) -> float:
     return 0.0 if images is None else math.sqrt(accuracy * (1 - accuracy) / images)
 
 
-def gain_over_control(summary: Entry) -> PairedGain | None:
-    """The paired gain of the result over the control; None where one is missing."""
-    result, control = result_of(summary), group_of(summary, "control")
-    if not result or len(result) != len(control):
-        return None
-    return gain_between(summary, result, control, "test")
-
-
 def ungained(summary: Entry, metrics: Lines) -> Iterator[str]:
     """Settings of the soft term that may be why nothing was gained."""
     gain, result = gain_over_control(summary), result_of(summary)
@@ -214,32 +205,3 @@ def too_soft(summary: Entry, title: str, T: float | str | None) -> Iterator[str]
         f"{title} gained nothing, and at T={T:g} its teacher is uniform ({share:.1%} of the most "
         f"entropy there is): loss.T={max(sharper)}"
     )
-
-
-def unresolved(summary: Entry) -> Iterator[str]:
-    """A gain that so few test images cannot tell from none."""
-    gain, known = gain_over_control(summary), len(seeds(summary))
-    if gain is None or gain.low is None or gain.high is None or gain.low > 0 or gain.high < 0:
-        return
-    needed = 1.96**2 * variance(summary, gain) / RESOLVED**2
-    runs = math.ceil(needed / summary["test_images"])
-    if runs <= known:
-        return
-    runs = max(runs, LEAST_SEEDS)
-    images = f"about {float(f'{needed:.1g}'):,.0f} test images".replace(",", " ")
-    more = f" or {runs} seeds" if runs <= MOST_SEEDS else ""
-    setting = f": seeds={list(range(runs))}".replace(" ", "") if more else ""
-    yield (
-        f"{summary['test_images']} test images are too few to tell a gain of "
-        f"{gain.points:+.2f} points from none; {images}{more} would resolve 1 point"
-        f"{setting.replace(':', ': ', 1)}"
-    )
-
-
-def variance(summary: Entry, gain: PairedGain) -> float:
-    """What one test image adds to the variance of the difference, as a fraction squared."""
-    if gain.only_ours is not None and gain.only_theirs is not None:
-        discordant = (gain.only_ours + gain.only_theirs) / summary["test_images"]
-        return discordant - (gain.points / 100) ** 2
-    accuracies = [mean(tests(group_of(summary, "control"))), mean(tests(result_of(summary)))]
-    return sum(p * (1 - p) for p in accuracies)

@@ -76,8 +76,9 @@ def kept_line(result: Sequence[Entry], teachers: Sequence[Sequence[Entry]]) -> s
 
 
 def kept_words(ours: float, best: float, whose: str) -> str:
-    """The share of the teacher's accuracy, rounded down; where it is all, that it is not less."""
+    """The share of the teacher's accuracy, rounded down; where it is all, both."""
     if ours >= best:
-        return f"reaches {whose} accuracy{' of the teacher' if whose == 'the' else ''} on test"
+        of = " of the teacher" if whose == "the" else ""
+        return f"reaches {whose} accuracy{of} on test ({ours:.2%} against {best:.2%})"
     share = math.floor(1000 * ours / best + 1e-6) / 1000
     return f"keeps {share:.1%} of {whose} accuracy"

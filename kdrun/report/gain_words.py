@@ -66,6 +66,8 @@ def points_cell(points: Sequence[float]) -> str:
 
 def judgement(gain: PairedGain) -> str:
     """What a difference over several seeds shows."""
+    if gain.low is None:
+        return f"untested (equal at all {gain.seeds} seeds)"
     if gain.is_gain:
         return "a gain"
     return "a loss" if gain.is_loss else "cannot be told from zero"
@@ -81,7 +83,7 @@ def evidence(gain: PairedGain, split: str, of: Compared) -> str:
     if gain.seeds == 1:
         return ", and the run does not hold which images each model gets right"
     if gain.low is None:
-        return f" at each of {gain.seeds} seeds, without a spread to test it by"
+        return f" at each of {gain.seeds} seeds"
     return f" {interval_words(gain)} (95 %, {gain.seeds} seeds, paired t, {p_words(gain.p)})"
 
 

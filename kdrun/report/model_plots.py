@@ -98,7 +98,8 @@ def knowledge_plot(teacher: dict[str, Any]) -> Plot:
         "dark-knowledge",
         f"Dark knowledge of {label(teacher)}",
         f"Between which estimates the information on the image beyond its label lies. {told}",
-        f"The lower estimate is biased low, the upper high: the truth lies between them. {marked}",
+        "The lower estimate is biased low, the upper high: on average the truth lies between them. "
+        f"{marked}",
     )
 
 

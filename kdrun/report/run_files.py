@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError
+from kdrun.report.checked_figures import check_figures
 from kdrun.store.finished_runs import read_analysis, read_summary
 from kdrun.store.folders import refuse_links
 from kdrun.store.formats import ENVIRONMENT as ENVIRONMENT_SHAPE
@@ -51,6 +52,7 @@ def read_run_files(folder: Path) -> RunFiles:
         raise ConfigError(f"{folder}: the run is not finished; 'kdrun resume {folder}' goes on")
     refuse_links(folder)
     summary = read_summary(folder)
+    check_figures(folder, summary)
     return RunFiles(
         folder=folder,
         summary=summary,

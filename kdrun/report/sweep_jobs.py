@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from kdrun.config.listed_values import Values, difference, listed_values
 from kdrun.errors import ConfigError, DamagedError
+from kdrun.report.checked_figures import check_figures
 from kdrun.report.gains import gain_between
 from kdrun.report.run_settings import UNTOLD, setting
 from kdrun.report.seeds_table import rank_of
@@ -136,6 +137,7 @@ def job_state(folder: Path) -> dict[str, Any]:
             state["status"] = "interrupted"
         if state["status"] == "done":
             summary = read_shaped(folder / SUMMARY, RUN_SUMMARY)
+            check_figures(folder, summary)
             state |= accuracies(summary) | tested_on(folder, summary)
     except DamagedError as error:
         state |= {"status": "interrupted", "error": f"damaged: {error}"}

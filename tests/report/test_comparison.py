@@ -19,6 +19,7 @@ from kdrun.report.comparison import compare
 from kdrun.report.comparison_formats import csv_text, latex, markdown, notes, tie_notes
 from kdrun.report.comparison_page import comparison_figures, lead, title
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
+from kdrun.report.gains import run_gains
 from kdrun.report.run_settings import configured
 from kdrun.runs.runner import run
 from kdrun.store.correct_images import Correct, read_correct, write_correct
@@ -59,18 +60,17 @@ def made_run(
         value = {"student": test, "control": control}.get(stage["role"], 0.95)
         stage["accuracy"] |= {"best_validation": validation, "test_at_best_validation": value}
         stage["accuracy"] |= {"train": train}
-    write_sealed(folder / "summary.json", summary | {"seed": seed, "dataset": dataset})
-    write_sealed(folder / "plan.json", plan)
     accuracies = {"student": test, "control": control}
-    write_correct(
-        folder,
-        {
-            place: {"test": right(accuracies[stage["role"]])}
-            | ({} if validation is None else {"validation": right(validation)})
-            for place, stage in enumerate(summary["stages"])
-            if stage["role"] in accuracies
-        },
-    )
+    correct = {
+        place: {"test": right(accuracies[stage["role"]])}
+        | ({} if validation is None else {"validation": right(validation)})
+        for place, stage in enumerate(summary["stages"])
+        if stage["role"] in accuracies
+    }
+    summary |= {"seed": seed, "dataset": dataset, "test_images": 1000}
+    write_sealed(folder / "summary.json", summary | {"gains": run_gains(summary, correct)})
+    write_sealed(folder / "plan.json", plan)
+    write_correct(folder, correct)
     write_yaml(folder / "overrides.yaml", overrides)
     config = OmegaConf.load(folder / "config.yaml")
     for key, _, value in (override.partition("=") for override in overrides):

@@ -63,11 +63,50 @@ def test_a_run_that_went_well_is_told_nothing():
 
 def test_a_teacher_no_better_than_the_control_is_told():
     (line,) = told(teacher=0.95)
-    assert "teacher net is no better than the control, 95.00% against 95.00%" in line
+    assert "teacher net is not clearly better than the control, 95.00% against 95.00%" in line
+    assert "nothing to teach" not in line
     assert "chain.stage.0.train.epochs=20" in line
     (line,) = told(teacher=0.19, epochs=0)
     assert line.startswith("the given teacher net is no better")
     assert "teacher.weights" in line
+
+
+@pytest.mark.parametrize(
+    ("teacher", "control", "said"),
+    [
+        (1.0, 1.0, None),
+        # One standard error of 1000 images at 95 % is 0.69 points.
+        (0.944, 0.95, "not clearly better"),
+        (0.942, 0.95, "no better than the control, 94.20% against 95.00% of the validation"),
+        (0.951, 0.95, None),
+    ],
+)
+def test_a_teacher_is_judged_by_what_its_images_can_tell(teacher, control, said):
+    lines = [line for line in told(teacher=teacher, student=1.0, control=control) if line]
+    assert bool(lines) == (said is not None)
+    assert all(said in line for line in lines)
+
+
+def several_seeds(ours, theirs, images):
+    stages = [
+        stage(role, 0.95, test, seed=seed)
+        for role, tests in (("student", ours), ("control", theirs))
+        for seed, test in enumerate(tests)
+    ]
+    return {"seed": 0, "seeds": [0, 1, 2], "test_images": images, "stages": stages}
+
+
+def test_a_spread_over_seeds_asks_for_seeds_and_not_for_images():
+    # Differences of 3, 1 and -1 points: a deviation of 2, where the images explain 0.3.
+    content = several_seeds([0.98, 0.96, 0.94], [0.95, 0.95, 0.95], 10_000)
+    (line,) = diagnosis(content, [])
+    assert "3 seeds are too few to tell a gain of +1.00 points from none" in line
+    assert "varies by 2.00 points from seed to seed" in line
+    assert f"about {math.ceil((1.96 * 2) ** 2)} seeds would resolve 1 point" in line
+    assert "seeds=[" not in line  # more than one would type
+    # Of 100 images it is their number that explains the same spread.
+    (line,) = diagnosis(several_seeds([0.98, 0.96, 0.94], [0.95, 0.95, 0.95], 100), [])
+    assert "100 test images are too few" in line
 
 
 def test_a_nearly_uniform_teacher_is_told():

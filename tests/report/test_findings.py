@@ -167,7 +167,7 @@ def test_a_student_is_told_by_size_and_share_of_the_accuracy():
 @pytest.mark.parametrize(
     ("student", "told"),
     [
-        (0.9001, "reaches the accuracy of the teacher"),
+        (0.9001, "reaches the accuracy of the teacher on test (90.01% against 90.00%)"),
         (0.9, "reaches the accuracy of the teacher"),
         (0.8999, "keeps 99.9% of the accuracy"),
     ],

@@ -1,0 +1,133 @@
+"""Figures of a run's summary, held against each other and against its right images."""
+
+import math
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from kdrun.errors import DamagedError
+from kdrun.report.chain_tables import ensemble_names
+from kdrun.report.gains import ACCURACIES, compared_groups, gain_entry, read_gain, run_gains
+from kdrun.report.paired_gain import MCNEMAR, Discordant, PairedGain, mcnemar, paired_gain
+from kdrun.store.correct_images import CorrectImages, read_correct, same_images
+from kdrun.store.run_folder import CORRECT, SUMMARY
+from kdrun.store.summary import Entry, places, seeds
+
+ROUNDING = 1e-6
+
+TURNED = 0.005
+"""Share of images that a model may decide otherwise when it is asked again.
+
+A stage of the store may have been measured on another device or by other kernels.
+"""
+
+
+def check_figures(folder: Path, summary: Entry) -> None:
+    """See that a run's gains follow from its accuracies, and these from its right images.
+
+    Raises:
+        DamagedError: they do not.
+    """
+    correct = read_correct(folder)
+    fault = next(chain(_right_faults(summary, correct), _pair_faults(summary, correct)), None)
+    if fault is not None:
+        raise DamagedError(f"{folder / CORRECT} is damaged: {fault}")
+    try:
+        fault = next(_gain_faults(summary, correct), None)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(
+            f"{folder / SUMMARY}: the summary's gains are not of this kdrun ({error!r})"
+        ) from error
+    if fault is not None:
+        raise DamagedError(f"{folder / SUMMARY} is damaged: {fault}")
+
+
+def _right_faults(summary: Entry, correct: CorrectImages) -> Iterator[str]:
+    """Numbers of right images that contradict the accuracies."""
+    stages = summary["stages"]
+    for place, splits in correct.items():
+        if not 0 <= place < len(stages):
+            yield f"it tells of stage {place}, the run has {len(stages)} stages"
+            continue
+        for split in (split for split in ACCURACIES if split in splits):
+            one, accuracy = splits[split], stages[place]["accuracy"].get(ACCURACIES[split])
+            if split == "test" and one.images != summary["test_images"]:
+                yield f"it is about {one.images} test images, the run has {summary['test_images']}"
+            right = int.from_bytes(one.right, "big").bit_count()
+            allowed = max(1 / one.images, TURNED) + ROUNDING
+            if accuracy is not None and abs(right / one.images - accuracy) > allowed:
+                yield (
+                    f"stage {place} gets {right} of {one.images} {split} images right, "
+                    f"{SUMMARY} says {accuracy:.2%}"
+                )
+
+
+def _pair_faults(summary: Entry, correct: CorrectImages) -> Iterator[str]:
+    """Stages that are paired and answered other images."""
+    for groups in compared_groups(summary):
+        ours, theirs = (
+            {summary["stages"][n].get("seed"): n for n in places(summary, group)}
+            for group in groups
+        )
+        for seed in ours.keys() & theirs.keys():
+            pair = ours[seed], theirs[seed]
+            for split in ACCURACIES:
+                if same_images(*(correct.get(n, {}).get(split) for n in pair)) is False:
+                    yield f"stages {pair[0]} and {pair[1]} answered other {split} images"
+
+
+def _gain_faults(summary: Entry, correct: CorrectImages) -> Iterator[str]:
+    """Recorded gains that do not follow from what they are of."""
+    recomputed = [*run_gains(summary, correct), *_ensemble_gains(summary)]
+    expected = {_key(entry): read_gain(entry) for entry in recomputed}
+    for entry in summary.get("gains", []):
+        key, gain = _key(entry), read_gain(entry)
+        told = f"the gain of {key[0]} over {key[1]} on {key[2]}"
+        if gain.seeds != len(seeds(summary)) and key not in expected:
+            yield f"{told} is of {gain.seeds} seeds, the run has {len(seeds(summary))}"
+        counted = _counted(summary, key, gain)
+        for other in filter(None, (_tested(expected.get(key), gain), counted)):
+            if name := _difference(gain, other):
+                yield f"{told} has {name} {getattr(gain, name)}, not {getattr(other, name)}"
+
+
+def _key(entry: Entry) -> tuple[str, str, str]:
+    return entry["model"], entry["over"], entry["split"]
+
+
+def _tested(expected: PairedGain | None, recorded: PairedGain) -> PairedGain | None:
+    """What is expected, where it can be compared: not of one seed if one lacks its images."""
+    one_seed = expected is not None and expected.seeds == 1 and recorded.seeds == 1
+    return None if one_seed and expected and expected.test != recorded.test else expected
+
+
+def _counted(summary: Entry, key: tuple[str, str, str], gain: PairedGain) -> PairedGain | None:
+    """The gain of one seed by its own counts, on as many test images as the run has."""
+    if gain.test != MCNEMAR or key[2] != "test":
+        return None
+    ours, theirs = gain.only_ours or 0, gain.only_theirs or 0
+    return mcnemar(Discordant(ours, theirs, summary["test_images"]))
+
+
+def _difference(gain: PairedGain, other: PairedGain) -> str | None:
+    """The first of the fields in which two gains differ by more than rounding."""
+    for name in ("seeds", "test", "only_ours", "only_theirs"):
+        if getattr(gain, name) != getattr(other, name):
+            return name
+    for name in ("points", "low", "high", "p"):
+        one, two = getattr(gain, name), getattr(other, name)
+        unlike = None in (one, two) and one is not two
+        if unlike or (one is not None and not math.isclose(one, two, abs_tol=ROUNDING)):
+            return name
+    return None
+
+
+def _ensemble_gains(summary: Entry) -> Iterator[dict[str, Any]]:
+    """Gains of ensembles over those of models from labels, at several seeds."""
+    report = summary.get("born_again", {})
+    independent = report.get("independent", {})
+    for kind, ours in report.get("ensembles", {}).items():
+        if kind in independent and len(ours) > 1:
+            gain = paired_gain(ours, independent[kind])
+            yield gain_entry(*ensemble_names(kind), "test", gain)
