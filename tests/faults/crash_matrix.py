@@ -54,7 +54,7 @@ def check(
     left = [path for pattern in (".tmp-*", "damaged-*") for path in root.rglob(pattern)]
     if left:
         raise Failure(f"left behind: {', '.join(map(str, left))}")
-    held = [path for path in (*runs, *(root / STORE).iterdir()) if in_use(path)]
+    held = [path for path in (*runs, *(root / STORE).glob("[0-9a-f]*")) if in_use(path)]
     if held:
         raise Failure(f"still locked: {', '.join(map(str, held))}")
     try:

@@ -149,7 +149,7 @@ def test_exchanged_links_of_a_run_are_told(root):
         show_verified(root)
 
 
-@pytest.mark.parametrize("level", ["store", "cache", "run/plots", "store/*"])
+@pytest.mark.parametrize("level", ["store", "cache", "run/plots", "store/[0-9a-f]*"])
 def test_a_link_at_any_level_is_told(root, tmp_path, level):
     (root / "run" / "plots").mkdir(exist_ok=True)
     path = sorted(root.glob(level))[0]
