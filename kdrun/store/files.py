@@ -7,7 +7,6 @@ import math
 import os
 import secrets
 import shutil
-import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from omegaconf import OmegaConf
 
 from kdrun.errors import DamagedError, OutputError, reason
 from kdrun.store.plain_yaml import load_plain
-from kdrun.store.regular_files import open_regular, read_regular
+from kdrun.store.regular_files import open_regular, read_regular, refuse_other_names
 from kdrun.store.strict_json import loads
 
 SEAL = "sha256"
@@ -209,19 +208,6 @@ def append_text(path: Path, text: str) -> None:
             file.write(content)
     except OSError as error:
         raise cannot_write(path, error, len(content)) from error
-
-
-def refuse_other_names(path: Path, status: os.stat_result) -> None:
-    """Refuse a file that is changed under another name too.
-
-    Raises:
-        OutputError: it has one.
-    """
-    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-        raise OutputError(
-            f"{path}: is a hard link to a file that has another name too, which would be changed; "
-            "put a copy in its place, or remove it"
-        )
 
 
 def append_json_line(path: Path, line: dict[str, Any]) -> None:

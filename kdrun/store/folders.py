@@ -9,7 +9,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from kdrun.errors import OutputError
-from kdrun.store.files import cannot_remove, cannot_write, refuse_other_names
+from kdrun.store.files import cannot_remove, cannot_write
+from kdrun.store.regular_files import refuse_other_names
 
 LOCK = ".lock"
 

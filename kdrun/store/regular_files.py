@@ -5,6 +5,8 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
+from kdrun.errors import OutputError
+
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 # Windows translates line ends where a descriptor is not opened as binary.
 _READ = _FLAGS | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -29,3 +31,16 @@ def read_regular(path: Path) -> bytes:
     """The content of a regular file. Raises what `open_regular` does."""
     with open_regular(path) as file:
         return file.read()
+
+
+def refuse_other_names(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that is changed under another name too.
+
+    Raises:
+        OutputError: it has one.
+    """
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        raise OutputError(
+            f"{path}: is a hard link to a file that has another name too, which would be changed; "
+            "put a copy in its place, or remove it"
+        )
