@@ -35,7 +35,7 @@ def check_figures(folder: Path, summary: Entry) -> None:
         raise DamagedError(f"{folder / CORRECT} is damaged: {fault}")
     try:
         fault = next(_gain_faults(summary, correct), None)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise DamagedError(
             f"{folder / SUMMARY}: the summary's gains are not of this kdrun ({error!r})"
         ) from error

@@ -86,7 +86,7 @@ def read_correct(folder: Path) -> CorrectImages:
 def _read(entry: Mapping[str, Any]) -> Correct:
     images, right = entry["images"], base64.b64decode(entry["right"], validate=True)
     bits = int.from_bytes(right, "big")
-    if not isinstance(images, int) or len(right) != -(-images // 8):
+    if not isinstance(images, int) or images < 1 or len(right) != -(-images // 8):
         raise ValueError(f"{len(right)} bytes for {images} images")
     if bits & ((1 << 8 * len(right) - images) - 1):
         raise ValueError("more right images than images")
