@@ -21,7 +21,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         run = Path(temporary, "example")
         kdrun = [sys.executable, "-c", "from kdrun.cli import main; main()"]
-        words = ["analysis=full", f"output_root={temporary}", f"hydra.run.dir={run}"]
+        words = ["seeds=[0,1,2,3,4]", "train.threads=1", "analysis=full"]
+        words += [f"output_root={temporary}", f"hydra.run.dir={run}"]
         subprocess.run([*kdrun, *words], check=True)
         picture = Path(temporary, "page.png")
         size = f"--window-size={WIDTH},{HEIGHT}"
