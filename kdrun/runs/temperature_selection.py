@@ -21,6 +21,7 @@ from kdrun.store.shapes import read_shaped
 from kdrun.training.context import Job, Setting, Settings
 from kdrun.training.evaluate import predictor
 from kdrun.training.stage_model import load_finished
+from kdrun.training.teacher_measures import collect_logits
 
 Train = Callable[[Job, Sequence[Job]], dict[str, Any]]
 
@@ -167,9 +168,7 @@ def sampled_logits(job: Job, setting: Setting, most: int = IMAGES) -> tuple[Tens
     size = min(most, job.stage.train.eval_batch_size)
     seed = job.stage.train.seed
     batches = setting.data.train.train_batches(size, seed=seed, view=0, augment="none")
-    pairs = [(predict(b).double().cpu(), b.labels.cpu()) for b in islice(batches, -(-most // size))]
-    logits, labels = zip(*pairs, strict=True)
-    return torch.cat(logits)[:most], torch.cat(labels)[:most]
+    return collect_logits(predict, islice(batches, -(-most // size)), most)
 
 
 def choose(

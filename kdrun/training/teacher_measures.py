@@ -1,5 +1,6 @@
 """Measures of a finished teacher's outputs, kept in the summary of its stage."""
 
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from kdrun.analysis.certainty import certainty
 from kdrun.analysis.relabelling import find_relabelling
-from kdrun.data.batch import Split
+from kdrun.data.batch import Batch, Split
 from kdrun.data.normalizer import Normalizer
 from kdrun.plan.stage import ASSISTANT, GENERATION, TEACHER
 from kdrun.training.context import Job, Setting
@@ -59,7 +60,7 @@ def sample_logits(
     job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer, split: Split
 ) -> tuple[Tensor, Tensor]:
     """(N, K) float64 logits and (N,) labels of the split, or of a seeded draw of a large one."""
-    predict, size = predictor(network, normalizer, setting), job.stage.train.eval_batch_size
+    size = job.stage.train.eval_batch_size
     if len(split) <= IMAGES:
         batches = split.batches(size)
     else:
@@ -68,9 +69,14 @@ def sample_logits(
         batches = islice(
             split.train_batches(size, seed=seed, view=0, augment="none"), -(-IMAGES // size)
         )
-    pairs = [
-        (predict(batch).double().cpu(), batch.labels.cpu())
-        for batch in unless_stopped(job, setting, batches)
-    ]
+    predict = predictor(network, normalizer, setting)
+    return collect_logits(predict, unless_stopped(job, setting, batches), IMAGES)
+
+
+def collect_logits(
+    predict: Callable[[Batch], Tensor], batches: Iterable[Batch], most: int
+) -> tuple[Tensor, Tensor]:
+    """(N, K) float64 logits and (N,) labels on the CPU, of the first `most` images of batches."""
+    pairs = [(predict(batch).double().cpu(), batch.labels.cpu()) for batch in batches]
     logits, labels = zip(*pairs, strict=True)
-    return torch.cat(logits)[:IMAGES], torch.cat(labels)[:IMAGES]
+    return torch.cat(logits)[:most], torch.cat(labels)[:most]
