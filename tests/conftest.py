@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from kdrun.config import compose as kdrun_compose
 from kdrun.config.parse import parse
 from kdrun.config.paths import config_folder
-from kdrun.training.state import Training
+from kdrun.training.state import TrainState
 
 
 @pytest.fixture(autouse=True)
@@ -56,14 +56,14 @@ def stop_at(monkeypatch):
     def stop_at(updates):
         done = [0]
 
-        def count(training: Training, name, value):
+        def count(training: TrainState, name, value):
             object.__setattr__(training, name, value)
             if name == "update" and value > 0:
                 done[0] += 1
                 if done[0] == updates:
                     os.kill(os.getpid(), signal.SIGINT)
 
-        monkeypatch.setattr(Training, "__setattr__", count)
+        monkeypatch.setattr(TrainState, "__setattr__", count)
 
     yield stop_at
     monkeypatch.undo()

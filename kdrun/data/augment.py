@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kdrun.data.counter_random import Stream, counter_integers
+from kdrun.data.counter_random import RandomStream, counter_integers
 
 
 class Crops(NamedTuple):
@@ -64,7 +64,7 @@ def draw_crops(image_size: int, indices: Tensor, *, seed: int, view: int) -> Cro
     side = image_size + margin
     offsets = 2 * margin + 1
     # One draw numbers all the views of an image.
-    draw = counter_integers(seed, view, indices, Stream.CROP, high=2 * offsets * offsets)
+    draw = counter_integers(seed, view, indices, RandomStream.CROP, high=2 * offsets * offsets)
     top, left = draw // (2 * offsets), draw // 2 % offsets  # from the margin's outer corner
     return Crops((indices * side + top) * side + left, draw % 2)
 

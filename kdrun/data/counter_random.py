@@ -17,7 +17,7 @@ SHIFTS = (30, 27, 31)
 
 
 @unique
-class Stream(IntEnum):
+class RandomStream(IntEnum):
     """One number for each purpose, so that no two of them share random numbers."""
 
     CROP = 1

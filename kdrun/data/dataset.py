@@ -16,7 +16,7 @@ from kdrun.data.memory_split import MemorySplit
 from kdrun.data.pixels import channel_statistics, resized
 from kdrun.data.rgb_pixels import ValueRange
 from kdrun.data.source import Files, Images, Source, check_images
-from kdrun.data.splitting import Rules, divide
+from kdrun.data.splitting import SplitOptions, divide
 from kdrun.errors import DataError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -79,7 +79,7 @@ class ImageData:
 def from_images(
     name: str,
     source: Source[Images],
-    rules: Rules,
+    rules: SplitOptions,
     image_size: int | None,
     device: torch.device,
 ) -> ImageData:
@@ -125,7 +125,7 @@ def from_images(
 def from_files(
     name: str,
     source: Source[Files],
-    rules: Rules,
+    rules: SplitOptions,
     image_size: int | None,
     device: torch.device,
     workers: int,

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from kdrun.data.batch import Batch, num_training_batches
-from kdrun.data.counter_random import Stream, counter_bits, shuffled
+from kdrun.data.counter_random import RandomStream, counter_bits, shuffled
 from kdrun.data.crops import PackedCrops, squares
 from kdrun.data.decoding import ImageFiles, Refused, Request
 from kdrun.data.rgb_pixels import ValueRange
@@ -94,7 +94,7 @@ class FolderSplit:
         def requests() -> Iterator[Request]:
             for number in range(start, self.num_batches(batch_size)):
                 indices = places[number * batch_size : (number + 1) * batch_size]
-                seeds = counter_bits(seed, view, indices, Stream.RESIZED_CROP)
+                seeds = counter_bits(seed, view, indices, RandomStream.RESIZED_CROP)
                 yield Request(indices.tolist(), augment, seeds.tolist())
 
         return self._load(requests())

@@ -15,7 +15,7 @@ from kdrun.data.readers.synthetic import make_fake
 from kdrun.data.readers.torchvision_sets import DOWNLOADS, read_download
 from kdrun.data.rgb_pixels import ValueRange
 from kdrun.data.source import Images, Source
-from kdrun.data.splitting import Rules
+from kdrun.data.splitting import SplitOptions
 from kdrun.errors import DataError
 from kdrun.signals import Stop
 
@@ -69,7 +69,7 @@ def load_dataset(
         DataError: files are missing, damaged or inconsistent, or too few for what is asked.
         Stopped: `stop` was set.
     """
-    rules = Rules(limit, val_fraction, label_noise, seed)
+    rules = SplitOptions(limit, val_fraction, label_noise, seed)
     if name in FOLDER_SETS:
         files = read_class_folders(name, root, stop)
         _check_class_count(name, len(files.class_names))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdrun.data.counter_random import Stream, host_generator
+from kdrun.data.counter_random import RandomStream, host_generator
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def draw_mixup(*, strength: float, num_classes: int, seed: int, view: int, step:
         view: the pass over the data.
         step: the batch's number in its pass.
     """
-    generator = host_generator(seed, Stream.MIXING, view, step)
+    generator = host_generator(seed, RandomStream.MIXING, view, step)
     return Mixing(num_classes, float(generator.beta(strength, strength)))
 
 
@@ -61,7 +61,7 @@ def draw_cutmix(
     A box of a Beta-distributed share of the area, centred anywhere, comes from the partner; what
     of it lies outside of the image is cut off, and the labels follow the area that is left.
     """
-    generator = host_generator(seed, Stream.MIXING, view, step)
+    generator = host_generator(seed, RandomStream.MIXING, view, step)
     half = int(image_size * (1 - generator.beta(strength, strength)) ** 0.5) // 2
     row, column = (int(centre) for centre in generator.integers(0, image_size, 2))
     top, bottom = max(row - half, 0), min(row + half, image_size)

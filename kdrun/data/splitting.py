@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kdrun.data.counter_random import Stream, host_generator
+from kdrun.data.counter_random import RandomStream, host_generator
 from kdrun.data.source import Part, Source, check_classes
 from kdrun.errors import DataError
 
 
 @dataclass(frozen=True)
-class Rules:
+class SplitOptions:
     """How the images are divided.
 
     Attributes:
@@ -27,7 +27,7 @@ class Rules:
     seed: int
 
 
-def divide(name: str, source: Source[Part], rules: Rules) -> Source[Part]:
+def divide(name: str, source: Source[Part], rules: SplitOptions) -> Source[Part]:
     """The parts that a run uses; there is no validation part where `val_fraction` is 0.
 
     Images that came as a validation part are that, and then none are held out of the training.
@@ -36,7 +36,7 @@ def divide(name: str, source: Source[Part], rules: Rules) -> Source[Part]:
         DataError: too few images are left of a class, or for the validation split.
     """
     names = source.class_names
-    train = _limited(source.train, rules.limit, host_generator(rules.seed, Stream.LIMIT))
+    train = _limited(source.train, rules.limit, host_generator(rules.seed, RandomStream.LIMIT))
     check_classes(f"{name}: training images", train.labels, names, least=2)
     validation = None
     if rules.val_fraction > 0 and source.validation is not None:
@@ -66,7 +66,7 @@ def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -
 
 def with_noise(labels: np.ndarray, num_classes: int, fraction: float, seed: int) -> np.ndarray:
     """The labels with `fraction` of them, rounded, each replaced by another class at random."""
-    generator = host_generator(seed, Stream.LABEL_NOISE)
+    generator = host_generator(seed, RandomStream.LABEL_NOISE)
     chosen = generator.choice(len(labels), round(fraction * len(labels)), replace=False)
     noisy = labels.copy()
     noisy[chosen] += generator.integers(1, num_classes, len(chosen))
@@ -81,15 +81,17 @@ def _limited(part: Part, limit: int | None, generator: np.random.Generator) -> P
 
 def _held_out(name: str, part: Part, class_names: Sequence[str], limit: int | None) -> Part:
     """The part or `limit` images of it, the same whatever the run's seed."""
-    kept = _limited(part, limit, host_generator(0, Stream.HELD_OUT))
+    kept = _limited(part, limit, host_generator(0, RandomStream.HELD_OUT))
     check_classes(f"{name}: held-out images", kept.labels, class_names, least=1)
     return kept
 
 
-def _split(name: str, part: Part, class_names: Sequence[str], rules: Rules) -> tuple[Part, Part]:
+def _split(
+    name: str, part: Part, class_names: Sequence[str], rules: SplitOptions
+) -> tuple[Part, Part]:
     """The images to train on and those held out."""
     count, classes = round(rules.val_fraction * len(part.labels)), len(class_names)
-    held_out = stratified(part.labels, count, host_generator(rules.seed, Stream.VALIDATION))
+    held_out = stratified(part.labels, count, host_generator(rules.seed, RandomStream.VALIDATION))
     kept = np.delete(np.arange(len(part.labels)), held_out)
     if count < classes or len(np.unique(part.labels[kept])) < classes:
         raise DataError(

@@ -15,16 +15,16 @@ from kdrun.evaluation.disagreements import examples
 from kdrun.evaluation.hidden_states import Opened, inside_measures
 from kdrun.evaluation.latency import cpu_latency
 from kdrun.evaluation.model_measures import knowledge_measures, model_measures, similarity_measures
-from kdrun.evaluation.run_predictions import RunAnswers
+from kdrun.evaluation.run_predictions import RunPredictions
 from kdrun.store.files import read_json_lines, strict, write_sealed
 from kdrun.store.run_folder import ANALYSIS, METRICS
-from kdrun.training.context import Job, Setting
-from kdrun.training.stage_model import bare, build, load_finished
+from kdrun.training.context import RunContext, StageRun
+from kdrun.training.stage_model import build, load_finished, without_weights
 
 FULL = "full"
 
 
-def write_analysis(folder: Path, run: RunAnswers, level: str) -> None:
+def write_analysis(folder: Path, run: RunPredictions, level: str) -> None:
     """Measure the finished stages of a run, `level` being `basic` or `full`.
 
     Raises:
@@ -42,21 +42,21 @@ class Analysis:
         level: `basic` or `full`.
     """
 
-    run: RunAnswers
+    run: RunPredictions
     level: str
 
     @property
-    def jobs(self) -> Sequence[Job]:
+    def stage_runs(self) -> Sequence[StageRun]:
         """The stages."""
-        return self.run.jobs
+        return self.run.stage_runs
 
     def content(self) -> dict[str, Any]:
         """Everything, as strict JSON data."""
-        compared = comparisons([job.stage for job in self.jobs])
+        compared = comparisons([stage_run.stage for stage_run in self.stage_runs])
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", UserWarning)
             measured = {
-                "models": [self.model(place) for place in range(len(self.jobs))],
+                "models": [self.model(place) for place in range(len(self.stage_runs))],
                 "teachers": [
                     self.teacher(places, student) for places, student in teaching(compared).items()
                 ],
@@ -71,7 +71,7 @@ class Analysis:
                 "level": self.level,
                 "dataset": data.name,
                 "class_names": list(data.class_names),
-                "hashes": [job.digest for job in self.jobs],
+                "hashes": [stage_run.digest for stage_run in self.stage_runs],
                 **measured,
                 "warnings": list(dict.fromkeys(str(one.message) for one in told)),
             }
@@ -80,7 +80,7 @@ class Analysis:
     @property
     def data(self) -> ImageData:
         """The images; all seeds have the same test images."""
-        return next(iter(self.run.settings.values())).data
+        return next(iter(self.run.contexts.values())).data
 
     def label(self, place: int) -> dict[str, Any]:
         """Which stage it is."""
@@ -88,19 +88,19 @@ class Analysis:
 
     def model(self, place: int) -> dict[str, Any]:
         """A model by itself."""
-        job = self.jobs[place]
+        stage_run = self.stage_runs[place]
         sizes: dict[str, Any] = {
-            "parameters": job.parameters,
-            "macs": job.macs,
+            "parameters": stage_run.parameters,
+            "macs": stage_run.macs,
         }
-        network, normalizer = load_finished(job, self.run.settings[job.stage.seed])
+        network, normalizer = load_finished(stage_run, self.run.contexts[stage_run.stage.seed])
         image = normalizer(next(iter(self.data.test.batches(2))).images[:1])
         sizes |= {"latency": cpu_latency(network, image)}
         return self.label(place) | sizes | model_measures(self.run.of(place))
 
     def teacher(self, places: tuple[int, ...], student: int) -> dict[str, Any]:
         """What a model, or an ensemble, has to teach, at the T at which a student of it learned."""
-        T, used = temperature_of(self.jobs[student])
+        T, used = temperature_of(self.stage_runs[student])
         labels = {split: one.labels for split, one in self.run.of(places[0]).items()}
         softened = partial(self.run.softened, places)
         knowledge = knowledge_measures(softened, labels, T, self.level == FULL)
@@ -113,7 +113,7 @@ class Analysis:
 
     def pair(self, one: Comparison) -> dict[str, Any]:
         """A student beside another model."""
-        (T, used), full = temperature_of(self.jobs[one.student]), self.level == FULL
+        (T, used), full = temperature_of(self.stage_runs[one.student]), self.level == FULL
         splits = pair_measures(self.run, one, [T, *(used or ())], full)
         inside = self.inside(one) if full and one.kind == TEACHER else None
         ends = {"student": self.label(one.student), "other": self.run.label(one.others)}
@@ -122,16 +122,18 @@ class Analysis:
 
     def inside(self, one: Comparison) -> Any:
         """The layers of a student beside its teacher's."""
-        job = self.jobs[one.student]
-        setting = self.run.settings[job.stage.seed]
-        student, teacher = (opened(self.jobs[n], setting) for n in (one.student, *one.others))
-        untrained = build(bare(job.stage), setting.data.shape, None).to(setting.device)
+        stage_run = self.stage_runs[one.student]
+        context = self.run.contexts[stage_run.stage.seed]
+        student, teacher = (opened(self.stage_runs[n], context) for n in (one.student, *one.others))
+        untrained = build(without_weights(stage_run.stage), context.data.shape, None).to(
+            context.device
+        )
         start = replace(student, network=untrained)
-        return inside_measures(student, teacher, start, setting)
+        return inside_measures(student, teacher, start, context)
 
     def chain(self, place: int) -> dict[str, Any]:
         """What each step cost from the head of a student's chain to it, on the test images."""
-        chain = chain_to(self.jobs, place)
+        chain = chain_to(self.stage_runs, place)
         costs = chain_costs(self.run, chain)["test"]
         return {
             "stages": [self.chain_model(step) for step in chain],
@@ -143,7 +145,7 @@ class Analysis:
         """A model of a chain, or the ensemble at its head."""
         test = self.run.of_all(places)["test"]
         return self.run.label(places) | {
-            "parameters": sum(self.jobs[place].parameters for place in places),
+            "parameters": sum(self.stage_runs[place].parameters for place in places),
             "accuracy": test.correct / test.images,
         }
 
@@ -160,19 +162,19 @@ class Analysis:
         return ends | {"images": shown}
 
 
-def opened(job: Job, setting: Setting) -> Opened:
+def opened(stage_run: StageRun, context: RunContext) -> Opened:
     """A finished model to look into."""
-    return Opened(job.stage.model.arch, *load_finished(job, setting))
+    return Opened(stage_run.stage.model.arch, *load_finished(stage_run, context))
 
 
-def temperature_of(job: Job) -> tuple[float, list[float] | None]:
+def temperature_of(stage_run: StageRun) -> tuple[float, list[float] | None]:
     """The middle one of the T of a taught stage's epochs, and the least and the largest.
 
     None where no term of its loss reads T.
     """
-    told = [line["T"] for line in read_json_lines(job.folder / METRICS)]
+    told = [line["T"] for line in read_json_lines(stage_run.folder / METRICS)]
     used = [float(T) for T in told if T is not None]
-    return (median_high(used), [min(used), max(used)]) if used else (job.stage.loss.T, None)
+    return (median_high(used), [min(used), max(used)]) if used else (stage_run.stage.loss.T, None)
 
 
 def teaching(compared: Sequence[Comparison]) -> dict[tuple[int, ...], int]:

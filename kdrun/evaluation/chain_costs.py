@@ -5,41 +5,41 @@ from itertools import pairwise
 from typing import Any
 
 from kdrun.analysis import agreement, chain_differences, mean_kl, negative_log_likelihood
-from kdrun.evaluation.predictions import REPORTED, Answers, check_same_images
-from kdrun.evaluation.run_predictions import RunAnswers, probabilities
+from kdrun.evaluation.predictions import REPORTED, Predictions, check_same_images
+from kdrun.evaluation.run_predictions import RunPredictions, probabilities
 from kdrun.plan.stage import GENERATION, STUDENT
-from kdrun.training.context import Job
+from kdrun.training.context import StageRun
 
 
-def chain_to(jobs: Sequence[Job], place: int) -> list[tuple[int, ...]]:
+def chain_to(stage_runs: Sequence[StageRun], place: int) -> list[tuple[int, ...]]:
     """The models from the head of a student's chain to it by place; several teachers are one."""
     chain: list[tuple[int, ...]] = [(place,)]
-    while teachers := jobs[chain[0][0]].stage.teachers:
+    while teachers := stage_runs[chain[0][0]].stage.teachers:
         chain.insert(0, teachers)
     return chain
 
 
-def chain_report(run: RunAnswers) -> list[dict[str, Any]]:
+def chain_report(run: RunPredictions) -> list[dict[str, Any]]:
     """For each seed the steps from the first teacher to the student, and the whole way."""
     return [
-        {"seed": seed} | one_chain(run, chain_to(run.jobs, last_pupil(run.jobs, seed)))
-        for seed in run.settings
+        {"seed": seed} | one_chain(run, chain_to(run.stage_runs, last_pupil(run.stage_runs, seed)))
+        for seed in run.contexts
     ]
 
 
-def last_pupil(jobs: Sequence[Job], seed: int | None) -> int:
+def last_pupil(stage_runs: Sequence[StageRun], seed: int | None) -> int:
     """The place of the model that a seed's chain ends with."""
     return max(
         place
-        for place, job in enumerate(jobs)
-        if job.stage.seed == seed and job.stage.role in (GENERATION, STUDENT)
+        for place, stage_run in enumerate(stage_runs)
+        if stage_run.stage.seed == seed and stage_run.stage.role in (GENERATION, STUDENT)
     )
 
 
-def one_chain(run: RunAnswers, chain: Sequence[Sequence[int]]) -> dict[str, Any]:
+def one_chain(run: RunPredictions, chain: Sequence[Sequence[int]]) -> dict[str, Any]:
     """The steps with their names and sizes, and what each cost on validation and test."""
-    sizes = [sum(run.jobs[place].parameters for place in step) for step in chain]
-    names = [" + ".join(run.jobs[place].stage.model.arch for place in step) for step in chain]
+    sizes = [sum(run.stage_runs[place].parameters for place in step) for step in chain]
+    names = [" + ".join(run.stage_runs[place].stage.model.arch for place in step) for step in chain]
     measured = chain_costs(run, chain)
     steps: list[dict[str, Any]] = [
         {
@@ -55,7 +55,7 @@ def one_chain(run: RunAnswers, chain: Sequence[Sequence[int]]) -> dict[str, Any]
     return {"steps": steps, "total": {split: costs["total"] for split, costs in measured.items()}}
 
 
-def chain_costs(run: RunAnswers, chain: Sequence[Sequence[int]]) -> dict[str, dict[str, Any]]:
+def chain_costs(run: RunPredictions, chain: Sequence[Sequence[int]]) -> dict[str, dict[str, Any]]:
     """split -> the differences from model to model, and of the last from the first."""
     models = [run.of_all(step) for step in chain]
     return {
@@ -65,7 +65,7 @@ def chain_costs(run: RunAnswers, chain: Sequence[Sequence[int]]) -> dict[str, di
     }
 
 
-def step_costs(models: Sequence[Answers]) -> dict[str, Any]:
+def step_costs(models: Sequence[Predictions]) -> dict[str, Any]:
     """The `steps` and the `total` of the teacher, each assistant and the student."""
     check_same_images(*models)
     probs = [probabilities(model) for model in models]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from kdrun.analysis import agreement, ensemble_gradient_probe, generalization_bound, mean_kl
-from kdrun.evaluation.predictions import Answers, check_same_images
-from kdrun.evaluation.run_predictions import ENSEMBLE, RunAnswers, probabilities
+from kdrun.evaluation.predictions import Predictions, check_same_images
+from kdrun.evaluation.run_predictions import ENSEMBLE, RunPredictions, probabilities
 from kdrun.plan.build import head_of
 from kdrun.plan.stage import Stage
 
@@ -72,7 +72,7 @@ def rivals(stages: Sequence[Stage], place: int) -> list[int]:
 
 
 def pair_measures(
-    run: RunAnswers, one: Comparison, used: Sequence[float], full: bool
+    run: RunPredictions, one: Comparison, used: Sequence[float], full: bool
 ) -> dict[str, Any]:
     """Fidelity, bounds, gradients and differing decisions on each split.
 
@@ -93,7 +93,7 @@ def pair_measures(
     return measured
 
 
-def split_pair(student: Answers, other: Answers) -> dict[str, Any]:
+def split_pair(student: Predictions, other: Predictions) -> dict[str, Any]:
     """The measures at T = 1 of two models' answers to the same images."""
     check_same_images(student, other)
     ours, theirs = probabilities(student), probabilities(other)
@@ -106,7 +106,7 @@ def split_pair(student: Answers, other: Answers) -> dict[str, Any]:
     }
 
 
-def confusion_differences(student: Answers, other: Answers) -> list[dict[str, int]]:
+def confusion_differences(student: Predictions, other: Predictions) -> list[dict[str, int]]:
     """The mistakes whose numbers differ most: label, decision, how often each model makes it."""
     ours, theirs = (mistakes(answers) for answers in (student, other))
     difference = (ours - theirs).abs().flatten()
@@ -126,7 +126,7 @@ def confusion_differences(student: Answers, other: Answers) -> list[dict[str, in
     ]
 
 
-def mistakes(answers: Answers) -> Tensor:
+def mistakes(answers: Predictions) -> Tensor:
     """(K, K) numbers of images of each class (row) taken for another."""
     classes = answers.logits.shape[1]
     cells = answers.labels * classes + answers.logits.argmax(dim=1)

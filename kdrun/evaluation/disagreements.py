@@ -10,13 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from kdrun.data.batch import Split
-from kdrun.evaluation.predictions import Answers, check_same_images
+from kdrun.evaluation.predictions import Predictions, check_same_images
 
 MOST_EXAMPLES = 12
 LARGEST_SIDE = 96
 
 
-def differing(student: Answers, teacher: Answers) -> list[int]:
+def differing(student: Predictions, teacher: Predictions) -> list[int]:
     """Rows of the answers where the decisions differ, those most apart first."""
     check_same_images(student, teacher)
     ours, theirs = (torch.softmax(a.logits.double(), dim=1) for a in (student, teacher))
@@ -27,7 +27,7 @@ def differing(student: Answers, teacher: Answers) -> list[int]:
 
 
 def examples(
-    student: Answers, teacher: Answers, split: Split, class_names: Sequence[str]
+    student: Predictions, teacher: Predictions, split: Split, class_names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The images with their label and what either model says of them."""
     rows = differing(student, teacher)
@@ -44,7 +44,7 @@ def examples(
     ]
 
 
-def decision(answers: Answers, row: int, class_names: Sequence[str]) -> dict[str, Any]:
+def decision(answers: Predictions, row: int, class_names: Sequence[str]) -> dict[str, Any]:
     """The class a model decides for, and its probability."""
     probability, place = torch.softmax(answers.logits[row].double(), dim=0).max(dim=0)
     return {"class": class_names[int(place)], "probability": probability.item()}

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from kdrun.analysis import compare_attention, linear_cka, relation_similarity, unexplained_share
 from kdrun.data.normalizer import Normalizer
-from kdrun.features.extractor import Observed
-from kdrun.features.inspection import see
+from kdrun.features.extractor import FeatureExtractor
+from kdrun.features.inspection import inspect_model
 from kdrun.features.layer_pairs import match, stages
 from kdrun.models.heads import PENULTIMATE
-from kdrun.training.context import Setting
+from kdrun.training.context import RunContext
 
 IMAGES, BATCH = 2048, 128
 MOST_ATTENTION = 20_000_000
@@ -32,13 +32,15 @@ class Opened:
     normalizer: Normalizer
 
 
-def inside_measures(student: Opened, teacher: Opened, start: Opened, setting: Setting) -> Any:
+def inside_measures(student: Opened, teacher: Opened, start: Opened, context: RunContext) -> Any:
     """Layers and attention of both on the first test images; `start` is the untrained student."""
-    example = next(iter(setting.data.test.batches(2))).images
-    ours, theirs = (see(m.name, m.network, m.normalizer(example)) for m in (student, teacher))
+    example = next(iter(context.data.test.batches(2))).images
+    ours, theirs = (
+        inspect_model(m.name, m.network, m.normalizer(example)) for m in (student, teacher)
+    )
     layers = [[*thinned(stages(seen.layers)), PENULTIMATE] for seen in (ours, theirs)]
-    states = [hidden_states(m, p, setting) for m, p in zip((student, teacher), layers, strict=True)]
-    before = hidden_states(start, [PENULTIMATE], setting)[PENULTIMATE]
+    states = [hidden_states(m, p, context) for m, p in zip((student, teacher), layers, strict=True)]
+    before = hidden_states(start, [PENULTIMATE], context)[PENULTIMATE]
     return {
         "images": len(before),
         "student_layers": layers[0],
@@ -50,7 +52,7 @@ def inside_measures(student: Opened, teacher: Opened, start: Opened, setting: Se
         "relations_before": relation_similarity(before, states[1][PENULTIMATE]),
         "relations_after": relation_similarity(states[0][PENULTIMATE], states[1][PENULTIMATE]),
         "attention": [
-            attention_of(student, teacher, s, t, setting)
+            attention_of(student, teacher, s, t, context)
             for s, t in attention_pairs(ours.attention, theirs.attention)
         ],
     }
@@ -82,13 +84,13 @@ def thinned(layers: Sequence[str], most: int = MOST_LAYERS) -> list[str]:
 
 
 @torch.inference_mode()
-def hidden_states(model: Opened, paths: Sequence[str], setting: Setting) -> dict[str, Tensor]:
+def hidden_states(model: Opened, paths: Sequence[str], context: RunContext) -> dict[str, Tensor]:
     """(n, width) float32 of each layer on the CPU, averaged over positions."""
-    observed = Observed(model.network.eval(), hidden=paths)
+    observed = FeatureExtractor(model.network.eval(), hidden=paths)
     kept: dict[str, list[Tensor]] = {path: [] for path in paths}
     try:
-        for batch in islice(setting.data.test.batches(BATCH), IMAGES // BATCH):
-            with setting.autocast():
+        for batch in islice(context.data.test.batches(BATCH), IMAGES // BATCH):
+            with context.autocast():
                 seen = observed(model.normalizer(batch.images))
             for path in paths:
                 kept[path].append(averaged(seen.hidden[path]).float().cpu())
@@ -110,11 +112,11 @@ def attention_pairs(ours: Sequence[str], theirs: Sequence[str]) -> Iterable[tupl
 
 
 def attention_of(
-    student: Opened, teacher: Opened, ours: str, theirs: str, setting: Setting
+    student: Opened, teacher: Opened, ours: str, theirs: str, context: RunContext
 ) -> dict[str, Any]:
     """Information of two layers' attention, their distance, and their mean maps."""
     maps = [
-        attention_maps(model, path, setting) for model, path in ((student, ours), (teacher, theirs))
+        attention_maps(model, path, context) for model, path in ((student, ours), (teacher, theirs))
     ]
     count = min(len(one) for one in maps)
     means = [one[:count].mean(dim=(0, 1)) for one in maps]
@@ -131,14 +133,14 @@ def attention_of(
 
 
 @torch.inference_mode()
-def attention_maps(model: Opened, path: str, setting: Setting) -> Tensor:
+def attention_maps(model: Opened, path: str, context: RunContext) -> Tensor:
     """(n, heads, L, L) float32 of the first test images, so many as may be held."""
-    observed = Observed(model.network.eval(), attention=[path])
+    observed = FeatureExtractor(model.network.eval(), attention=[path])
     kept: list[Tensor] = []
     held = 0
     try:
-        for batch in setting.data.test.batches(8):
-            with setting.autocast():
+        for batch in context.data.test.batches(8):
+            with context.autocast():
                 maps = observed(model.normalizer(batch.images)).attention[path]
             kept.append(maps.float().cpu())
             held += maps.numel()

@@ -24,7 +24,7 @@ from kdrun.analysis import (
     train_test_gap,
     wilson_interval,
 )
-from kdrun.evaluation.predictions import Answers
+from kdrun.evaluation.predictions import Predictions
 from kdrun.losses.temperature import softmax_with_temperature
 
 CURVE = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0, 22.6, 32.0)
@@ -34,7 +34,7 @@ MOST_CLASSES = 20
 """Of a class-similarity matrix that is kept: the classes most taken for others."""
 
 
-def accuracy_of(answers: Answers) -> dict[str, Any]:
+def accuracy_of(answers: Predictions) -> dict[str, Any]:
     """Accuracy over all images seen, with its 95 % Wilson interval."""
     return {
         "images": answers.images,
@@ -44,7 +44,7 @@ def accuracy_of(answers: Answers) -> dict[str, Any]:
     }
 
 
-def split_measures(answers: Answers) -> dict[str, Any]:
+def split_measures(answers: Predictions) -> dict[str, Any]:
     """Scores, entropy and calibration of one split, before and after the best temperature."""
     probs = softmax_with_temperature(answers.logits.double(), 1.0)
     T = calibration_temperature(answers.logits, answers.labels)
@@ -66,7 +66,7 @@ def split_measures(answers: Answers) -> dict[str, Any]:
     }
 
 
-def model_measures(answers: Mapping[str, Answers]) -> dict[str, Any]:
+def model_measures(answers: Mapping[str, Predictions]) -> dict[str, Any]:
     """Measures of every split, the gap from training to test, the entropy over temperatures."""
     train, test = answers["train"], answers["test"]
     probs = [softmax_with_temperature(one.logits.double(), 1.0) for one in (train, test)]

@@ -27,7 +27,7 @@ HASHED_SIDE = 16
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What a model says of a split.
 
     Attributes:
@@ -50,7 +50,9 @@ class Answers:
 
 
 @torch.inference_mode()
-def collect(predict: Callable[[Batch], Tensor], batches: Iterable[Batch], stride: int) -> Answers:
+def collect(
+    predict: Callable[[Batch], Tensor], batches: Iterable[Batch], stride: int
+) -> Predictions:
     """Answers to all batches, every `stride`-th image of which is kept."""
     kept: list[tuple[Tensor, Tensor, Tensor]] = []
     images, right, source = 0, [], ImagesHash()
@@ -65,7 +67,7 @@ def collect(predict: Callable[[Batch], Tensor], batches: Iterable[Batch], stride
     logits, labels, indices = (torch.cat(part).clone() for part in zip(*kept, strict=True))
     decided = torch.cat(right)
     correct = int(decided.sum())
-    return Answers(logits, labels, indices, images, correct, decided, source.hexdigest())
+    return Predictions(logits, labels, indices, images, correct, decided, source.hexdigest())
 
 
 class ImagesHash:
@@ -87,7 +89,7 @@ class ImagesHash:
         return hashlib.sha256(both).hexdigest()[:32]
 
 
-def check_same_images(*answers: Answers) -> None:
+def check_same_images(*answers: Predictions) -> None:
     """Refuse to compare predictions about unequal images.
 
     Raises:

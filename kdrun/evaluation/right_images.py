@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from kdrun.evaluation.predictions import REPORTED, Answers
-from kdrun.evaluation.run_predictions import RunAnswers
+from kdrun.evaluation.predictions import REPORTED, Predictions
+from kdrun.evaluation.run_predictions import RunPredictions
 from kdrun.store.correct_images import Correct
 
 
 def right_images(
-    run: RunAnswers, places: Iterable[int], keep: bool
+    run: RunPredictions, places: Iterable[int], keep: bool
 ) -> dict[int, dict[str, Correct]]:
     """By place and split, which images of validation and test a model decides rightly.
 
@@ -32,7 +32,7 @@ def right_images(
     return found
 
 
-def packed(answers: Answers) -> Correct:
+def packed(answers: Predictions) -> Correct:
     """A bit an image."""
     assert answers.right is not None
     right = np.packbits(answers.right.numpy()).tobytes()

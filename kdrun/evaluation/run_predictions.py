@@ -10,7 +10,7 @@ from torch import Tensor
 from kdrun.errors import Stopped
 from kdrun.evaluation.predictions import (
     SPLITS,
-    Answers,
+    Predictions,
     check_same_images,
     collect,
     split_batches,
@@ -20,7 +20,7 @@ from kdrun.evaluation.predictions import (
 from kdrun.losses import ensemble_probabilities
 from kdrun.losses.temperature import softmax_with_temperature
 from kdrun.plan.stage import placed_label
-from kdrun.training.context import Job, Setting, Settings
+from kdrun.training.context import ContextBySeed, RunContext, StageRun
 from kdrun.training.evaluate import predictor
 from kdrun.training.stage_model import load_finished
 
@@ -29,7 +29,7 @@ ENSEMBLE = "ensemble"
 
 
 @dataclass
-class RunAnswers:
+class RunPredictions:
     """The models of a run with their answers.
 
     Attributes:
@@ -37,26 +37,28 @@ class RunAnswers:
         asked: the answers so far, by the hash of the stage and the seed, on which splits depend.
     """
 
-    jobs: Sequence[Job]
-    settings: Settings
+    stage_runs: Sequence[StageRun]
+    contexts: ContextBySeed
     splits: Sequence[str] = SPLITS
-    asked: dict[tuple[str, int | None], dict[str, Answers]] = field(default_factory=dict)
+    asked: dict[tuple[str, int | None], dict[str, Predictions]] = field(default_factory=dict)
 
-    def of(self, place: int) -> Mapping[str, Answers]:
+    def of(self, place: int) -> Mapping[str, Predictions]:
         """The answers of a stage's model to each split.
 
         Raises:
             DamagedError: the stage is not as it was written.
             Stopped: a signal asked for it.
         """
-        job = self.jobs[place]
-        key = (job.digest, job.stage.seed)
+        stage_run = self.stage_runs[place]
+        key = (stage_run.digest, stage_run.stage.seed)
         if key not in self.asked:
-            sample = min(one.stage.train.eval_batch_size for one in self.jobs)
-            self.asked[key] = ask(job, self.settings[job.stage.seed], self.splits, sample)
+            sample = min(one.stage.train.eval_batch_size for one in self.stage_runs)
+            self.asked[key] = predict_splits(
+                stage_run, self.contexts[stage_run.stage.seed], self.splits, sample
+            )
         return self.asked[key]
 
-    def of_all(self, places: Sequence[int]) -> Mapping[str, Answers]:
+    def of_all(self, places: Sequence[int]) -> Mapping[str, Predictions]:
         """Those of one model, or of the mean of a stage's teachers with the weights they have."""
         members = [self.of(place) for place in places]
         if len(members) == 1:
@@ -76,41 +78,43 @@ class RunAnswers:
 
     def weights(self, places: Sequence[int]) -> Sequence[float] | None:
         """Of the teachers of the stage that has these; None for equal ones."""
-        stages = (job.stage for job in self.jobs)
+        stages = (stage_run.stage for stage_run in self.stage_runs)
         found = next(stage for stage in stages if stage.teachers == tuple(places))
         return found.teacher_weights or None
 
     def label(self, places: Sequence[int]) -> dict[str, Any]:
         """Which stage it is; several are an ensemble, whose members `stages` tells."""
-        first = placed_label(places[0], self.jobs[places[0]].stage)
+        first = placed_label(places[0], self.stage_runs[places[0]].stage)
         if len(places) == 1:
             return first
-        names = " + ".join(self.jobs[place].stage.model.arch for place in places)
+        names = " + ".join(self.stage_runs[place].stage.model.arch for place in places)
         del first["stage"]
         return first | {"stages": list(places), "role": ENSEMBLE, "arch": names}
 
 
-def ask(job: Job, setting: Setting, splits: Sequence[str], sample: int) -> dict[str, Answers]:
+def predict_splits(
+    stage_run: StageRun, context: RunContext, splits: Sequence[str], sample: int
+) -> dict[str, Predictions]:
     """One pass over each split that there is.
 
     Args:
         sample: the batch size for the training images. With it ends the sample, so that it has to
             be the same for all models that are compared.
     """
-    predict, data = predictor(*load_finished(job, setting), setting), setting.data
+    predict, data = predictor(*load_finished(stage_run, context), context), context.data
     found = {}
     for split in splits:
-        if setting.stop:
-            raise Stopped(f"stopped while measuring {job.title}")
+        if context.stop:
+            raise Stopped(f"stopped while measuring {stage_run.title}")
         size = split_size(data, split)
         if size:
-            batch_size = sample if split == "train" else job.stage.train.eval_batch_size
+            batch_size = sample if split == "train" else stage_run.stage.train.eval_batch_size
             batches = split_batches(data, split, batch_size)
             found[split] = collect(predict, batches, stride_for(size, len(data.class_names)))
     return found
 
 
-def averaged(members: Sequence[Answers], weights: Sequence[float] | None) -> Answers:
+def averaged(members: Sequence[Predictions], weights: Sequence[float] | None) -> Predictions:
     """The answers of the weighted mean of the models' probabilities at T = 1, to what was kept."""
     check_same_images(*members)
     first = members[0]
@@ -119,9 +123,9 @@ def averaged(members: Sequence[Answers], weights: Sequence[float] | None) -> Ans
     logs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
     correct = int((probs.argmax(dim=1) == first.labels).sum())
     seen = len(first.labels)
-    return Answers(logs, first.labels, first.indices, seen, correct, source=first.source)
+    return Predictions(logs, first.labels, first.indices, seen, correct, source=first.source)
 
 
-def probabilities(answers: Answers) -> Tensor:
+def probabilities(answers: Predictions) -> Tensor:
     """(n, K) float64 at T = 1."""
     return softmax_with_temperature(answers.logits.double(), 1.0)

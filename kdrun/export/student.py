@@ -25,9 +25,9 @@ from kdrun.store.files import (
 from kdrun.store.finished_runs import read_summary
 from kdrun.store.folders import make_folder, remove_file, remove_leftovers
 from kdrun.store.summary import student_place
-from kdrun.training.context import Job, Setting
+from kdrun.training.context import RunContext, StageRun
 from kdrun.training.initial_weights import stage_weights
-from kdrun.training.stage_model import bare, build, load_finished, normalization
+from kdrun.training.stage_model import build, load_finished, normalization, without_weights
 
 EXPORT, CARD = "export", "student.json"
 CHECK_BATCH = 256
@@ -49,18 +49,18 @@ def export_student(
         OutputError: it cannot be written.
     """
     formats = chosen_formats(names)
-    with finished_jobs(folder, changes) as (jobs, settings):
+    with finished_jobs(folder, changes) as (stage_runs, contexts):
         summary = read_summary(folder)
-        job = jobs[student_place(summary)]
-        setting = settings[job.stage.seed]
+        stage_run = stage_runs[student_place(summary)]
+        context = contexts[stage_run.stage.seed]
         target = export_folder(folder)
-        model = deployed(job, setting)
-        images = [(batch.images.cpu(), batch.labels.cpu()) for batch in all_test_batches(setting)]
+        model = deployed(stage_run, context)
+        images = [(batch.images.cpu(), batch.labels.cpu()) for batch in all_test_batches(context)]
         eager = answers(model, images)
-        files = kept(target, job.digest)
+        files = kept(target, stage_run.digest)
         for name, one in formats.items():
-            files[name] = exported(one, job, setting, model, images, eager, target)
-        card = card_of(job, setting, images, eager) | {"files": files}
+            files[name] = exported(one, stage_run, context, model, images, eager, target)
+        card = card_of(stage_run, context, images, eager) | {"files": files}
         card["latency_eager"] = timed(model, images[0][0][:1])
         write_json(target / CARD, card)
         write_atomic(target / "README.md", model_card(card, summary).encode())
@@ -96,20 +96,22 @@ def left(path: Path, entry: Any) -> bool:
     return False
 
 
-def deployed(job: Job, setting: Setting) -> Deployed:
+def deployed(stage_run: StageRun, context: RunContext) -> Deployed:
     """The finished student on the CPU in float32."""
-    network, _ = load_finished(job, setting)
-    return Deployed(network.cpu().float(), **own_normalization(job, setting)).eval()
+    network, _ = load_finished(stage_run, context)
+    return Deployed(network.cpu().float(), **own_normalization(stage_run, context)).eval()
 
 
-def own_normalization(job: Job, setting: Setting) -> dict[str, list[float]]:
+def own_normalization(stage_run: StageRun, context: RunContext) -> dict[str, list[float]]:
     """What the student's weights expect of images."""
-    return normalization(setting.data, stage_weights(job.folder, job.title, job.digest))
+    return normalization(
+        context.data, stage_weights(stage_run.folder, stage_run.title, stage_run.digest)
+    )
 
 
-def all_test_batches(setting: Setting) -> Any:
+def all_test_batches(context: RunContext) -> Any:
     """The whole test set."""
-    return setting.data.test.batches(CHECK_BATCH)
+    return context.data.test.batches(CHECK_BATCH)
 
 
 @torch.inference_mode()
@@ -120,8 +122,8 @@ def answers(call: Call, images: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
 
 def exported(
     one: Format,
-    job: Job,
-    setting: Setting,
+    stage_run: StageRun,
+    context: RunContext,
     model: Deployed,
     images: Sequence[tuple[Tensor, Tensor]],
     eager: Tensor,
@@ -135,11 +137,13 @@ def exported(
     path, temporary = target / one.file, temporary_path(target / one.file)
     try:
         # Two images: of one, export would take the number for a constant.
-        fresh = build(bare(job.stage), setting.data.shape, None)
+        fresh = build(without_weights(stage_run.stage), context.data.shape, None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what torch itself is about to change
             one.write(model, images[0][0][:2].contiguous(), temporary)
-            call = one.read(temporary, Deployed(fresh, **own_normalization(job, setting)).eval())
+            call = one.read(
+                temporary, Deployed(fresh, **own_normalization(stage_run, context)).eval()
+            )
         found = answers(call, images)
         labels = torch.cat([batch for _, batch in images])
         accuracies = [(logits.argmax(1) == labels).sum().item() for logits in (found, eager)]
@@ -173,10 +177,14 @@ def timed(call: Call, image: Tensor) -> dict[str, Any]:
 
 
 def card_of(
-    job: Job, setting: Setting, images: Sequence[tuple[Tensor, Tensor]], eager: Tensor
+    stage_run: StageRun, context: RunContext, images: Sequence[tuple[Tensor, Tensor]], eager: Tensor
 ) -> dict[str, Any]:
     """What who uses the student needs to know."""
-    labels, data, model = torch.cat([batch for _, batch in images]), setting.data, job.stage.model
+    labels, data, model = (
+        torch.cat([batch for _, batch in images]),
+        context.data,
+        stage_run.stage.model,
+    )
     return {
         "format": 1,
         "arch": model.arch,
@@ -184,8 +192,8 @@ def card_of(
         "stem": model.stem,
         "width": model.width,
         "depth": model.depth,
-        "parameters": job.parameters,
-        "macs": job.macs,
+        "parameters": stage_run.parameters,
+        "macs": stage_run.macs,
         "dataset": data.name,
         "training_images": len(data.train),
         "class_names": list(data.class_names),
@@ -196,9 +204,9 @@ def card_of(
             "preparation": data.preparation,
         },
         "output": "logits",
-        "normalization": own_normalization(job, setting),
+        "normalization": own_normalization(stage_run, context),
         "test_images": len(labels),
         "test_accuracy": (eager.argmax(1) == labels).double().mean().item(),
-        "stage": job.digest,
-        "recipe": job.identity,
+        "stage": stage_run.digest,
+        "recipe": stage_run.identity,
     }

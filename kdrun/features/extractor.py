@@ -22,7 +22,7 @@ class LayerError(ConfigError):
     """A layer whose output or attention cannot be observed."""
 
 
-class Observation(NamedTuple):
+class Features(NamedTuple):
     """A model's answer to one batch and what its layers held, by module path.
 
     `hidden` keeps each layer's own shape and precision; `attention` is (N, heads, L, L) float32,
@@ -45,7 +45,7 @@ class _Capture:
 _Captures = dict[str, list[_Capture]]
 
 
-class Observed:
+class FeatureExtractor:
     """A model whose layers are watched. Not an nn.Module, so that state dicts stay the model's.
 
     Gradients flow through what is captured. The hooks act only within a call of this object: other
@@ -91,7 +91,7 @@ class Observed:
             *(self._watch_attention(modules[path], path) for path in self._attention),
         ]
 
-    def __call__(self, images: Tensor) -> Observation:
+    def __call__(self, images: Tensor) -> Features:
         """Run the model on (N, C, H, W) images.
 
         Raises:
@@ -99,12 +99,12 @@ class Observed:
                 overwritten in place afterwards; attention that is not plain self-attention.
         """
         if not self._handles:
-            return Observation(self._forward(images), {}, {})
+            return Features(self._forward(images), {}, {})
         self._active = True
         try:
             logits = self._forward(images)
             attention = _tensors(self._attention, "is no self-attention of tokens without a mask")
-            return Observation(logits, _tensors(self._hidden), attention)
+            return Features(logits, _tensors(self._hidden), attention)
         finally:
             self._active = False
             for captures in (*self._hidden.values(), *self._attention.values()):

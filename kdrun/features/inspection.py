@@ -16,7 +16,7 @@ def width_of(shape: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True)
-class Seen:
+class InspectedModel:
     """A model as the terms need it: its name for errors, its layers, its attention modules."""
 
     name: str
@@ -31,9 +31,9 @@ class Seen:
         return next(width_of(layer.shape or ()) for layer in self.layers if layer.path == path)
 
 
-def see(name: str, model: nn.Module, example: Tensor) -> Seen:
+def inspect_model(name: str, model: nn.Module, example: Tensor) -> InspectedModel:
     """Look at a model in one forward pass of a few images."""
     head = model.get_submodule(head_path(model))
     assert isinstance(head, nn.Linear | nn.Conv2d)
     width = head.in_features if isinstance(head, nn.Linear) else head.in_channels
-    return Seen(name, describe_layers(model, example), attention_modules(model), width)
+    return InspectedModel(name, describe_layers(model, example), attention_modules(model), width)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kdrun.losses.alignment import Pair, aligned, match_spatial
 from kdrun.losses.inputs import check_probabilities, check_reduction, full_precision, paired
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 
 
 def attention_map(query: Tensor, key: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class ActivationAttentionTerm(nn.Module):
         self.pairs = list(pairs)
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
     ) -> Tensor:
         """The raw loss."""
         assert teacher is not None
@@ -108,7 +108,7 @@ class AttentionMapTerm(nn.Module):
         self.kind = kind
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
     ) -> Tensor:
         """The raw loss."""
         assert teacher is not None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from kdrun.losses.alignment import Pair, aligned, match_spatial
 from kdrun.losses.inputs import check_reduction, full_precision, paired
 from kdrun.losses.projectors import FittedProjection, Projector, normalized_rows
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 
 
 def hint_loss(student_hidden: Tensor, teacher_hidden: Tensor, reduction: str = "mean") -> Tensor:
@@ -41,7 +41,7 @@ class HintTerm(nn.Module):
         )
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
     ) -> Tensor:
         """The raw loss."""
         assert teacher is not None
@@ -72,7 +72,7 @@ class FittedHintTerm(nn.Module):
         return max(projection.take(fit) for projection, fit in zip(self.fitted, fits, strict=True))
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
     ) -> Tensor:
         """The raw loss."""
         assert teacher is not None

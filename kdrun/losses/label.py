@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdrun.losses.inputs import check_probabilities, check_some, class_indices, full_precision
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 
 
 def cross_entropy_loss(
@@ -37,7 +37,7 @@ class LabelTerm(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
     ) -> Tensor:
         """Labels are (N,) class indices or (N, K) probabilities."""
         return cross_entropy_loss(student.logits, labels, self.label_smoothing)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdrun.losses.inputs import paired_logits
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 
 
 def learned_temperature_loss(student_logits: Tensor, teacher_logits: Tensor, T: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class LearnedTemperatureTerm(nn.Module):
         return 1 + 20 * torch.sigmoid(self.tau.detach())
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
     ) -> Tensor:
         """The raw loss; minimising it raises it in tau."""
         assert teacher is not None

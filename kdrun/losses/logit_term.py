@@ -18,7 +18,7 @@ from kdrun.losses.soft_target import (
     soft_target_loss,
     standardize_logits,
 )
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 from kdrun.losses.wsl import wsl_loss
 
 # (student_logits, teacher_logits, labels, T) and the kind's own options -> loss
@@ -65,7 +65,7 @@ class SoftTerm(nn.Module):
         self.teacher_weights = teacher_weights
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
     ) -> Tensor:
         """The raw loss at the moment's temperature."""
         assert teacher is not None

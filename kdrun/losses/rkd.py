@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kdrun.losses.alignment import Pair
 from kdrun.losses.inputs import check_reduction, check_some, full_precision
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 
 REDUCTIONS = ("mean", "sum", "reference")
 
@@ -184,7 +184,7 @@ class RelationTerm(nn.Module):
         self.reduction = reduction
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
     ) -> Tensor:
         """The raw loss."""
         assert teacher is not None

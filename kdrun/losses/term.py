@@ -22,7 +22,7 @@ class Outputs(NamedTuple):
     ensemble: tuple[Tensor, ...] = ()
 
 
-class Moment(NamedTuple):
+class StepContext(NamedTuple):
     """Where the training is: the temperature of the step, and the 0-based epoch."""
 
     T: float

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.evaluation.analysis_file import write_analysis
-from kdrun.evaluation.run_predictions import RunAnswers
+from kdrun.evaluation.run_predictions import RunPredictions
 from kdrun.runs.finished_run import finished_jobs
 from kdrun.store.run_folder import ANALYSIS
 
@@ -18,9 +18,9 @@ def analyze_run(folder: Path, level: str, changes: Mapping[str, Any] | None = No
         level: `basic` or `full`.
         changes: as of `finished_jobs`.
     """
-    with finished_jobs(folder, changes) as (jobs, settings):
-        next(iter(settings.values())).reporter.say(
-            f"measuring {', '.join(job.title for job in jobs)}"
+    with finished_jobs(folder, changes) as (stage_runs, contexts):
+        next(iter(contexts.values())).reporter.say(
+            f"measuring {', '.join(stage_run.title for stage_run in stage_runs)}"
         )
-        write_analysis(folder, RunAnswers(jobs, settings), level)
+        write_analysis(folder, RunPredictions(stage_runs, contexts), level)
     return folder / ANALYSIS

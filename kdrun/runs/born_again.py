@@ -9,27 +9,27 @@ from typing import Any
 from torch import Tensor
 
 from kdrun.analysis.ensembles import arithmetic_ensemble, logit_ensemble
-from kdrun.evaluation.predictions import REPORTED, Answers, check_same_images
+from kdrun.evaluation.predictions import REPORTED, Predictions, check_same_images
 from kdrun.evaluation.right_images import packed
-from kdrun.evaluation.run_predictions import RunAnswers, probabilities
+from kdrun.evaluation.run_predictions import RunPredictions, probabilities
 from kdrun.plan.build import controls
 from kdrun.plan.stage import CONTROL, DIRECT, GENERATION, INDEPENDENT
 from kdrun.report.chain_tables import ensemble_names
 from kdrun.report.gains import discordant, gain_entry
 from kdrun.report.paired_gain import paired_gain
-from kdrun.runs.prepare import make_job
-from kdrun.training.context import Job, Settings
+from kdrun.runs.prepare import make_stage_run
+from kdrun.training.context import ContextBySeed, StageRun
 
-ENSEMBLES: Mapping[str, Callable[[Sequence[Answers]], Tensor]] = {
+ENSEMBLES: Mapping[str, Callable[[Sequence[Predictions]], Tensor]] = {
     "arithmetic": lambda members: arithmetic_ensemble([probabilities(one) for one in members]),
     "geometric": lambda members: logit_ensemble([one.logits for one in members]),
 }
 """(N, K) probabilities of the members together."""
 
 
-def without_useless(
-    jobs: list[Job], done: Sequence[Mapping[str, Any]], settings: Settings
-) -> list[Job]:
+def stop_generations(
+    stage_runs: list[StageRun], done: Sequence[Mapping[str, Any]], contexts: ContextBySeed
+) -> list[StageRun]:
     """The jobs without the generations after one that rose by no more than noise.
 
     Decided where the first stage of a generation is next. With the generations go the models from
@@ -39,40 +39,46 @@ def without_useless(
         jobs: of the whole plan.
         done: summaries of the stages before the next one.
     """
-    following = jobs[len(done)].stage
+    following = stage_runs[len(done)].stage
     if following.role != GENERATION or (done[-1:] and done[-1]["step"] == following.step):
-        return jobs
+        return stage_runs
     accuracies = validation_by_generation(done)
-    images = len(next(iter(settings.values())).data.validation or ())
+    images = len(next(iter(contexts.values())).data.validation or ())
     if images == 0 or not stop_early(accuracies, images):
-        return jobs
-    return shortened(jobs, len(done), settings)
+        return stage_runs
+    return drop_generations(stage_runs, len(done), contexts)
 
 
-def as_stopped(
-    jobs: list[Job], stages: Sequence[Mapping[str, Any]], settings: Settings
-) -> list[Job]:
+def replay_stops(
+    stage_runs: list[StageRun], stages: Sequence[Mapping[str, Any]], contexts: ContextBySeed
+) -> list[StageRun]:
     """The jobs of a finished run that was to stop early: what `without_useless` left of them.
 
     Args:
         stages: of the run's summary.
     """
     for done in range(1, len(stages)):
-        jobs = without_useless(jobs, stages[:done], settings)
-    return jobs
+        stage_runs = stop_generations(stage_runs, stages[:done], contexts)
+    return stage_runs
 
 
-def shortened(jobs: list[Job], done: int, settings: Settings) -> list[Job]:
+def drop_generations(
+    stage_runs: list[StageRun], done: int, contexts: ContextBySeed
+) -> list[StageRun]:
     """The jobs without the generations that are not done, and with controls of what is."""
-    kept = list(jobs[:done])
+    kept = list(stage_runs[:done])
     last = kept[-1].stage.step
-    for stage in (job.stage for job in jobs[done:]):
+    for stage in (stage_run.stage for stage_run in stage_runs[done:]):
         if stage.role in (DIRECT, CONTROL):
-            pupils = [job.stage for job in jobs[:done] if job.stage.seed == stage.seed]
+            pupils = [
+                stage_run.stage
+                for stage_run in stage_runs[:done]
+                if stage_run.stage.seed == stage.seed
+            ]
             left = [one for one in controls(pupils[1:]) if one.role == stage.role]
         else:
             left = [stage] if (stage.step or 0) <= (last or 0) else []
-        kept += [make_job(one, kept, settings[one.seed]) for one in left]
+        kept += [make_stage_run(one, kept, contexts[one.seed]) for one in left]
     return kept
 
 
@@ -91,7 +97,7 @@ def by_generation(stages: Sequence[Mapping[str, Any]], accuracy: str) -> list[li
 
 
 def generations_report(
-    run: RunAnswers, stages: Sequence[Mapping[str, Any]], planned: int
+    run: RunPredictions, stages: Sequence[Mapping[str, Any]], planned: int
 ) -> dict[str, Any]:
     """The generations, whether they rise, and the accuracy of their ensembles on test.
 
@@ -112,12 +118,12 @@ def generations_report(
     return report
 
 
-def has_independent(run: RunAnswers) -> bool:
+def has_independent(run: RunPredictions) -> bool:
     """Whether the run trained models from labels for ensembles to compare with."""
-    return any(job.stage.role == INDEPENDENT for job in run.jobs)
+    return any(stage_run.stage.role == INDEPENDENT for stage_run in run.stage_runs)
 
 
-def ensemble_gains(run: RunAnswers) -> list[dict[str, Any]]:
+def ensemble_gains(run: RunPredictions) -> list[dict[str, Any]]:
     """Entries of `gains`: each ensemble over that of as many models from labels."""
     if not has_independent(run):
         return []
@@ -132,16 +138,19 @@ def ensemble_gains(run: RunAnswers) -> list[dict[str, Any]]:
 
 
 def ensemble_decisions(
-    run: RunAnswers, roles: Sequence[str], split: str
-) -> dict[str, list[Answers]]:
+    run: RunPredictions, roles: Sequence[str], split: str
+) -> dict[str, list[Predictions]]:
     """What each kind of ensemble says, one a seed; generation 0 is a member of every one."""
-    found: dict[str, list[Answers]] = {kind: [] for kind in ENSEMBLES}
-    for seed in run.settings:
+    found: dict[str, list[Predictions]] = {kind: [] for kind in ENSEMBLES}
+    for seed in run.contexts:
         members = [
             run.of(place)[split]
-            for place, job in enumerate(run.jobs)
-            if job.stage.seed == seed
-            and (job.stage.role in roles or (job.stage.role == GENERATION and job.stage.step == 0))
+            for place, stage_run in enumerate(run.stage_runs)
+            if stage_run.stage.seed == seed
+            and (
+                stage_run.stage.role in roles
+                or (stage_run.stage.role == GENERATION and stage_run.stage.step == 0)
+            )
         ]
         check_same_images(*members)
         for kind, ensemble in ENSEMBLES.items():
@@ -149,16 +158,16 @@ def ensemble_decisions(
     return found
 
 
-def together(members: Sequence[Answers], probs: Tensor) -> Answers:
+def together(members: Sequence[Predictions], probs: Tensor) -> Predictions:
     """The answers of an ensemble with these probabilities."""
     first, right = members[0], probs.argmax(dim=1) == members[0].labels
     seen = len(first.labels)
-    return Answers(
+    return Predictions(
         probs.log(), first.labels, first.indices, seen, int(right.sum()), right, first.source
     )
 
 
-def accuracies_of(decisions: Mapping[str, Sequence[Answers]]) -> dict[str, list[float]]:
+def accuracies_of(decisions: Mapping[str, Sequence[Predictions]]) -> dict[str, list[float]]:
     """Accuracy of each kind of ensemble, one a seed."""
     return {kind: [one.correct / one.images for one in seeds] for kind, seeds in decisions.items()}
 

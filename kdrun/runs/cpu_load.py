@@ -14,7 +14,7 @@ SPARE = 0.5
 """Cores that others may use before it is told."""
 
 
-class Moment(NamedTuple):
+class CpuSample(NamedTuple):
     """Seconds so far: of the clock, and that all processes and this one have used of our cores."""
 
     clock: float
@@ -28,7 +28,7 @@ def allowed_cores() -> frozenset[int]:
     return frozenset(allowed(0)) if allowed else frozenset()
 
 
-def now(allowed: frozenset[int]) -> Moment | None:
+def now(allowed: frozenset[int]) -> CpuSample | None:
     """The moment, for these cores; None where the system does not count them like this."""
     try:
         lines = [line.split() for line in TICKS.read_text().splitlines()]
@@ -41,10 +41,10 @@ def now(allowed: frozenset[int]) -> Moment | None:
             user, nice, system, _, _, *interrupts = map(int, numbers[:8])
             busy += user + nice + system + sum(interrupts)
     own = os.times()
-    return Moment(time.monotonic(), busy / tick, own.user + own.system)
+    return CpuSample(time.monotonic(), busy / tick, own.user + own.system)
 
 
-def used_by_others(before: Moment, after: Moment) -> float:
+def used_by_others(before: CpuSample, after: CpuSample) -> float:
     """How many of our cores other processes kept busy between two moments."""
     passed = max(after.clock - before.clock, 1e-9)
     return max(0.0, (after.all - before.all) - (after.ours - before.ours)) / passed

@@ -3,8 +3,8 @@
 from typing import Any, Protocol
 
 from kdrun.teachers.teacher import Teacher
-from kdrun.training.context import Job, Setting
-from kdrun.training.interleaving import Turns, drained
+from kdrun.training.context import RunContext, StageRun
+from kdrun.training.interleaving import Interleavable, run_to_end
 
 Summary = dict[str, Any]
 
@@ -13,7 +13,11 @@ class Executor(Protocol):
     """How the stages of a run are trained."""
 
     def train(
-        self, turns: Turns[Summary], job: Job, setting: Setting, teachers: list[Teacher]
+        self,
+        turns: Interleavable[Summary],
+        stage_run: StageRun,
+        context: RunContext,
+        teachers: list[Teacher],
     ) -> Summary:
         """Do all turns of a job's stage."""
         ...
@@ -23,7 +27,11 @@ class Alone:
     """The executor that trains a stage by itself."""
 
     def train(
-        self, turns: Turns[Summary], job: Job, setting: Setting, teachers: list[Teacher]
+        self,
+        turns: Interleavable[Summary],
+        stage_run: StageRun,
+        context: RunContext,
+        teachers: list[Teacher],
     ) -> Summary:
         """Do all turns of a job's stage."""
-        return drained(turns)
+        return run_to_end(turns)

@@ -13,7 +13,7 @@ from kdrun.evaluation.analysis_file import write_analysis
 from kdrun.evaluation.chain_costs import chain_report
 from kdrun.evaluation.predictions import REPORTED, SPLITS
 from kdrun.evaluation.right_images import right_images
-from kdrun.evaluation.run_predictions import RunAnswers
+from kdrun.evaluation.run_predictions import RunPredictions
 from kdrun.loggers.console import Reporter
 from kdrun.report.chain_tables import chain_table, generations_table
 from kdrun.report.diagnosis import diagnose_folder
@@ -35,31 +35,31 @@ from kdrun.store.run_folder import (
     TEMPERATURE,
     from_here,
 )
-from kdrun.training.context import Job, Settings
+from kdrun.training.context import ContextBySeed, StageRun
 
 
 def close(
     config: Config,
-    jobs: Sequence[Job],
+    stage_runs: Sequence[StageRun],
     stages: list[dict[str, Any]],
-    settings: Settings,
+    contexts: ContextBySeed,
     folder: Path,
 ) -> dict[str, Any]:
     """Write the run's summary, measure its chain, and show both."""
-    setting = next(iter(settings.values()))
+    context = next(iter(contexts.values()))
     summary: dict[str, Any] = {
         "format": 1,
         "status": "done",
         "dataset": config.dataset.name,
-        "test_images": len(setting.data.test),
+        "test_images": len(context.data.test),
         "seed": config.seeds[0] if config.seeds else config.train.seed,
         "seeds": list(config.seeds),
         "stages": stages,
     }
-    run = RunAnswers(jobs, settings, REPORTED if config.analysis == "off" else SPLITS)
+    run = RunPredictions(stage_runs, contexts, REPORTED if config.analysis == "off" else SPLITS)
     if config.analysis != "off":
         work = partial(write_analysis, folder, run, config.analysis)
-        optional("analysis", setting.reporter, work)
+        optional("analysis", context.reporter, work)
     if config.chain.method != "none":
         summary |= strict(whole_chain(config, run, stages))
     summary["gains"] = gains(config, run, summary, folder)
@@ -68,13 +68,13 @@ def close(
     summary["files"] = {name: file_entry(folder / name) for name in names}
     write_sealed(folder / SUMMARY, summary)
     for table in result_tables(summary):
-        setting.reporter.show(table)
+        context.reporter.show(table)
     for line in verdict(summary):
-        setting.reporter.say(line)
+        context.reporter.say(line)
     for line in diagnose_folder(folder, summary):
-        setting.reporter.say(line, style="yellow")
-    write_page(config, folder, setting.reporter)
-    setting.reporter.say(f"all of it is in {from_here(folder)}")
+        context.reporter.say(line, style="yellow")
+    write_page(config, folder, context.reporter)
+    context.reporter.say(f"all of it is in {from_here(folder)}")
     return summary
 
 
@@ -96,10 +96,10 @@ def optional(what: str, reporter: Reporter, work: Callable[[], object]) -> None:
 
 
 def gains(
-    config: Config, run: RunAnswers, summary: dict[str, Any], folder: Path
+    config: Config, run: RunPredictions, summary: dict[str, Any], folder: Path
 ) -> list[dict[str, Any]]:
     """Gains of the run's models over each other; the images they get right go into a file."""
-    reporter = next(iter(run.settings.values())).reporter
+    reporter = next(iter(run.contexts.values())).reporter
     correct: dict[int, dict[str, Correct]] = {}
     keep = config.analysis != "off" or config.chain.method != "none"
 
@@ -112,7 +112,9 @@ def gains(
     return [*run_gains(summary, correct), *ensembles]
 
 
-def whole_chain(config: Config, run: RunAnswers, stages: list[dict[str, Any]]) -> dict[str, Any]:
+def whole_chain(
+    config: Config, run: RunPredictions, stages: list[dict[str, Any]]
+) -> dict[str, Any]:
     """What the steps of the chain cost, and of generations what they gave."""
     report: dict[str, Any] = {"chain": chain_report(run)}
     if config.chain.method == "born_again":

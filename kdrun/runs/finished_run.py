@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError
-from kdrun.runs.born_again import as_stopped
+from kdrun.runs.born_again import replay_stops
 from kdrun.runs.resume import changed_config, rebuilt
 from kdrun.runs.saved_run import read_run
 from kdrun.runs.temperature_selection import as_chosen
@@ -14,7 +14,7 @@ from kdrun.signals import stop_requests
 from kdrun.store.finished_runs import read_summary
 from kdrun.store.run_folder import SUMMARY, occupied
 from kdrun.store.stages import finished
-from kdrun.training.context import Job, Settings
+from kdrun.training.context import ContextBySeed, StageRun
 
 REMEDY = (
     "a run is measured and exported with all that it was made of: bring that back as it was, and "
@@ -25,7 +25,7 @@ REMEDY = (
 @contextmanager
 def finished_jobs(
     folder: Path, changes: Mapping[str, Any] | None = None
-) -> Iterator[tuple[list[Job], Settings]]:
+) -> Iterator[tuple[list[StageRun], ContextBySeed]]:
     """Have the run to oneself: its stages, finished and whole, and their settings by seed.
 
     Args:
@@ -42,12 +42,14 @@ def finished_jobs(
         raise ConfigError(f"{folder}: the run is not finished; 'kdrun resume {folder}' goes on")
     config = changed_config(folder, saved, changes or {})
     with stop_requests() as stop, occupied(folder):
-        planned, settings = rebuilt(config, saved, stop, REMEDY)
-        jobs = as_chosen(planned, settings, folder)
+        planned, contexts = rebuilt(config, saved, stop, REMEDY)
+        stage_runs = as_chosen(planned, contexts, folder)
         if config.chain.stop_early:
             stages = read_summary(folder)["stages"]
-            jobs = as_stopped(jobs, stages, settings)
-        for job in jobs:
-            if finished(job.folder, job.digest) is None:
-                raise ConfigError(f"{job.folder}: {job.title} is no longer in the store")
-        yield jobs, settings
+            stage_runs = replay_stops(stage_runs, stages, contexts)
+        for stage_run in stage_runs:
+            if finished(stage_run.folder, stage_run.digest) is None:
+                raise ConfigError(
+                    f"{stage_run.folder}: {stage_run.title} is no longer in the store"
+                )
+        yield stage_runs, contexts

@@ -10,7 +10,7 @@ from kdrun.models.complexity import count_parameters
 from kdrun.plan.assistants import ChainSizes
 from kdrun.plan.build import assistant_model, build_plan, teacher_models
 from kdrun.plan.stage import ASSISTANT, Stage
-from kdrun.training.stage_model import outline
+from kdrun.training.stage_model import build_on_meta
 
 
 def plan_for(config: Config, shape: ImageShape) -> list[Stage]:
@@ -58,7 +58,7 @@ def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
 
 def _required(config: Config, model: ModelConfig, shape: ImageShape) -> int:
     stage = Stage("student", model, config.train, config.loss, config.temperature)
-    return count_parameters(outline(stage, shape))
+    return count_parameters(build_on_meta(stage, shape))
 
 
 def _parameters(config: Config, model: ModelConfig, shape: ImageShape) -> int | None:

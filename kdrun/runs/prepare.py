@@ -15,11 +15,11 @@ from kdrun.data.dataset import ImageData
 from kdrun.data.load import load_dataset
 from kdrun.device import resolve_device, resolve_precision, set_determinism, use_device
 from kdrun.errors import ConfigError, WeightsError
-from kdrun.features.extractor import Observed
-from kdrun.features.inspection import see
+from kdrun.features.extractor import FeatureExtractor
+from kdrun.features.inspection import inspect_model
 from kdrun.loggers.console import Reporter
 from kdrun.loggers.tables import console
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 from kdrun.plan.build import with_seed
 from kdrun.plan.identity import identity
 from kdrun.plan.stage import TEACHER, Stage
@@ -28,12 +28,12 @@ from kdrun.signals import Stop, StopRequest
 from kdrun.store.run_folder import from_here
 from kdrun.store.stages import stage_folder, stage_hash
 from kdrun.training.build_objective import build_objective
-from kdrun.training.context import Job, Setting, Settings
+from kdrun.training.context import ContextBySeed, RunContext, StageRun
 from kdrun.training.initial_weights import WeightsSource, check_card, resolve_weights
-from kdrun.training.stage_model import bare, build, normalization, sizes
+from kdrun.training.stage_model import build, count_sizes, normalization, without_weights
 
 
-def make_setting(config: Config, stop: StopRequest, *, identified: bool = True) -> Setting:
+def make_context(config: Config, stop: StopRequest, *, identified: bool = True) -> RunContext:
     """Data, device and precision of the run; the threads are the process's.
 
     Args:
@@ -47,7 +47,7 @@ def make_setting(config: Config, stop: StopRequest, *, identified: bool = True) 
     reporter = Reporter(console())
     data = load_data(config, device, stop, reporter.say, identified=identified)
     root = Path(config.output_root)
-    return Setting(data, config.dataset.augment, device, precision, reporter, stop, root)
+    return RunContext(data, config.dataset.augment, device, precision, reporter, stop, root)
 
 
 def use_threads(threads: int | None) -> None:
@@ -64,17 +64,17 @@ def use_threads(threads: int | None) -> None:
     torch.set_num_threads(threads)
 
 
-def make_settings(config: Config, stop: StopRequest) -> Settings:
+def make_contexts(config: Config, stop: StopRequest) -> ContextBySeed:
     """The setting of every seed: each has the splits that a run of it alone would have."""
     if not config.seeds:
-        return {None: make_setting(config, stop)}
-    first = make_setting(with_seed(config, config.seeds[0]), stop)
-    settings: dict[int | None, Setting] = {config.seeds[0]: first}
+        return {None: make_context(config, stop)}
+    first = make_context(with_seed(config, config.seeds[0]), stop)
+    contexts: dict[int | None, RunContext] = {config.seeds[0]: first}
     for seed in config.seeds[1:]:
         one = with_seed(config, seed)
         data = load_data(one, first.device, stop, first.reporter.say)
-        settings[seed] = replace(first, data=data)
-    return settings
+        contexts[seed] = replace(first, data=data)
+    return contexts
 
 
 def load_data(
@@ -119,47 +119,47 @@ def default_workers() -> int:
     return min(8, len(allowed_cores()) or os.cpu_count() or 1)
 
 
-def opening_line(setting: Setting, folder: Path) -> str:
+def opening_line(context: RunContext, folder: Path) -> str:
     """`digits: 1212 training, ... test images of 10 classes, 8x8, cpu, bf16 -> outputs/...`."""
-    data = setting.data
+    data = context.data
     counts = f"{len(data.train)} training"
     counts += f", {len(data.validation)} validation" if data.validation is not None else ""
     size = f"{data.image_size}x{data.image_size}"
     images = f"{counts}, {len(data.test)} test images of {len(data.class_names)} classes, {size}"
-    return f"{data.name}: {images}, {setting.device}, {setting.precision} -> {from_here(folder)}"
+    return f"{data.name}: {images}, {context.device}, {context.precision} -> {from_here(folder)}"
 
 
-def make_jobs(stages: Sequence[Stage], settings: Settings) -> list[Job]:
+def make_stage_runs(stages: Sequence[Stage], contexts: ContextBySeed) -> list[StageRun]:
     """Every stage of the plan with its hash, its sizes and its weights checked.
 
     Raises:
         ConfigError: a model cannot be built for these images.
         WeightsError: given weights are missing, damaged or do not fit.
     """
-    jobs: list[Job] = []
+    stage_runs: list[StageRun] = []
     for stage in stages:
-        jobs.append(make_job(stage, jobs, settings[stage.seed]))
-    return jobs
+        stage_runs.append(make_stage_run(stage, stage_runs, contexts[stage.seed]))
+    return stage_runs
 
 
-def make_job(stage: Stage, earlier: Sequence[Job], setting: Setting) -> Job:
+def make_stage_run(stage: Stage, earlier: Sequence[StageRun], context: RunContext) -> StageRun:
     """One stage; `earlier` are the jobs to which the numbers of its teachers refer."""
-    source = checked_weights(stage, setting.data)
-    given = normalization(setting.data, source, stage.model.normalization)
-    parameters, macs = sizes(stage, setting.data.shape)
+    source = checked_weights(stage, context.data)
+    given = normalization(context.data, source, stage.model.normalization)
+    parameters, macs = count_sizes(stage, context.data.shape)
     content = identity(
         stage,
-        data=setting.data.fingerprint,
-        augment=setting.augment,
-        precision=setting.precision,
+        data=context.data.fingerprint,
+        augment=context.augment,
+        precision=context.precision,
         weights=None if source is None else {"identity": source.identity, "normalization": given},
         teachers=[earlier[i].digest for i in stage.teachers],
     )
     digest = stage_hash(content)
     if looks_inside(stage.loss):
-        check_layers(stage, earlier[stage.teachers[0]].stage, setting.data.shape)
-    folder = stage_folder(setting.output_root, digest)
-    return Job(stage, digest, folder, source, parameters, macs, content)
+        check_layers(stage, earlier[stage.teachers[0]].stage, context.data.shape)
+    folder = stage_folder(context.output_root, digest)
+    return StageRun(stage, digest, folder, source, parameters, macs, content)
 
 
 def check_layers(stage: Stage, teacher: Stage, shape: ImageShape) -> None:
@@ -169,18 +169,21 @@ def check_layers(stage: Stage, teacher: Stage, shape: ImageShape) -> None:
         ConfigError: one cannot, or two cannot be compared; names them.
     """
     example = torch.zeros(4, shape.channels, shape.image_size, shape.image_size)
-    models = [build(bare(s), shape, None).eval() for s in (stage, teacher)]
+    models = [build(without_weights(s), shape, None).eval() for s in (stage, teacher)]
     seen = [
-        see(s.model.arch, model, example) for s, model in zip((stage, teacher), models, strict=True)
+        inspect_model(s.model.arch, model, example)
+        for s, model in zip((stage, teacher), models, strict=True)
     ]
     objective, wanted = build_objective(stage.loss, *seen)
-    student = Observed(models[0], None, wanted.student_hidden, wanted.student_attention)
-    teacher_model = Observed(models[1], None, wanted.teacher_hidden, wanted.teacher_attention)
+    student = FeatureExtractor(models[0], None, wanted.student_hidden, wanted.student_attention)
+    teacher_model = FeatureExtractor(
+        models[1], None, wanted.teacher_hidden, wanted.teacher_attention
+    )
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # four equal images have no relations
             outputs = (Outputs(*model(example)) for model in (student, teacher_model))
-            objective(*outputs, torch.zeros(4, dtype=torch.long), Moment(stage.loss.T))
+            objective(*outputs, torch.zeros(4, dtype=torch.long), StepContext(stage.loss.T))
     except ValueError as error:
         pair = f"{stage.model.arch} and {teacher.model.arch}"
         raise ConfigError(f"loss: these layers of {pair} cannot be compared: {error}") from error

@@ -15,19 +15,19 @@ from kdrun.runs.run_record import plan_content
 from kdrun.store.files import read_sealed, sync_folder, write_atomic, write_sealed
 from kdrun.store.folders import remove_file
 from kdrun.store.run_folder import ANALYSIS, CONFIG, PLAN, REPORT, SUMMARY
-from kdrun.training.context import Job
+from kdrun.training.context import StageRun
 
 INTENT = "reopening.json"
 
 
-def reopen(folder: Path, config: Config, jobs: Sequence[Job]) -> None:
+def reopen(folder: Path, config: Config, stage_runs: Sequence[StageRun]) -> None:
     """Give the run another config and longer stages; its results are no more.
 
     Raises:
         OutputError: a file cannot be written or removed.
     """
     text = OmegaConf.to_yaml(OmegaConf.structured(config))
-    write_sealed(folder / INTENT, {"format": 1, "config": text, "plan": plan_content(jobs)})
+    write_sealed(folder / INTENT, {"format": 1, "config": text, "plan": plan_content(stage_runs)})
     finish_reopening(folder)
 
 

@@ -23,10 +23,10 @@ from kdrun.runs.finish import result_tables, write_page
 from kdrun.runs.lockstep.group import in_lockstep
 from kdrun.runs.lockstep.siblings import Siblings, no_siblings
 from kdrun.runs.plan_sizes import plan_for
-from kdrun.runs.prepare import make_job, make_jobs, make_settings
+from kdrun.runs.prepare import make_contexts, make_stage_run, make_stage_runs
 from kdrun.runs.reopen import INTENT, finish_reopening, refuse_copied_stages, reopen
 from kdrun.runs.resume_overrides import EPOCHS, checked_overrides
-from kdrun.runs.runner import conduct
+from kdrun.runs.runner import run_plan
 from kdrun.runs.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
 from kdrun.runs.temperature_selection import as_chosen
 from kdrun.signals import StopRequest, stop_requests
@@ -37,7 +37,7 @@ from kdrun.store.regular_files import read_regular
 from kdrun.store.run_folder import CONFIG, LOG, SUMMARY, Status, occupied
 from kdrun.store.stages import CHECKPOINTS, finished, own_digest
 from kdrun.training import checkpoint
-from kdrun.training.context import Job, Settings
+from kdrun.training.context import ContextBySeed, StageRun
 
 
 def resume_run(
@@ -64,7 +64,7 @@ def resume_run(
         config = changed_config(folder, saved, changes)
         raised = EPOCHS in changes and raise_allowed(config, saved)
         if (folder / SUMMARY).exists() and not raised:
-            return told_again(folder, config, saved)
+            return show_finished(folder, config, saved)
         return go_on(folder, config, saved, raised, stop, siblings)
 
 
@@ -101,22 +101,24 @@ def go_on(
     refuse_hard_link(folder / LOG)
     check_logger(config.logger)
     watch = Watch()
-    jobs, settings = rebuilt(config, saved, stop)
-    setting = next(iter(settings.values()))
+    stage_runs, contexts = rebuilt(config, saved, stop)
+    context = next(iter(contexts.values()))
     if raised:
-        jobs = extended(as_chosen(jobs, settings, folder), settings, config.train.epochs)
-        reopen(folder, config, jobs)
-    setting.reporter.log = folder / LOG
-    setting.reporter.say(f"going on with {folder}, on {setting.device}, {setting.precision}")
-    for line in [*data_notes(settings), *watch.advice(setting.device)]:
-        setting.reporter.say(line, style="yellow")
-    settings, executor = in_lockstep(config, settings, siblings)
-    return conduct(config, jobs, settings, folder, Status(folder, saved.trained), executor)
+        stage_runs = extended(
+            as_chosen(stage_runs, contexts, folder), contexts, config.train.epochs
+        )
+        reopen(folder, config, stage_runs)
+    context.reporter.log = folder / LOG
+    context.reporter.say(f"going on with {folder}, on {context.device}, {context.precision}")
+    for line in [*data_notes(contexts), *watch.advice(context.device)]:
+        context.reporter.say(line, style="yellow")
+    contexts, executor = in_lockstep(config, contexts, siblings)
+    return run_plan(config, stage_runs, contexts, folder, Status(folder, saved.trained), executor)
 
 
 def rebuilt(
     config: Config, saved: SavedRun, stop: StopRequest, remedy: str = "start a new run"
-) -> tuple[list[Job], Settings]:
+) -> tuple[list[StageRun], ContextBySeed]:
     """The run's jobs and settings as they were, in its precision and with its threads.
 
     Args:
@@ -129,17 +131,17 @@ def rebuilt(
         DataError, WeightsError, ConfigError: what they depend on has changed.
     """
     precise = replace(config, train=replace(config.train, precision=saved.precision))
-    settings = make_settings(precise, stop)
+    contexts = make_contexts(precise, stop)
     torch.set_num_threads(config.train.threads or saved.threads)
-    shape = next(iter(settings.values())).data.shape
+    shape = next(iter(contexts.values())).data.shape
     stages = as_recorded(plan_for(precise, shape), saved.stages)
-    jobs = make_jobs(stages, settings)
-    refuse_older(jobs, saved.stages, settings)
-    check_same(jobs, saved.stages, remedy)
-    return jobs, settings
+    stage_runs = make_stage_runs(stages, contexts)
+    refuse_older(stage_runs, saved.stages, contexts)
+    check_same(stage_runs, saved.stages, remedy)
+    return stage_runs, contexts
 
 
-def told_again(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
+def show_finished(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
     """Show the result of a finished run; write what one that was killed at its end has not.
 
     Raises:
@@ -203,30 +205,33 @@ def raise_allowed(config: Config, saved: SavedRun) -> bool:
     return epochs > before
 
 
-def extended(jobs: list[Job], settings: Settings, epochs: int) -> list[Job]:
+def extended(stage_runs: list[StageRun], contexts: ContextBySeed, epochs: int) -> list[StageRun]:
     """The stages with more epochs, each going on from where it is; finished teachers stay.
 
     The rates and temperatures are those of the new length. The result is not that of a run which
     had so many epochs from its start, so such a stage has a hash of its own.
     """
-    longer: list[Job] = []
-    for job in jobs:
-        stays = job.stage.role == TEACHER and finished(job.folder, job.digest) is not None
-        if job.stage.pretrained or stays:
-            longer.append(job)
+    longer: list[StageRun] = []
+    for stage_run in stage_runs:
+        stays = (
+            stage_run.stage.role == TEACHER
+            and finished(stage_run.folder, stage_run.digest) is not None
+        )
+        if stage_run.stage.pretrained or stays:
+            longer.append(stage_run)
             continue
-        state, _ = checkpoint.load_newest(job.folder / CHECKPOINTS, job.digest)
-        train = replace(job.stage.train, epochs=epochs)
-        origin = job.stage.origin if state is None else (job.digest, state["update"])
-        stage: Stage = replace(job.stage, train=train, origin=origin)
-        new = make_job(stage, longer, settings[stage.seed])
+        state, _ = checkpoint.load_newest(stage_run.folder / CHECKPOINTS, stage_run.digest)
+        train = replace(stage_run.stage.train, epochs=epochs)
+        origin = stage_run.stage.origin if state is None else (stage_run.digest, state["update"])
+        stage: Stage = replace(stage_run.stage, train=train, origin=origin)
+        new = make_stage_run(stage, longer, contexts[stage.seed])
         if state is not None and finished(new.folder, new.digest) is None:
-            carry_over(job, new, state)
+            carry_over(stage_run, new, state)
         longer.append(new)
     return longer
 
 
-def carry_over(old: Job, new: Job, state: dict[str, Any]) -> None:
+def carry_over(old: StageRun, new: StageRun, state: dict[str, Any]) -> None:
     """Give a stage the checkpoint of the one it goes on from."""
     target = make_folder(new.folder / CHECKPOINTS, new.folder.parent.parent)
     if checkpoint.checkpoints(target):

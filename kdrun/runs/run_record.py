@@ -13,34 +13,40 @@ from kdrun.runs.environment import environment
 from kdrun.store.files import cannot_write, write_sealed, write_yaml
 from kdrun.store.folders import make_folder, remove_file
 from kdrun.store.run_folder import CONFIG, ENVIRONMENT, OVERRIDES, PLAN
-from kdrun.training.context import Job, Setting
+from kdrun.training.context import RunContext, StageRun
 
 
 def write_run_files(
-    folder: Path, config: Config, overrides: Sequence[str], setting: Setting, jobs: Sequence[Job]
+    folder: Path,
+    config: Config,
+    overrides: Sequence[str],
+    context: RunContext,
+    stage_runs: Sequence[StageRun],
 ) -> None:
     """Write what a run is: its overrides, environment, plan, and last the config."""
     write_yaml(folder / OVERRIDES, list(overrides))
-    write_sealed(folder / ENVIRONMENT, environment(setting.device, setting.precision))
-    write_sealed(folder / PLAN, plan_content(jobs))
+    write_sealed(folder / ENVIRONMENT, environment(context.device, context.precision))
+    write_sealed(folder / PLAN, plan_content(stage_runs))
     write_yaml(folder / CONFIG, OmegaConf.structured(config))
 
 
-def plan_content(jobs: Sequence[Job]) -> dict[str, Any]:
+def plan_content(stage_runs: Sequence[StageRun]) -> dict[str, Any]:
     """The stages with all that determines them, as `plan.json` holds them."""
     stages = [
-        stage_label(job.stage)
+        stage_label(stage_run.stage)
         | {
-            "arch": job.stage.model.arch,
-            "hash": job.digest,
-            "teachers": list(job.stage.teachers),
-            "parameters": job.parameters,
-            "macs": job.macs,
-            "epochs": 0 if job.stage.pretrained else job.stage.train.epochs,
-            "T": "auto" if job.stage.undecided else job.identity.get("loss", {}).get("T"),
-            "identity": job.identity,
+            "arch": stage_run.stage.model.arch,
+            "hash": stage_run.digest,
+            "teachers": list(stage_run.stage.teachers),
+            "parameters": stage_run.parameters,
+            "macs": stage_run.macs,
+            "epochs": 0 if stage_run.stage.pretrained else stage_run.stage.train.epochs,
+            "T": "auto"
+            if stage_run.stage.undecided
+            else stage_run.identity.get("loss", {}).get("T"),
+            "identity": stage_run.identity,
         }
-        for job in jobs
+        for stage_run in stage_runs
     ]
     return {"format": 1, "stages": stages}
 

@@ -27,7 +27,7 @@ from kdrun.store.saved_config import saved_config
 from kdrun.store.shapes import read_shaped
 from kdrun.store.stages import IDENTITY, STORE, root_with_store
 from kdrun.store.sweep_folder import SWEEP
-from kdrun.training.context import Job
+from kdrun.training.context import StageRun
 
 _HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -141,26 +141,28 @@ def output_root(folder: Path, config: Config) -> Path:
     )
 
 
-def check_same(jobs: list[Job], stages: list[dict[str, Any]], remedy: str) -> None:
+def check_same(stage_runs: list[StageRun], stages: list[dict[str, Any]], remedy: str) -> None:
     """See that everything the stages depend on is as it was when the run began.
 
     Raises:
         DataError, WeightsError, ConfigError: something has changed; says what.
     """
-    if len(jobs) != len(stages):
+    if len(stage_runs) != len(stages):
         raise ConfigError("this version of kdrun plans other stages for the run's config")
-    for job, stage in zip(jobs, stages, strict=True):
-        if job.digest != stage["hash"]:
-            raise changed(job, list(differences(stage["identity"], job.identity)), remedy)
+    for stage_run, stage in zip(stage_runs, stages, strict=True):
+        if stage_run.digest != stage["hash"]:
+            raise changed(
+                stage_run, list(differences(stage["identity"], stage_run.identity)), remedy
+            )
 
 
-def changed(job: Job, names: list[str], remedy: str) -> KdrunError:
+def changed(stage_run: StageRun, names: list[str], remedy: str) -> KdrunError:
     """The error for a stage whose identity is not what it was."""
-    since = f"changed since the run began, and {job.title} would be another"
+    since = f"changed since the run began, and {stage_run.title} would be another"
     if "data" in names:
         return DataError(f"dataset: its images or labels {since}; {remedy}")
     if any(name.startswith("model.weights") for name in names):
-        return WeightsError(f"{job.stage.model.weights}: the weights {since}; {remedy}")
+        return WeightsError(f"{stage_run.stage.model.weights}: the weights {since}; {remedy}")
     if "format" in names:
         return ConfigError(f"kdrun's own way of training {since}; {remedy}")
     return ConfigError(f"{', '.join(names) or 'plan.json'} {since}; {remedy}")

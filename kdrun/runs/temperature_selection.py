@@ -13,22 +13,27 @@ from kdrun.analysis.certainty import NEARLY_UNIFORM
 from kdrun.analysis.temperature_evidence import evidence, guideline, most_dark_knowledge
 from kdrun.config.schema import Config
 from kdrun.plan.stage import PILOT, Stage, stage_label
-from kdrun.runs.prepare import make_job
+from kdrun.runs.prepare import make_stage_run
 from kdrun.store.files import write_sealed
 from kdrun.store.formats import TEMPERATURES
 from kdrun.store.run_folder import TEMPERATURE
 from kdrun.store.shapes import read_shaped
-from kdrun.training.context import Job, Setting, Settings
+from kdrun.training.context import ContextBySeed, RunContext, StageRun
 from kdrun.training.evaluate import predictor
 from kdrun.training.stage_model import load_finished
 from kdrun.training.teacher_measures import collect_logits
 
-Train = Callable[[Job, Sequence[Job]], dict[str, Any]]
+Train = Callable[[StageRun, Sequence[StageRun]], dict[str, Any]]
 
 
 def with_temperature(
-    config: Config, jobs: list[Job], position: int, settings: Settings, folder: Path, train: Train
-) -> list[Job]:
+    config: Config,
+    stage_runs: list[StageRun],
+    position: int,
+    contexts: ContextBySeed,
+    folder: Path,
+    train: Train,
+) -> list[StageRun]:
     """The jobs with the T of the one at `position` chosen, and all that follows from it.
 
     Writes what T was chosen from to `temperature.json`, unless it says so already.
@@ -36,44 +41,54 @@ def with_temperature(
     Args:
         train: (job, its teachers) -> summary, for pilots.
     """
-    job = jobs[position]
-    setting, teacher = settings[job.stage.seed], jobs[job.stage.teachers[0]]
-    T = recorded_temperature(folder, position, job, teacher)
+    stage_run = stage_runs[position]
+    context, teacher = contexts[stage_run.stage.seed], stage_runs[stage_run.stage.teachers[0]]
+    T = recorded_temperature(folder, position, stage_run, teacher)
     if T is None:
 
         def pilot(T: float) -> float:
-            short = make_job(pilot_stage(job.stage, T), jobs, setting)
+            short = make_stage_run(pilot_stage(stage_run.stage, T), stage_runs, context)
             accuracy: float = train(short, [teacher])["accuracy"]["best_validation"]
             return accuracy
 
-        choice = choice_for(config, job, teacher, setting, pilot)
-        label = {"stage": position} | stage_label(job.stage) | {"arch": job.stage.model.arch}
+        choice = choice_for(config, stage_run, teacher, context, pilot)
+        label = (
+            {"stage": position}
+            | stage_label(stage_run.stage)
+            | {"arch": stage_run.stage.model.arch}
+        )
         record(
-            folder / TEMPERATURE, label | {"teacher": teacher.digest, "for": job.digest} | choice
+            folder / TEMPERATURE,
+            label | {"teacher": teacher.digest, "for": stage_run.digest} | choice,
         )
         T = choice["T"]
-    return decided(jobs, position, job.stage.at(T), settings)
+    return decided(stage_runs, position, stage_run.stage.at(T), contexts)
 
 
 def choice_for(
-    config: Config, job: Job, teacher: Job, setting: Setting, pilot: Callable[[float], float]
+    config: Config,
+    stage_run: StageRun,
+    teacher: StageRun,
+    context: RunContext,
+    pilot: Callable[[float], float],
 ) -> dict[str, Any]:
     """The T of the stage and what it was chosen from, which is told."""
-    logits, labels = sampled_logits(teacher, setting)
+    logits, labels = sampled_logits(teacher, context)
     choice = choose(
-        job.stage.temperature.method,
+        stage_run.stage.temperature.method,
         logits,
         labels,
-        label_counts=setting.data.train.labels.bincount().tolist(),
+        label_counts=context.data.train.labels.bincount().tolist(),
         label_noise=config.dataset.label_noise,
         label_smoothing=smoothing_of(teacher, config.teacher.label_smoothing),
         pilot=pilot,
     )
-    for line in [*uniform_warnings(job.title, choice["u"]), *choice["warnings"]]:
-        setting.reporter.say(line, style="yellow")
-    setting.reporter.say(
-        f"{job.title}: T={choice['T']:g} by method={choice['method']} from {choice['images']} "
-        f"training images; the teacher's entropy is {choice['u']:.3f} of the most"
+    for line in [*uniform_warnings(stage_run.title, choice["u"]), *choice["warnings"]]:
+        context.reporter.say(line, style="yellow")
+    context.reporter.say(
+        f"{stage_run.title}: T={choice['T']:g} by method={choice['method']} from "
+        f"{choice['images']} training images; the teacher's "
+        f"entropy is {choice['u']:.3f} of the most"
     )
     return choice
 
@@ -88,7 +103,7 @@ def uniform_warnings(title: str, share: float) -> list[str]:
     ]
 
 
-def smoothing_of(teacher: Job, stated: float | None) -> float:
+def smoothing_of(teacher: StageRun, stated: float | None) -> float:
     """The label smoothing that a teacher was trained with; of given weights what is known of it.
 
     Args:
@@ -99,26 +114,37 @@ def smoothing_of(teacher: Job, stated: float | None) -> float:
     return (teacher.source.label_smoothing or 0.0) if stated is None else stated
 
 
-def as_chosen(jobs: list[Job], settings: Settings, folder: Path) -> list[Job]:
+def as_chosen(stage_runs: list[StageRun], contexts: ContextBySeed, folder: Path) -> list[StageRun]:
     """The jobs with every T that the run has chosen so far."""
-    for position, job in enumerate(jobs):
-        if job.stage.undecided:
-            T = recorded_temperature(folder, position, job, jobs[job.stage.teachers[0]])
+    for position, stage_run in enumerate(stage_runs):
+        if stage_run.stage.undecided:
+            T = recorded_temperature(
+                folder, position, stage_run, stage_runs[stage_run.stage.teachers[0]]
+            )
             if T is not None:
-                jobs = decided(jobs, position, job.stage.at(T), settings)
-    return jobs
+                stage_runs = decided(stage_runs, position, stage_run.stage.at(T), contexts)
+    return stage_runs
 
 
-def recorded_temperature(folder: Path, position: int, job: Job, teacher: Job) -> float | None:
+def recorded_temperature(
+    folder: Path, position: int, stage_run: StageRun, teacher: StageRun
+) -> float | None:
     """The T that the run chose for the stage before, if it did.
 
     Raises:
         DamagedError: `temperature.json` is not as it was written.
     """
-    key = {"stage": position, "teacher": teacher.digest, "method": job.stage.temperature.method}
+    key = {
+        "stage": position,
+        "teacher": teacher.digest,
+        "method": stage_run.stage.temperature.method,
+    }
     for choice in choices(folder / TEMPERATURE):
         # An earlier kdrun did not write which stage it chose for.
-        if key.items() <= choice.items() and choice.get("for", job.digest) == job.digest:
+        if (
+            key.items() <= choice.items()
+            and choice.get("for", stage_run.digest) == stage_run.digest
+        ):
             return float(choice["T"])
     return None
 
@@ -145,11 +171,13 @@ def record(path: Path, choice: dict[str, Any]) -> None:
     write_sealed(path, {"format": 1, "choices": [*others, choice]})
 
 
-def decided(jobs: list[Job], position: int, stage: Stage, settings: Settings) -> list[Job]:
+def decided(
+    stage_runs: list[StageRun], position: int, stage: Stage, contexts: ContextBySeed
+) -> list[StageRun]:
     """The jobs with the stage in its place; what learns from it has another hash now."""
-    kept = jobs[:position]
-    for one in [stage, *(job.stage for job in jobs[position + 1 :])]:
-        kept.append(make_job(one, kept, settings[one.seed]))
+    kept = stage_runs[:position]
+    for one in [stage, *(stage_run.stage for stage_run in stage_runs[position + 1 :])]:
+        kept.append(make_stage_run(one, kept, contexts[one.seed]))
     return kept
 
 
@@ -161,13 +189,15 @@ PILOTS = (1.0, 2.0, 4.0, 8.0)
 
 
 @torch.inference_mode()
-def sampled_logits(job: Job, setting: Setting, most: int = IMAGES) -> tuple[Tensor, Tensor]:
+def sampled_logits(
+    stage_run: StageRun, context: RunContext, most: int = IMAGES
+) -> tuple[Tensor, Tensor]:
     """(N, K) float64 logits and (N,) labels of a seeded draw of training images, in eval mode."""
-    network, normalizer = load_finished(job, setting)
-    predict = predictor(network, normalizer, setting)
-    size = min(most, job.stage.train.eval_batch_size)
-    seed = job.stage.train.seed
-    batches = setting.data.train.train_batches(size, seed=seed, view=0, augment="none")
+    network, normalizer = load_finished(stage_run, context)
+    predict = predictor(network, normalizer, context)
+    size = min(most, stage_run.stage.train.eval_batch_size)
+    seed = stage_run.stage.train.seed
+    batches = context.data.train.train_batches(size, seed=seed, view=0, augment="none")
     return collect_logits(predict, islice(batches, -(-most // size)), most)
 
 

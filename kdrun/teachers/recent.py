@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 
-class Recent(Generic[V]):
+class LastResults(Generic[V]):
     """The last few answers, by the very object that was asked about."""
 
     def __init__(self, most: int) -> None:

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from kdrun.data.batch_views import Views
 from kdrun.data.normalizer import Normalizer
 from kdrun.device import matrix_dtype
-from kdrun.features.extractor import Observation, Observed
+from kdrun.features.extractor import FeatureExtractor, Features
 from kdrun.losses.term import Outputs
 from kdrun.models.batchnorm_folding import fold_batchnorm
 from kdrun.models.heads import PENULTIMATE
 from kdrun.models.operator_fusion import fuse
-from kdrun.teachers.recent import Recent
+from kdrun.teachers.recent import LastResults
 
 
-class NotAlike(Exception):
+class IncompatibleStudents(Exception):
     """Students that cannot share one pass of their teacher."""
 
 
@@ -53,11 +53,11 @@ class Teacher:
         self.normalizer = normalizer
         self.autocast = autocast
         self.example = normalizer(example)
-        self.observed: Callable[[Tensor], Observation] = Observed(self.model)
+        self.observed: Callable[[Tensor], Features] = FeatureExtractor(self.model)
         self.structure: tuple[str, ...] | None = None
         self.hidden: list[str] = []
         self.attention: list[str] = []
-        self.recent: Recent[Observation] = Recent(0)
+        self.recent: LastResults[Features] = LastResults(0)
         self.pages: WeakValueDictionary[Any, Any] = WeakValueDictionary()
 
     def watch(self, hidden: Sequence[str] = (), attention: Sequence[str] = ()) -> None:
@@ -75,7 +75,9 @@ class Teacher:
         unfolded = [n for n, m in folded.named_modules() if isinstance(m, nn.BatchNorm2d)]
         structure = (*unfolded, *self.fused(folded, hidden, attention)[1])
         if self.structure not in (None, structure):
-            raise NotAlike(f"the layers that it watches of {self.name} need a pass of their own")
+            raise IncompatibleStudents(
+                f"the layers that it watches of {self.name} need a pass of their own"
+            )
         self.structure = structure
         self.hidden = list(dict.fromkeys([*self.hidden, *hidden]))
         self.attention = list(dict.fromkeys([*self.attention, *attention]))
@@ -83,7 +85,7 @@ class Teacher:
 
     def fused(
         self, folded: nn.Module, hidden: Sequence[str], attention: Sequence[str]
-    ) -> tuple[Callable[[Tensor], Observation], list[str]]:
+    ) -> tuple[Callable[[Tensor], Features], list[str]]:
         """What runs the folded model, and which operations it fuses (on a CPU)."""
         device = self.example.device.type
         with self.autocast():
@@ -92,24 +94,24 @@ class Teacher:
         found = fuse(folded, self.example, hidden, dtype) if fusable else None
         if found is None:
             lower_weights(folded, dtype)
-            return Observed(folded, hidden=hidden, attention=attention), []
+            return FeatureExtractor(folded, hidden=hidden, attention=attention), []
         graph, texts = found
 
-        def observed(images: Tensor) -> Observation:
+        def observed(images: Tensor) -> Features:
             logits, *values = graph(images)
-            return Observation(logits, dict(zip(hidden, values, strict=True)), {})
+            return Features(logits, dict(zip(hidden, values, strict=True)), {})
 
         return observed, texts
 
-    def outputs(self, images: Tensor) -> Observation:
+    def outputs(self, images: Tensor) -> Features:
         """What it says of normalised (N, C, H, W) images."""
         return self.recent.get(images, lambda: self._outputs(images))
 
-    def _outputs(self, images: Tensor) -> Observation:
+    def _outputs(self, images: Tensor) -> Features:
         with torch.inference_mode(), self.autocast():
             seen = self.observed(images)
         # A tensor made in inference mode cannot take part in autograd; its copy can.
-        return Observation(
+        return Features(
             seen.logits.to(torch.float32, copy=True),
             {path: tensor.clone() for path, tensor in seen.hidden.items()},
             {path: tensor.clone() for path, tensor in seen.attention.items()},

@@ -5,7 +5,7 @@ from functools import partial
 
 from kdrun.data.batch import Batch
 from kdrun.plan.stage import Stage
-from kdrun.training.context import Setting
+from kdrun.training.context import RunContext
 
 
 def view_of(stage: Stage, epoch: int) -> int:
@@ -18,7 +18,7 @@ def mixes(stage: Stage) -> bool:
     return stage.train.mixup > 0 or stage.train.cutmix > 0
 
 
-def training_batches(stage: Stage, setting: Setting, epoch: int, start: int) -> Iterator[Batch]:
+def training_batches(stage: Stage, context: RunContext, epoch: int, start: int) -> Iterator[Batch]:
     """The epoch's batches from number `start` on.
 
     The order of the images is the epoch's own, but with mixing it is the view's: who is mixed with
@@ -26,12 +26,12 @@ def training_batches(stage: Stage, setting: Setting, epoch: int, start: int) -> 
     """
     options, view = stage.train, view_of(stage, epoch)
     make = partial(
-        setting.data.train.train_batches,
+        context.data.train.train_batches,
         options.batch_size,
         seed=options.seed,
         view=view,
         order=view if mixes(stage) else epoch,
-        augment=setting.augment,
+        augment=context.augment,
         start=start,
     )
-    return setting.inputs.batches((epoch, start), make)
+    return context.inputs.batches((epoch, start), make)

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from kdrun.data.normalizer import Normalizer
 from kdrun.plan.stage import ASSISTANT, TEACHER
-from kdrun.training.context import Job, Setting
+from kdrun.training.context import RunContext, StageRun
 from kdrun.training.evaluate import unless_stopped
 from kdrun.training.teacher_measures import IMAGES, sample_logits
 
@@ -26,7 +26,11 @@ KEPT = 0.95
 
 
 def reestimate_lagging(
-    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer, updates: int
+    stage_run: StageRun,
+    context: RunContext,
+    network: nn.Module,
+    normalizer: Normalizer,
+    updates: int,
 ) -> bool:
     """Replace lagging averages by the mean statistics of at most 10 000 training images.
 
@@ -37,12 +41,12 @@ def reestimate_lagging(
         updates: that made the weights.
     """
     layers = list(lagging(network, updates))
-    if job.stage.role not in (TEACHER, ASSISTANT) or not layers:
+    if stage_run.stage.role not in (TEACHER, ASSISTANT) or not layers:
         return False
     old = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    before = training_loss(job, setting, network, normalizer)
-    average_statistics(job, setting, network, normalizer, layers)
-    if training_loss(job, setting, network, normalizer) < KEPT * before:
+    before = training_loss(stage_run, context, network, normalizer)
+    average_statistics(stage_run, context, network, normalizer, layers)
+    if training_loss(stage_run, context, network, normalizer) < KEPT * before:
         return True
     for name, buffer in network.named_buffers():
         buffer.copy_(old[name])
@@ -60,30 +64,32 @@ def lagging(network: nn.Module, updates: int) -> Iterator[nn.modules.batchnorm._
 
 @torch.no_grad()
 def average_statistics(
-    job: Job,
-    setting: Setting,
+    stage_run: StageRun,
+    context: RunContext,
     network: nn.Module,
     normalizer: Normalizer,
     layers: list[nn.modules.batchnorm._BatchNorm],
 ) -> None:
     """Set the layers' statistics to the mean over batches as they are in training."""
-    size, seed = job.stage.train.batch_size, job.stage.train.seed
+    size, seed = stage_run.stage.train.batch_size, stage_run.stage.train.seed
     momenta = [layer.momentum for layer in layers]
     network.eval()
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # the mean over all batches
         layer.train()
-    batches = setting.data.train.train_batches(size, seed=seed, view=0, augment=setting.augment)
-    for batch in unless_stopped(job, setting, islice(batches, -(-IMAGES // size))):
-        with setting.autocast():
+    batches = context.data.train.train_batches(size, seed=seed, view=0, augment=context.augment)
+    for batch in unless_stopped(stage_run, context, islice(batches, -(-IMAGES // size))):
+        with context.autocast():
             network(normalizer(batch.images))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     network.eval()
 
 
-def training_loss(job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer) -> float:
+def training_loss(
+    stage_run: StageRun, context: RunContext, network: nn.Module, normalizer: Normalizer
+) -> float:
     """The cross-entropy on at most 10 000 training images, in eval mode."""
-    logits, labels = sample_logits(job, setting, network, normalizer, setting.data.train)
+    logits, labels = sample_logits(stage_run, context, network, normalizer, context.data.train)
     return cross_entropy(logits, labels).item()

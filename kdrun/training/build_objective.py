@@ -9,7 +9,7 @@ from kdrun.config.loss_mixture import soft_options, term_weights
 from kdrun.config.schema import LossConfig
 from kdrun.errors import ConfigError, near_miss
 from kdrun.features.extractor import validate_layers
-from kdrun.features.inspection import Seen
+from kdrun.features.inspection import InspectedModel
 from kdrun.features.layer_pairs import match, parse_pairs, stages
 from kdrun.losses.alignment import Pair
 from kdrun.losses.attention import ActivationAttentionTerm, AttentionMapTerm
@@ -23,7 +23,7 @@ from kdrun.training.objective import Objective
 
 
 @dataclass
-class Wanted:
+class ObservedLayers:
     """The layers that the terms look at, student's and teacher's."""
 
     student_hidden: list[str] = field(default_factory=list)
@@ -41,12 +41,12 @@ class Wanted:
 
 def build_objective(
     loss: LossConfig,
-    student: Seen | None = None,
-    teacher: Seen | None = None,
+    student: InspectedModel | None = None,
+    teacher: InspectedModel | None = None,
     *,
     learned_temperature: int | None = None,
     teacher_weights: Sequence[float] | None = None,
-) -> tuple[Objective, Wanted]:
+) -> tuple[Objective, ObservedLayers]:
     """The objective with the terms that have a weight, and the layers they look at.
 
     Args:
@@ -61,7 +61,7 @@ def build_objective(
         ConfigError: a layer that cannot be used, or models that cannot be compared.
     """
     weights = term_weights(loss)
-    wanted = Wanted()
+    wanted = ObservedLayers()
     terms: dict[str, nn.Module] = {}
     for name in weights:
         if name == "hard":
@@ -90,7 +90,9 @@ def soft_term(
     )
 
 
-def hint_term(loss: LossConfig, student: Seen, teacher: Seen, wanted: Wanted) -> nn.Module:
+def hint_term(
+    loss: LossConfig, student: InspectedModel, teacher: InspectedModel, wanted: ObservedLayers
+) -> nn.Module:
     """Hints between the layers named, or between the stages of both models."""
     pairs = hidden_pairs("loss.hint.layers", loss.hint.layers, student, teacher)
     wanted.add(pairs)
@@ -98,7 +100,9 @@ def hint_term(loss: LossConfig, student: Seen, teacher: Seen, wanted: Wanted) ->
     return kind(pairs, loss.hint.reduction)
 
 
-def attention_term(loss: LossConfig, student: Seen, teacher: Seen, wanted: Wanted) -> nn.Module:
+def attention_term(
+    loss: LossConfig, student: InspectedModel, teacher: InspectedModel, wanted: ObservedLayers
+) -> nn.Module:
     """Attention of transformers where both are, else of feature maps."""
     named, kind = loss.attention.layers, loss.attention.kind
     if kind == "auto":
@@ -127,7 +131,11 @@ def attention_term(loss: LossConfig, student: Seen, teacher: Seen, wanted: Wante
 
 
 def relation_term(
-    kind: str, loss: LossConfig, student: Seen, teacher: Seen, wanted: Wanted
+    kind: str,
+    loss: LossConfig,
+    student: InspectedModel,
+    teacher: InspectedModel,
+    wanted: ObservedLayers,
 ) -> nn.Module:
     """Relations among what goes into the classifiers, or the outputs of the layers named."""
     if loss.rkd.layer is None:
@@ -146,7 +154,9 @@ HIDDEN_TERMS = {
 }
 
 
-def hidden_pairs(key: str, named: Sequence[str], student: Seen, teacher: Seen) -> list[Pair]:
+def hidden_pairs(
+    key: str, named: Sequence[str], student: InspectedModel, teacher: InspectedModel
+) -> list[Pair]:
     """The pairs named by the user, or the models' stages, with their widths.
 
     Raises:

@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 from kdrun.errors import WeightsError, reason
 from kdrun.training.checkpoint import weights_of
-from kdrun.training.state import Training
+from kdrun.training.state import TrainState
 
 _POSITION = ("epoch", "batch", "update", "skipped")
 _RECORDS = ("seconds", "best", "shares", "unexplained", "history")
 
 
-def training_state(training: Training) -> dict[str, Any]:
+def training_state(training: TrainState) -> dict[str, Any]:
     """A copy on the CPU of all that training changes, as tensors and plain Python."""
     models: dict[str, nn.Module] = {"student": training.student, "objective": training.objective}
     if training.average is not None:
@@ -42,7 +42,7 @@ def copied(value: Any) -> Any:
     return value
 
 
-def restore(training: Training, state: dict[str, Any]) -> None:
+def restore(training: TrainState, state: dict[str, Any]) -> None:
     """Put a state of `training_state` back.
 
     Raises:

@@ -12,25 +12,25 @@ from kdrun.config.schema import EVERY
 from kdrun.errors import OutputError
 from kdrun.store.folders import make_folder, remove_leftovers
 from kdrun.training import checkpoint, checkpoint_state
-from kdrun.training.state import Training
+from kdrun.training.state import TrainState
 
 
-class Timetable:
+class CheckpointSchedule:
     """Says when the next checkpoint is due: `10min`, `2epochs` or `500steps` after the last."""
 
-    def __init__(self, every: str, training: Training) -> None:
+    def __init__(self, every: str, training: TrainState) -> None:
         matched = re.fullmatch(EVERY, every)
         assert matched is not None
         self.least, self.unit = float(matched[1]), matched[2]
         self.last = self.now(training)
 
-    def now(self, training: Training) -> float:
+    def now(self, training: TrainState) -> float:
         """Where the training is, in the unit."""
         if self.unit == "min":
             return time.monotonic() / 60
         return training.epoch if self.unit == "epoch" else training.update
 
-    def due(self, training: Training) -> bool:
+    def due(self, training: TrainState) -> bool:
         """Whether it is time; if so the next one counts from now."""
         now = self.now(training)
         if now - self.last < self.least or now == self.last:
@@ -39,7 +39,7 @@ class Timetable:
         return True
 
 
-class Saver:
+class CheckpointWriter:
     """Writes checkpoints and best weights in order in a thread; leaving the block waits for it.
 
     Training waits only for the copy to the CPU, and for the last write where that is not done.
@@ -55,7 +55,7 @@ class Saver:
         self.thread = ThreadPoolExecutor(1, "checkpoint")
         self.pending: list[Future[None]] = []
 
-    def __enter__(self) -> "Saver":
+    def __enter__(self) -> "CheckpointWriter":
         make_folder(self.folder, self.folder.parent)
         remove_leftovers(self.folder)
         return self
@@ -81,7 +81,7 @@ class Saver:
         weights = checkpoint.weights_of(model)
         self.pending.append(self.thread.submit(self._write_best, weights, update))
 
-    def save(self, training: Training) -> None:
+    def save(self, training: TrainState) -> None:
         """Write a checkpoint."""
         self.wait()
         state = checkpoint_state.training_state(training)

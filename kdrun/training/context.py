@@ -18,7 +18,7 @@ from kdrun.training.shared_inputs import OwnInputs, SharedInputs
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunContext:
     """What all stages of a run share.
 
     Attributes:
@@ -41,12 +41,12 @@ class Setting:
         return autocast(self.device, self.precision)
 
 
-Settings = Mapping[int | None, Setting]
+ContextBySeed = Mapping[int | None, RunContext]
 """By the seed of the stage, since the splits depend on it; None where the run has one seed."""
 
 
 @dataclass(frozen=True)
-class Job:
+class StageRun:
     """One stage to be done: what, where, and what is known of it beforehand."""
 
     stage: Stage

@@ -8,21 +8,21 @@ from kdrun.config.loss_mixture import uses_temperature
 from kdrun.losses.learned_temperature import LearnedTemperatureTerm
 from kdrun.plan.stage import Stage
 from kdrun.store.files import json_number
-from kdrun.training.loop import Recipe
+from kdrun.training.loop import LoopSettings
 from kdrun.training.meters import CORRECT, GRADIENT, TOTAL
-from kdrun.training.state import Training
+from kdrun.training.state import TrainState
 
 
 def epoch_line(
-    stage: Stage, training: Training, recipe: Recipe, means: dict[str, float]
+    stage: Stage, training: TrainState, settings: LoopSettings, means: dict[str, float]
 ) -> dict[str, Any]:
     """What training itself tells of an epoch: temperature, rate, loss, terms raw and weighted."""
     weights = training.objective.weights
     return {
         "epoch": training.epoch + 1,
         "update": training.update,
-        "T": temperature_of(stage, training, recipe),
-        "lr": recipe.learning_rate(training.update - 1),
+        "T": temperature_of(stage, training, settings),
+        "lr": settings.learning_rate(training.update - 1),
         "loss": means[TOTAL],
         "terms": {
             name: {
@@ -40,14 +40,16 @@ def epoch_line(
     }
 
 
-def temperature_of(stage: Stage, training: Training, recipe: Recipe) -> float | str | None:
+def temperature_of(
+    stage: Stage, training: TrainState, settings: LoopSettings
+) -> float | str | None:
     """T of the epoch, of a trained T its value at the end; None where no term reads it."""
     if not uses_temperature(stage.loss):
         return None
     for term in training.objective.terms.values():
         if isinstance(term, LearnedTemperatureTerm):
             return float(term.temperature())
-    return json_number(recipe.temperature(training.epoch))
+    return json_number(settings.temperature(training.epoch))
 
 
 def speed(images: int, seconds: float, side_by_side: int) -> dict[str, float]:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from kdrun.data.batch import Batch, Split
 from kdrun.data.normalizer import Normalizer
 from kdrun.errors import DataError, NumericError, Stopped
-from kdrun.training.checkpoint_writer import Saver
-from kdrun.training.context import Job, Setting
-from kdrun.training.meters import CORRECT, LOGITS, TOTAL, Totals
-from kdrun.training.state import Training
+from kdrun.training.checkpoint_writer import CheckpointWriter
+from kdrun.training.context import RunContext, StageRun
+from kdrun.training.meters import CORRECT, LOGITS, TOTAL, EpochMeters
+from kdrun.training.state import TrainState
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def evaluate(
     Raises:
         NumericError: a logit is not finite.
     """
-    totals = Totals((), device, checks=(LOGITS,))
+    totals = EpochMeters((), device, checks=(LOGITS,))
     for batch in batches:
         logits = predict(batch).float()
         loss = nn.functional.cross_entropy(logits, batch.labels)
@@ -43,7 +43,11 @@ def evaluate(
 
 
 def measure(
-    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer, split: Split
+    stage_run: StageRun,
+    context: RunContext,
+    network: nn.Module,
+    normalizer: Normalizer,
+    split: Split,
 ) -> Evaluation:
     """Accuracy and loss of the network over a split.
 
@@ -51,56 +55,64 @@ def measure(
         NumericError: its logits are not finite.
         Stopped: a signal asked for it.
     """
-    batches = unless_stopped(job, setting, split.batches(job.stage.train.eval_batch_size))
+    batches = unless_stopped(
+        stage_run, context, split.batches(stage_run.stage.train.eval_batch_size)
+    )
     try:
-        return evaluate(predictor(network, normalizer, setting), batches, setting.device)
+        return evaluate(predictor(network, normalizer, context), batches, context.device)
     except NumericError as error:
-        raise NumericError(f"{job.title}: {error} on images it is evaluated on") from error
+        raise NumericError(f"{stage_run.title}: {error} on images it is evaluated on") from error
 
 
-def unless_stopped(job: Job, setting: Setting, batches: Iterable[Batch]) -> Iterator[Batch]:
+def unless_stopped(
+    stage_run: StageRun, context: RunContext, batches: Iterable[Batch]
+) -> Iterator[Batch]:
     """The batches, until a signal asks to stop.
 
     Raises:
         Stopped: it did. It may also have ended the processes that decode images.
     """
-    told = f"stopped while {job.title} was evaluated"
+    told = f"stopped while {stage_run.title} was evaluated"
     try:
         for batch in batches:
-            if setting.stop:
+            if context.stop:
                 raise Stopped(told)
             yield batch
     except DataError as error:
-        if setting.stop.asked:
+        if context.stop.asked:
             raise Stopped(told) from error
         raise
 
 
 def predictor(
-    network: nn.Module, normalizer: Normalizer, setting: Setting
+    network: nn.Module, normalizer: Normalizer, context: RunContext
 ) -> Callable[[Batch], Tensor]:
     """Batch -> (N, K) logits of the network in eval mode."""
     network.eval()
 
     def predict(batch: Batch) -> Tensor:
-        with setting.autocast():
+        with context.autocast():
             return network(normalizer(batch.images))
 
     return predict
 
 
 def validate(
-    job: Job, setting: Setting, training: Training, normalizer: Normalizer, saver: Saver
+    stage_run: StageRun,
+    context: RunContext,
+    training: TrainState,
+    normalizer: Normalizer,
+    saver: CheckpointWriter,
 ) -> dict[str, float | None]:
     """Evaluate on the validation split and keep the weights if they are the best so far.
 
     Without a validation split nothing can be chosen, and the newest weights are kept.
     """
-    split, model = setting.data.validation, training.evaluated
+    split, model = context.data.validation, training.evaluated
     epoch = training.epoch + 1
     accuracy = loss = None
     if split is not None:
-        result = measure(job, setting, model, normalizer, split)
+        result = measure(stage_run, context, model, normalizer, split)
         accuracy, loss = result.accuracy, result.loss
     if better(training.best, accuracy, loss):
         saver.keep_best(model, training.update)

@@ -9,11 +9,11 @@ Position = tuple[int, int]
 
 R = TypeVar("R")
 
-Turns = Generator[Position, None, R]
+Interleavable = Generator[Position, None, R]
 """Pauses before every update and after the last of an epoch; then it returns what it came to."""
 
 
-def drained(turns: Turns[R]) -> R:
+def run_to_end(turns: Interleavable[R]) -> R:
     """Take all turns without a pause; returns what they came to."""
     while True:
         try:
@@ -34,7 +34,7 @@ class Stopwatch:
         """Since the beginning."""
         return time.monotonic() - self.began
 
-    def timed(self, turns: Turns[R]) -> Turns[R]:
+    def timed(self, turns: Interleavable[R]) -> Interleavable[R]:
         """The same turns; what others do between them is a pause."""
         while True:
             try:

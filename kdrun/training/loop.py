@@ -14,19 +14,19 @@ from kdrun.data.mixing import Mixing
 from kdrun.data.normalizer import Normalizer
 from kdrun.device import seed_generators
 from kdrun.errors import NumericError
-from kdrun.losses.term import Moment, Outputs
-from kdrun.training.interleaving import Turns
-from kdrun.training.meters import LaggedReader
+from kdrun.losses.term import Outputs, StepContext
+from kdrun.training.interleaving import Interleavable
+from kdrun.training.meters import NonBlockingReader
 from kdrun.training.objective import gradient_shares
 from kdrun.training.optimizer import clip_gradients, set_learning_rate
-from kdrun.training.state import Before, Training
+from kdrun.training.state import TrainState, UpdateSnapshot
 
 FP16_SCALE = 1024.0
 """By which the terms' losses are multiplied for their gradients to be compared in fp16."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LoopSettings:
     """What an epoch needs and does not change."""
 
     seed: int
@@ -47,12 +47,12 @@ class Recipe:
 
 
 def train_epoch(
-    training: Training,
-    recipe: Recipe,
+    training: TrainState,
+    settings: LoopSettings,
     batches: Iterator[Batch],
     remaining: int,
     report: Callable[[int, dict[str, float] | None], bool],
-) -> Turns[bool]:
+) -> Interleavable[bool]:
     """Train over the epoch's remaining batches.
 
     Args:
@@ -67,24 +67,24 @@ def train_epoch(
         By turns, whether the epoch is complete; False where `report` asked to stop.
     """
     training.student.train()
-    reader = LaggedReader(recipe.device)
-    moment = Moment(recipe.temperature(training.epoch), training.epoch)
+    reader = NonBlockingReader(settings.device)
+    moment = StepContext(settings.temperature(training.epoch), training.epoch)
     while remaining > 0:
         yield training.position
-        group = list(islice(batches, min(recipe.accumulate, remaining)))
+        group = list(islice(batches, min(settings.accumulate, remaining)))
         assert group, "the pass is shorter than it says"
         # Reseeded at every update, so that dropout is the same after a resume.
-        seed_generators((recipe.seed * 1_000_003 + training.update) % 2**63, recipe.device)
-        before = None if recipe.max_skipped is None else Before(training)
-        images = backward(training, recipe, group, moment)
+        seed_generators((settings.seed * 1_000_003 + training.update) % 2**63, settings.device)
+        before = None if settings.max_skipped is None else UpdateSnapshot(training)
+        images = backward(training, settings, group, moment)
         remaining -= len(group)
-        if before is not None and skipped(training, recipe.max_skipped or 0, before):
+        if before is not None and skipped(training, settings.max_skipped or 0, before):
             means = None
         else:
             # Before the update, so that on a CPU a bad number never reaches the weights.
             values = reader.poll(training.totals.sums)
-            means = None if values is None else checked(training, values)
-            apply_update(training, recipe)
+            means = None if values is None else finite_means(training, values)
+            apply_update(training, settings)
         training.update += 1
         if not report(images, means):
             return remaining == 0
@@ -92,36 +92,40 @@ def train_epoch(
     return True
 
 
-def backward(training: Training, recipe: Recipe, group: Sequence[Batch], moment: Moment) -> int:
+def backward(
+    training: TrainState, settings: LoopSettings, group: Sequence[Batch], moment: StepContext
+) -> int:
     """The gradient of the mean loss over the group's images; returns their number."""
     images = sum(len(batch.labels) for batch in group)
     for batch in group:
-        loss = forward(training, recipe, batch, moment)
+        loss = forward(training, settings, batch, moment)
         share = len(batch.labels) / images
         training.scaler.scale(loss if share == 1 else loss * share).backward()
         training.batch += 1
     # In fp16 the scaler leaves out updates that overflow by itself.
-    norm = None if training.scaler.is_enabled() else gradient_norm(training, recipe)
+    norm = None if training.scaler.is_enabled() else gradient_norm(training, settings)
     training.totals.close_update(norm, images)
     return images
 
 
-def gradient_norm(training: Training, recipe: Recipe) -> Tensor:
+def gradient_norm(training: TrainState, settings: LoopSettings) -> Tensor:
     """The norm of all gradients, clipped afterwards where the recipe asks for it."""
     parameters = training.parameters()
-    if recipe.grad_clip is not None:
-        return clip_gradients(parameters, recipe.grad_clip)
+    if settings.grad_clip is not None:
+        return clip_gradients(parameters, settings.grad_clip)
     return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
-def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) -> Tensor:
+def forward(
+    training: TrainState, settings: LoopSettings, batch: Batch, moment: StepContext
+) -> Tensor:
     """The loss of one batch, its terms added to the totals."""
-    mixing = recipe.mix and recipe.mix(training.epoch, training.batch)
+    mixing = settings.mix and settings.mix(training.epoch, training.batch)
     # The teacher sees the student's view: consistent teaching (Beyer et al., 2022).
-    views = recipe.views(batch, mixing)
-    teacher = None if recipe.teacher is None else recipe.teacher(views)
-    with recipe.autocast():
-        student = recipe.student(views.images(recipe.normalizer))
+    views = settings.views(batch, mixing)
+    teacher = None if settings.teacher is None else settings.teacher(views)
+    with settings.autocast():
+        student = settings.student(views.images(settings.normalizer))
     terms = training.objective(student, teacher, views.labels, moment)
     if training.batch == 0 and len(terms) > 1:
         parameters = list(training.student.parameters())
@@ -133,12 +137,12 @@ def forward(training: Training, recipe: Recipe, batch: Batch, moment: Moment) ->
     return loss
 
 
-def apply_update(training: Training, recipe: Recipe) -> None:
+def apply_update(training: TrainState, settings: LoopSettings) -> None:
     """One optimizer update with the gradients there are."""
-    set_learning_rate(training.optimizer, recipe.learning_rate(training.update))
-    if recipe.grad_clip is not None and training.scaler.is_enabled():
+    set_learning_rate(training.optimizer, settings.learning_rate(training.update))
+    if settings.grad_clip is not None and training.scaler.is_enabled():
         training.scaler.unscale_(training.optimizer)
-        clip_gradients(training.parameters(), recipe.grad_clip)
+        clip_gradients(training.parameters(), settings.grad_clip)
     training.scaler.step(training.optimizer)
     training.scaler.update()
     training.optimizer.zero_grad(set_to_none=True)
@@ -146,14 +150,14 @@ def apply_update(training: Training, recipe: Recipe) -> None:
         training.average.update_parameters(training.student)
 
 
-def skipped(training: Training, most: int, before: Before) -> bool:
+def skipped(training: TrainState, most: int, before: UpdateSnapshot) -> bool:
     """Leave the update out if a number of it is not finite; costs a synchronisation.
 
     Raises:
         NumericError: it is one more than `most` of the stage.
     """
     try:
-        checked(training, training.totals.sums.tolist())
+        finite_means(training, training.totals.sums.tolist())
     except NumericError as error:
         if training.skipped == most:
             raise NumericError(f"{error}, after {most} skipped updates") from error
@@ -163,7 +167,7 @@ def skipped(training: Training, most: int, before: Before) -> bool:
     return False
 
 
-def checked(training: Training, values: Sequence[float]) -> dict[str, float]:
+def finite_means(training: TrainState, values: Sequence[float]) -> dict[str, float]:
     """The epoch's means so far.
 
     Raises:

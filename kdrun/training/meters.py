@@ -13,7 +13,7 @@ COUNT, CORRECT, TOTAL = "count", "correct", "total"
 LOGITS, TEACHER, GRADIENT, GOOD = "logits", "teacher logits", "gradient", "good"
 
 
-class Totals:
+class EpochMeters:
     """Sums over an epoch on the device: images, correct decisions, loss, and each raw term.
 
     A batch is added by few operations: on a GPU small networks wait for the launches of kernels.
@@ -106,11 +106,11 @@ class Totals:
         count = sums.pop(COUNT)
         bad = [name for name, value in sums.items() if not abs(value) < float("inf")]
         if bad:
-            raise NumericError(culprit(bad))
+            raise NumericError(first_nonfinite(bad))
         return {name: value / max(1.0, count) for name, value in sums.items()}
 
 
-def culprit(bad: Sequence[str]) -> str:
+def first_nonfinite(bad: Sequence[str]) -> str:
     """Says which of the non-finite sums the others come from: `loss term hard is not finite`."""
     for name in (LOGITS, TEACHER):
         if name in bad:
@@ -121,7 +121,7 @@ def culprit(bad: Sequence[str]) -> str:
     return f"loss term {', '.join(terms or [TOTAL])} is not finite"
 
 
-class LaggedReader:
+class NonBlockingReader:
     """The newest value of a small device tensor that has reached the host.
 
     On a CPU it is the tensor itself. On CUDA a copy is started now and then and handed out by a

@@ -14,15 +14,20 @@ from kdrun.store.files import json_number, write_atomic, write_sealed
 from kdrun.store.folders import make_folder, refuse_link, remove_file
 from kdrun.training.batches import training_batches
 from kdrun.training.checkpoint import save_weights, weights_of
-from kdrun.training.context import Job, Setting
-from kdrun.training.loop import Recipe
-from kdrun.training.state import Training
+from kdrun.training.context import RunContext, StageRun
+from kdrun.training.loop import LoopSettings
+from kdrun.training.state import TrainState
 
 REMEDY = "a lower train.lr, train.grad_clip=1, train.precision=fp32 or train.on_nonfinite=skip"
 
 
-def explained(
-    error: NumericError, job: Job, setting: Setting, training: Training, recipe: Recipe, first: int
+def save_snapshot(
+    error: NumericError,
+    stage_run: StageRun,
+    context: RunContext,
+    training: TrainState,
+    settings: LoopSettings,
+    first: int,
 ) -> NumericError:
     """Save the update's images and say where they are.
 
@@ -32,22 +37,22 @@ def explained(
     Leaves in the stage's `nonfinite/`: `report.json`, `batch.safetensors` (images as uint8, labels
     and indices), and on a CPU `weights.safetensors`, the student before the update.
     """
-    start = max(first, training.totals.good * recipe.accumulate)
-    batches = training_batches(job.stage, setting, training.epoch, start)
-    group = list(islice(batches, recipe.accumulate))
+    start = max(first, training.totals.good * settings.accumulate)
+    batches = training_batches(stage_run.stage, context, training.epoch, start)
+    group = list(islice(batches, settings.accumulate))
     indices = torch.cat([batch.indices for batch in group]).tolist()
-    folder = make_folder(job.folder / "nonfinite", job.folder)
+    folder = make_folder(stage_run.folder / "nonfinite", stage_run.folder)
     write_atomic(folder / "batch.safetensors", save(joined(group)))
-    if setting.device.type == "cpu":
+    if context.device.type == "cpu":
         save_weights(folder / "weights.safetensors", weights_of(training.student))
-    told = f"{job.title}: {error}"
-    write_sealed(folder / "report.json", report(told, training, recipe, start, indices))
+    told = f"{stage_run.title}: {error}"
+    write_sealed(folder / "report.json", report(told, training, settings, start, indices))
     return NumericError(
         f"{told} (images {some_of(indices)}), which is saved in {folder}; try {REMEDY}"
     )
 
 
-def check_skipped(job: Job, skipped: int) -> None:
+def check_skipped(stage_run: StageRun, skipped: int) -> None:
     """Refuse a stage that left out more updates than its run allows, and went on.
 
     Its result is not what the run would have come to.
@@ -55,12 +60,12 @@ def check_skipped(job: Job, skipped: int) -> None:
     Raises:
         NumericError: it did.
     """
-    options = job.stage.train
+    options = stage_run.stage.train
     allowed = options.max_skipped if options.on_nonfinite == "skip" else 0
     if skipped > allowed:
         raise NumericError(
-            f"{job.title}: {skipped} of its updates were not finite and were left out by a run "
-            f"with train.on_nonfinite=skip, this one allows {allowed}; try {REMEDY}"
+            f"{stage_run.title}: {skipped} of its updates were not finite and were left out by a "
+            f"run with train.on_nonfinite=skip, this one allows {allowed}; try {REMEDY}"
         )
 
 
@@ -72,7 +77,7 @@ def joined(group: list[Batch]) -> dict[str, Tensor]:
 
 
 def report(
-    told: str, training: Training, recipe: Recipe, batch: int, indices: list[int]
+    told: str, training: TrainState, settings: LoopSettings, batch: int, indices: list[int]
 ) -> dict[str, Any]:
     """The position and the sums of the epoch, as JSON data."""
     sums = zip(training.totals.names, training.totals.sums.tolist(), strict=True)
@@ -84,9 +89,9 @@ def report(
         "batch": batch + 1,
         "indices": indices,
         "sums": {name: json_number(value) for name, value in sums},
-        "T": json_number(recipe.temperature(training.epoch)),
-        "lr": recipe.learning_rate(training.update),
-        "seed": recipe.seed,
+        "T": json_number(settings.temperature(training.epoch)),
+        "lr": settings.learning_rate(training.update),
+        "seed": settings.seed,
     }
 
 

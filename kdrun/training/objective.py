@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kdrun.losses.hint import FittedHintTerm
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 
 
 class Objective(nn.Module):
@@ -25,7 +25,7 @@ class Objective(nn.Module):
         self.weights = dict(weights)
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: Moment
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
     ) -> dict[str, Tensor]:
         """The raw value of every term, by name; `teacher` may be None where no term needs it."""
         return {name: term(student, teacher, labels, moment) for name, term in self.terms.items()}

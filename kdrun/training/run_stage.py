@@ -12,72 +12,76 @@ from kdrun.store.stages import CHECKPOINTS, WEIGHTS, finish
 from kdrun.teachers.teacher import Teacher
 from kdrun.training import checkpoint
 from kdrun.training.batchnorm_statistics import reestimate_lagging
-from kdrun.training.context import Job, Setting
+from kdrun.training.context import RunContext, StageRun
 from kdrun.training.evaluate import measure
-from kdrun.training.interleaving import Turns
+from kdrun.training.interleaving import Interleavable
 from kdrun.training.nonfinite import leave_no_report
 from kdrun.training.stage_model import build, normalization, placed
-from kdrun.training.state import Training
+from kdrun.training.state import TrainState
 from kdrun.training.teacher_measures import teacher_measures
 from kdrun.training.trainer import Record, fit
 
 
 def run_stage(
-    job: Job, setting: Setting, teachers: list[Teacher], record: Record
-) -> Turns[dict[str, Any]]:
+    stage_run: StageRun, context: RunContext, teachers: list[Teacher], record: Record
+) -> Interleavable[dict[str, Any]]:
     """Do the stage, from its last checkpoint if there is one; returns its summary.
 
     Raises:
         Stopped: a signal asked for it; a checkpoint was written.
         NumericError: a loss is not finite.
     """
-    data = setting.data
-    network = build(job.stage, data.shape, job.source)
-    network, normalizer = placed(network, job.stage, data, job.source, setting.device)
-    if job.stage.pretrained:
-        outcome = measure_given(job, setting, network, normalizer)
+    data = context.data
+    network = build(stage_run.stage, data.shape, stage_run.source)
+    network, normalizer = placed(network, stage_run.stage, data, stage_run.source, context.device)
+    if stage_run.stage.pretrained:
+        outcome = measure_given(stage_run, context, network, normalizer)
     else:
-        training = yield from fit(job, setting, network, normalizer, teachers, record)
+        training = yield from fit(stage_run, context, network, normalizer, teachers, record)
         outcome = outcome_of(training)
         network = training.evaluated
-        take_best(job, training)
-        apply_state(network, load_state(job.folder / WEIGHTS), source="best weights")
-        outcome["accuracy"] |= mend_statistics(job, setting, training, network, normalizer)
-    test = measure(job, setting, network, normalizer, data.test)
+        publish_best(stage_run, training)
+        apply_state(network, load_state(stage_run.folder / WEIGHTS), source="best weights")
+        outcome["accuracy"] |= mend_statistics(stage_run, context, training, network, normalizer)
+    test = measure(stage_run, context, network, normalizer, data.test)
     outcome["accuracy"]["test_at_best_validation"] = test.accuracy
-    outcome |= teacher_measures(job, setting, network, normalizer)
-    leave_no_report(job.folder)
+    outcome |= teacher_measures(stage_run, context, network, normalizer)
+    leave_no_report(stage_run.folder)
     # The last checkpoint stays, for whoever wants to train on.
-    checkpoint.prune(job.folder / CHECKPOINTS, 1, None)
-    return finish(job.folder, describe(job, setting) | outcome)
+    checkpoint.prune(stage_run.folder / CHECKPOINTS, 1, None)
+    return finish(stage_run.folder, describe(stage_run, context) | outcome)
 
 
-def take_best(job: Job, training: Training) -> None:
+def publish_best(stage_run: StageRun, training: TrainState) -> None:
     """Give the best weights the name by which the finished stage is known."""
     assert training.best is not None
-    best = checkpoint.best_path(job.folder / CHECKPOINTS, training.best["update"])
-    write_atomic(job.folder / WEIGHTS, best.read_bytes())
+    best = checkpoint.best_path(stage_run.folder / CHECKPOINTS, training.best["update"])
+    write_atomic(stage_run.folder / WEIGHTS, best.read_bytes())
 
 
 def mend_statistics(
-    job: Job, setting: Setting, training: Training, network: nn.Module, normalizer: Normalizer
+    stage_run: StageRun,
+    context: RunContext,
+    training: TrainState,
+    network: nn.Module,
+    normalizer: Normalizer,
 ) -> dict[str, float]:
     """Re-estimate a teacher's lagging BatchNorm statistics; returns the accuracies that change."""
     assert training.best is not None
-    if not reestimate_lagging(job, setting, network, normalizer, training.best["update"]):
+    if not reestimate_lagging(stage_run, context, network, normalizer, training.best["update"]):
         return {}
-    checkpoint.save_weights(job.folder / WEIGHTS, checkpoint.weights_of(network))
-    told = f"{job.title}: BatchNorm's averages lag after so few updates and were re-estimated"
-    split, before = setting.data.validation, training.best["validation"]
+    checkpoint.save_weights(stage_run.folder / WEIGHTS, checkpoint.weights_of(network))
+    told = f"{stage_run.title}: BatchNorm's averages lag after so few updates and were re-estimated"
+    split, before = context.data.validation, training.best["validation"]
     if split is None:
-        setting.reporter.say(told)
+        context.reporter.say(told)
         return {}
-    after = measure(job, setting, network, normalizer, split)
-    setting.reporter.say(f"{told}; validation {before:.2%} before, {after.accuracy:.2%} now")
+    after = measure(stage_run, context, network, normalizer, split)
+    context.reporter.say(f"{told}; validation {before:.2%} before, {after.accuracy:.2%} now")
     return {"best_validation": after.accuracy, "best_validation_loss": after.loss}
 
 
-def outcome_of(training: Training) -> dict[str, Any]:
+def outcome_of(training: TrainState) -> dict[str, Any]:
     """What a finished training has to say of itself."""
     history, best = training.history, training.best
     assert best is not None
@@ -99,13 +103,13 @@ def outcome_of(training: Training) -> dict[str, Any]:
 
 
 def measure_given(
-    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer
+    stage_run: StageRun, context: RunContext, network: nn.Module, normalizer: Normalizer
 ) -> dict[str, Any]:
     """Evaluate given weights, on training data where nothing is held out; keep a copy of them."""
     began = time.monotonic()
-    held_out = setting.data.validation
-    result = measure(job, setting, network, normalizer, held_out or setting.data.train)
-    checkpoint.save_weights(job.folder / WEIGHTS, checkpoint.weights_of(network))
+    held_out = context.data.validation
+    result = measure(stage_run, context, network, normalizer, held_out or context.data.train)
+    checkpoint.save_weights(stage_run.folder / WEIGHTS, checkpoint.weights_of(network))
     validation = None if held_out is None else result.accuracy
     return {
         "epochs": 0,
@@ -121,20 +125,20 @@ def measure_given(
     }
 
 
-def describe(job: Job, setting: Setting) -> dict[str, Any]:
+def describe(stage_run: StageRun, context: RunContext) -> dict[str, Any]:
     """What holds of a stage whether trained or given."""
-    data = setting.data
+    data = context.data
     return {
         "format": 1,
-        "hash": job.digest,
-        "arch": job.stage.model.arch,
-        "library": job.stage.model.library,
-        "parameters": job.parameters,
-        "macs": job.macs,
+        "hash": stage_run.digest,
+        "arch": stage_run.stage.model.arch,
+        "library": stage_run.stage.model.library,
+        "parameters": stage_run.parameters,
+        "macs": stage_run.macs,
         "dataset": data.name,
         "class_names": list(data.class_names),
         "image_shape": [data.channels, data.image_size, data.image_size],
-        "normalization": normalization(data, job.source, job.stage.model.normalization),
-        "precision": setting.precision,
-        "device": setting.device.type,
+        "normalization": normalization(data, stage_run.source, stage_run.stage.model.normalization),
+        "precision": context.precision,
+        "device": context.device.type,
     }

@@ -12,21 +12,21 @@ from kdrun.config.loss_mixture import looks_inside
 from kdrun.data.dataset import ImageData
 from kdrun.data.mixing import Mixing, draw_cutmix, draw_mixup
 from kdrun.data.normalizer import Normalizer
-from kdrun.features.extractor import Observed
-from kdrun.features.inspection import see
+from kdrun.features.extractor import FeatureExtractor
+from kdrun.features.inspection import inspect_model
 from kdrun.losses.term import Outputs
 from kdrun.plan.stage import Stage
 from kdrun.teachers.teacher import Teacher, outputs_of
 from kdrun.training.batches import view_of
-from kdrun.training.build_objective import Wanted, build_objective
-from kdrun.training.context import Setting
+from kdrun.training.build_objective import ObservedLayers, build_objective
+from kdrun.training.context import RunContext
 from kdrun.training.ema import WarmedAverage
-from kdrun.training.loop import Recipe
+from kdrun.training.loop import LoopSettings
 from kdrun.training.lr_schedule import learning_rate_at
-from kdrun.training.meters import GRADIENT, TEACHER, Totals
+from kdrun.training.meters import GRADIENT, TEACHER, EpochMeters
 from kdrun.training.objective import Objective
 from kdrun.training.optimizer import build_optimizer
-from kdrun.training.state import Training
+from kdrun.training.state import TrainState
 from kdrun.training.teacher_outputs import cached_teachers
 from kdrun.training.temperature_schedule import temperature_at
 
@@ -36,8 +36,8 @@ def make_objective(
     network: nn.Module,
     teachers: Sequence[Teacher],
     normalizer: Normalizer,
-    setting: Setting,
-) -> tuple[Objective, Wanted]:
+    context: RunContext,
+) -> tuple[Objective, ObservedLayers]:
     """The stage's objective; the teachers are told which layers to watch.
 
     Raises:
@@ -45,9 +45,9 @@ def make_objective(
     """
     student = teacher = None
     if looks_inside(stage.loss):
-        example = next(iter(setting.data.train.batches(2))).images
-        student = see(stage.model.arch, network, normalizer(example))
-        teacher = see(teachers[0].name, teachers[0].model, teachers[0].example)
+        example = next(iter(context.data.train.batches(2))).images
+        student = inspect_model(stage.model.arch, network, normalizer(example))
+        teacher = inspect_model(teachers[0].name, teachers[0].model, teachers[0].example)
     learned = stage.temperature.schedule == "learned"
     objective, wanted = build_objective(
         stage.loss,
@@ -59,14 +59,14 @@ def make_objective(
     for position, one in enumerate(teachers):
         first = position == 0
         one.watch(wanted.teacher_hidden if first else (), wanted.teacher_attention if first else ())
-    return objective.to(setting.device), wanted
+    return objective.to(context.device), wanted
 
 
-def make_training(
-    stage: Stage, network: nn.Module, objective: Objective, setting: Setting
-) -> Training:
+def make_train_state(
+    stage: Stage, network: nn.Module, objective: Objective, context: RunContext
+) -> TrainState:
     """Fresh state: optimizer, scaler, average of the weights, sums."""
-    options, device, fp16 = stage.train, setting.device, setting.precision == "fp16"
+    options, device, fp16 = stage.train, context.device, context.precision == "fp16"
     optimizer = build_optimizer(
         options.optimizer,
         [*network.parameters(), *objective.parameters()],
@@ -78,39 +78,39 @@ def make_training(
     average = None
     if options.ema is not None:
         average = WarmedAverage(network, options.ema)
-    return Training(
+    return TrainState(
         student=network,
         objective=objective,
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(device.type, enabled=fp16),
         average=average,
         # In fp16 the scaler looks at the gradients, and leaves out those that overflow.
-        totals=Totals(objective.weights, device, (TEACHER,) if fp16 else (TEACHER, GRADIENT)),
+        totals=EpochMeters(objective.weights, device, (TEACHER,) if fp16 else (TEACHER, GRADIENT)),
     )
 
 
-def make_recipe(
+def make_loop_settings(
     stage: Stage,
-    setting: Setting,
+    context: RunContext,
     normalizer: Normalizer,
     teachers: Sequence[Teacher],
-    training: Training,
-    wanted: Wanted,
-) -> Recipe:
+    training: TrainState,
+    wanted: ObservedLayers,
+) -> LoopSettings:
     """What the epochs of the stage have in common."""
     options = stage.train
-    stored = cached_teachers(stage, setting, teachers)
-    batches = setting.data.train.num_batches(options.batch_size)
+    stored = cached_teachers(stage, context, teachers)
+    batches = context.data.train.num_batches(options.batch_size)
     updates = -(-batches // options.accumulate)
-    observed = Observed(
+    observed = FeatureExtractor(
         training.student,
         compiled(training.student) if options.compile else None,
         hidden=wanted.student_hidden,
         attention=wanted.student_attention,
     )
-    return Recipe(
+    return LoopSettings(
         seed=options.seed,
-        device=setting.device,
+        device=context.device,
         accumulate=options.accumulate,
         grad_clip=options.grad_clip,
         max_skipped=options.max_skipped if options.on_nonfinite == "skip" else None,
@@ -125,13 +125,13 @@ def make_recipe(
         ),
         temperature=temperature_schedule(stage),
         normalizer=normalizer,
-        autocast=setting.autocast,
+        autocast=context.autocast,
         student=lambda images: Outputs(*observed(images)),
         teacher=stored or (partial(outputs_of, teachers) if teachers else None),
         view=stored.view if stored else lambda number: nullcontext(),
         save_view=stored.save if stored else lambda: None,
-        mix=make_mix(stage, setting.data),
-        views=setting.inputs.views,
+        mix=make_mix(stage, context.data),
+        views=context.inputs.views,
     )
 
 

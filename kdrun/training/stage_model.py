@@ -15,19 +15,19 @@ from kdrun.models.build import build_model
 from kdrun.models.complexity import count_macs, count_parameters
 from kdrun.models.state_dict import apply_state, load_state
 from kdrun.plan.stage import Stage
-from kdrun.training.context import Job, Setting
+from kdrun.training.context import RunContext, StageRun
 from kdrun.training.initial_weights import WeightsSource, stage_weights
 
 
-def load_finished(job: Job, setting: Setting) -> tuple[nn.Module, Normalizer]:
+def load_finished(stage_run: StageRun, context: RunContext) -> tuple[nn.Module, Normalizer]:
     """The network on its device, and the normalisation that its weights expect.
 
     Raises:
         DamagedError: its files are not as they were written.
     """
-    source = stage_weights(job.folder, str(job.folder), job.digest)
-    network = build(job.stage, setting.data.shape, source)
-    return placed(network, job.stage, setting.data, source, setting.device)
+    source = stage_weights(stage_run.folder, str(stage_run.folder), stage_run.digest)
+    network = build(stage_run.stage, context.data.shape, source)
+    return placed(network, stage_run.stage, context.data, source, context.device)
 
 
 def placed(
@@ -68,22 +68,22 @@ def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.M
     return network
 
 
-def bare(stage: Stage) -> Stage:
+def without_weights(stage: Stage) -> Stage:
     """The stage without its given weights: enough to know its model's structure."""
     return replace(stage, model=replace(stage.model, weights=None))
 
 
-def outline(stage: Stage, shape: ImageShape) -> nn.Module:
+def build_on_meta(stage: Stage, shape: ImageShape) -> nn.Module:
     """The stage's model in shape only: no memory, no weights."""
     with torch.device("meta"):
-        return build(bare(stage), shape, None)
+        return build(without_weights(stage), shape, None)
 
 
-def sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
+def count_sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
     """Parameters, and multiply-accumulates of one image."""
     image = (shape.channels, shape.image_size, shape.image_size)
-    return count_parameters(outline(stage, shape)), count_macs(
-        lambda: build(bare(stage), shape, None), image
+    return count_parameters(build_on_meta(stage, shape)), count_macs(
+        lambda: build(without_weights(stage), shape, None), image
     )
 
 

@@ -9,12 +9,12 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from kdrun.training.interleaving import Position
-from kdrun.training.meters import Totals
+from kdrun.training.meters import EpochMeters
 from kdrun.training.objective import Objective
 
 
 @dataclass
-class Training:
+class TrainState:
     """What training changes: the content of a checkpoint."""
 
     student: nn.Module
@@ -22,7 +22,7 @@ class Training:
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     average: AveragedModel | None
-    totals: Totals
+    totals: EpochMeters
     epoch: int = 0
     batch: int = 0
     update: int = 0
@@ -48,15 +48,15 @@ class Training:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
 
-class Before:
+class UpdateSnapshot:
     """What a batch changes before its update, to be put back where the update is left out."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: TrainState) -> None:
         self.sums = training.totals.sums.clone()
         modules = (training.student, training.objective)
         self.buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
 
-    def put_back(self, training: Training) -> None:
+    def put_back(self, training: TrainState) -> None:
         """As if the batch had not been."""
         training.totals.sums.copy_(self.sums)
         training.totals.sums[-1] += 1

@@ -12,7 +12,7 @@ from kdrun.analysis.relabelling import find_relabelling
 from kdrun.data.batch import Batch, Split
 from kdrun.data.normalizer import Normalizer
 from kdrun.plan.stage import ASSISTANT, GENERATION, TEACHER
-from kdrun.training.context import Job, Setting
+from kdrun.training.context import RunContext, StageRun
 from kdrun.training.evaluate import predictor, unless_stopped
 
 IMAGES = 10_000
@@ -23,20 +23,22 @@ NAMED = 4
 
 
 def teacher_measures(
-    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer
+    stage_run: StageRun, context: RunContext, network: nn.Module, normalizer: Normalizer
 ) -> dict[str, Any]:
     """Certainty of a model that may teach, and of given weights another order of the classes.
 
     The certainty is that on validation images, or training images where nothing is held out; the
     order shows best on the training images, which are more.
     """
-    if job.stage.role not in (TEACHER, ASSISTANT, GENERATION):
+    if stage_run.stage.role not in (TEACHER, ASSISTANT, GENERATION):
         return {}
-    data = setting.data
-    logits, labels = sample_logits(job, setting, network, normalizer, data.validation or data.train)
+    data = context.data
+    logits, labels = sample_logits(
+        stage_run, context, network, normalizer, data.validation or data.train
+    )
     found: dict[str, Any] = {"certainty": certainty(logits, labels)}
-    if job.stage.pretrained:
-        logits, labels = sample_logits(job, setting, network, normalizer, data.train)
+    if stage_run.stage.pretrained:
+        logits, labels = sample_logits(stage_run, context, network, normalizer, data.train)
         found |= class_order(logits, labels)
     return found
 
@@ -57,20 +59,24 @@ def class_order(logits: Tensor, labels: Tensor) -> dict[str, Any]:
 
 @torch.inference_mode()
 def sample_logits(
-    job: Job, setting: Setting, network: nn.Module, normalizer: Normalizer, split: Split
+    stage_run: StageRun,
+    context: RunContext,
+    network: nn.Module,
+    normalizer: Normalizer,
+    split: Split,
 ) -> tuple[Tensor, Tensor]:
     """(N, K) float64 logits and (N,) labels of the split, or of a seeded draw of a large one."""
-    size = job.stage.train.eval_batch_size
+    size = stage_run.stage.train.eval_batch_size
     if len(split) <= IMAGES:
         batches = split.batches(size)
     else:
         size = min(size, IMAGES)
-        seed = job.stage.train.seed
+        seed = stage_run.stage.train.seed
         batches = islice(
             split.train_batches(size, seed=seed, view=0, augment="none"), -(-IMAGES // size)
         )
-    predict = predictor(network, normalizer, setting)
-    return collect_logits(predict, unless_stopped(job, setting, batches), IMAGES)
+    predict = predictor(network, normalizer, context)
+    return collect_logits(predict, unless_stopped(stage_run, context, batches), IMAGES)
 
 
 def collect_logits(

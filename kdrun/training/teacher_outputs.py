@@ -9,19 +9,21 @@ from kdrun.config.loss_mixture import cache_encoding
 from kdrun.plan.identity import FORMAT
 from kdrun.plan.stage import Stage
 from kdrun.teachers.cache.cache import TeacherCache
-from kdrun.teachers.cache.quota import Room
+from kdrun.teachers.cache.quota import CacheQuota
 from kdrun.teachers.cached_teacher import CachedTeacher, CachedTeachers
 from kdrun.teachers.teacher import Teacher
 from kdrun.training.batches import mixes
-from kdrun.training.context import Job, Setting
+from kdrun.training.context import RunContext, StageRun
 from kdrun.training.stage_model import load_finished
 
 
-def load_teacher(job: Job, setting: Setting) -> Teacher:
+def load_teacher(stage_run: StageRun, context: RunContext) -> Teacher:
     """A finished stage, frozen and folded."""
-    network, normalizer = load_finished(job, setting)
-    example = next(iter(setting.data.train.batches(2))).images
-    return Teacher(job.stage.model.arch, job.digest, network, normalizer, setting.autocast, example)
+    network, normalizer = load_finished(stage_run, context)
+    example = next(iter(context.data.train.batches(2))).images
+    return Teacher(
+        stage_run.stage.model.arch, stage_run.digest, network, normalizer, context.autocast, example
+    )
 
 
 CACHE = "cache"
@@ -29,7 +31,7 @@ CHECK_NOISE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 0.02, "fp16": 5e-3}
 
 
 def cached_teachers(
-    stage: Stage, setting: Setting, teachers: Sequence[Teacher]
+    stage: Stage, context: RunContext, teachers: Sequence[Teacher]
 ) -> CachedTeachers | None:
     """The teachers with a cache each, as the stage's options ask; None where there is none.
 
@@ -41,17 +43,17 @@ def cached_teachers(
     if encoding is None or not teachers:
         return None
     dtype, topk = encoding
-    room = Room(setting.output_root / CACHE, options.max_gb * 1e9)
+    room = CacheQuota(context.output_root / CACHE, options.max_gb * 1e9)
     caches = [
         TeacherCache(
             room,
-            cache_key(stage, setting, teacher),
-            images=len(setting.data.train),
-            rows=pass_images(stage, setting),
-            classes=len(setting.data.class_names),
+            cache_key(stage, context, teacher),
+            images=len(context.data.train),
+            rows=pass_images(stage, context),
+            classes=len(context.data.class_names),
             dtype=dtype,
             topk=topk,
-            say=setting.reporter.say,
+            say=context.reporter.say,
         )
         for teacher in teachers
     ]
@@ -61,16 +63,16 @@ def cached_teachers(
         return None
     one_order = not options.views or mixes(stage)
     members = [
-        CachedTeacher(teacher, cache, setting.device, one_order)
+        CachedTeacher(teacher, cache, context.device, one_order)
         for teacher, cache in zip(teachers, caches, strict=True)
     ]
-    return CachedTeachers(members, check_noise(setting) if options.check else None)
+    return CachedTeachers(members, check_noise(context) if options.check else None)
 
 
-def check_noise(setting: Setting) -> float:
+def check_noise(context: RunContext) -> float:
     """What computing the teacher again, perhaps by other algorithms, may change."""
-    tf32 = setting.device.type == "cuda" and torch.backends.cudnn.allow_tf32
-    return CHECK_NOISE["tf32" if tf32 and setting.precision == "fp32" else setting.precision]
+    tf32 = context.device.type == "cuda" and torch.backends.cudnn.allow_tf32
+    return CHECK_NOISE["tf32" if tf32 and context.precision == "fp32" else context.precision]
 
 
 def algorithms(device: torch.device) -> dict[str, Any]:
@@ -83,30 +85,30 @@ def algorithms(device: torch.device) -> dict[str, Any]:
     }
 
 
-def pass_images(stage: Stage, setting: Setting) -> int:
+def pass_images(stage: Stage, context: RunContext) -> int:
     """Images of a training pass: a single left-over one is left out."""
-    images = len(setting.data.train)
+    images = len(context.data.train)
     return images - (images % stage.train.batch_size == 1)
 
 
-def cache_key(stage: Stage, setting: Setting, teacher: Teacher) -> dict[str, Any]:
+def cache_key(stage: Stage, context: RunContext, teacher: Teacher) -> dict[str, Any]:
     """All that the stored outputs depend on, to the last bit."""
     options = stage.train
     mixing = {"mixup": options.mixup, "cutmix": options.cutmix}
     return {
         "teacher": teacher.digest,
-        "data": setting.data.fingerprint,
-        "augment": setting.augment,
+        "data": context.data.fingerprint,
+        "augment": context.augment,
         "seed": options.seed,
         "views": stage.cache.views,
         "mixing": mixing,
-        "precision": setting.precision,
-        "device": setting.device.type,
+        "precision": context.precision,
+        "device": context.device.type,
         # The last bits of a matrix product depend on these.
         "batch_size": options.batch_size,
         "channels_last": options.channels_last,
-        "threads": torch.get_num_threads() if setting.device.type == "cpu" else None,
-        **(algorithms(setting.device) if setting.device.type == "cuda" else {}),
+        "threads": torch.get_num_threads() if context.device.type == "cpu" else None,
+        **(algorithms(context.device) if context.device.type == "cuda" else {}),
         "torch": torch.__version__,
         "format": FORMAT,
     }

@@ -18,16 +18,16 @@ from kdrun.store.stages import CHECKPOINTS, METRICS
 from kdrun.teachers.teacher import Teacher
 from kdrun.training import checkpoint, checkpoint_state
 from kdrun.training.batches import training_batches, view_of
-from kdrun.training.checkpoint_writer import Saver, Timetable
-from kdrun.training.context import Job, Setting
+from kdrun.training.checkpoint_writer import CheckpointSchedule, CheckpointWriter
+from kdrun.training.context import RunContext, StageRun
 from kdrun.training.epoch_metrics import epoch_line, forget_peak_memory, peak_memory, speed
 from kdrun.training.evaluate import validate
-from kdrun.training.interleaving import Stopwatch, Turns
-from kdrun.training.loop import Recipe, checked, train_epoch
-from kdrun.training.nonfinite import check_skipped, explained
+from kdrun.training.interleaving import Interleavable, Stopwatch
+from kdrun.training.loop import LoopSettings, finite_means, train_epoch
+from kdrun.training.nonfinite import check_skipped, save_snapshot
 from kdrun.training.optimizer import STATES
-from kdrun.training.setup import make_objective, make_recipe, make_training
-from kdrun.training.state import Training
+from kdrun.training.setup import make_loop_settings, make_objective, make_train_state
+from kdrun.training.state import TrainState
 
 Record = Callable[[dict[str, Any]], None]
 
@@ -36,13 +36,13 @@ LEAST_SCALE = 1e-3
 
 
 def fit(
-    job: Job,
-    setting: Setting,
+    stage_run: StageRun,
+    context: RunContext,
     network: nn.Module,
     normalizer: Normalizer,
     teachers: list[Teacher],
     record: Record,
-) -> Turns[Training]:
+) -> Interleavable[TrainState]:
     """Train the network from the last checkpoint, if there is one, to the last epoch.
 
     Leaves `metrics.jsonl`, the newest checkpoints and the best weights in the job's folder.
@@ -52,71 +52,77 @@ def fit(
         NumericError: a loss, a logit or a gradient is not finite.
         OutputError: a file cannot be written; the last checkpoint is whole.
     """
-    options, split = job.stage.train, setting.data.train
-    objective, wanted = make_objective(job.stage, network, teachers, normalizer, setting)
-    training = make_training(job.stage, network, objective, setting)
-    resume(job, setting, training)
-    check_room(job, training)
+    options, split = stage_run.stage.train, context.data.train
+    objective, wanted = make_objective(stage_run.stage, network, teachers, normalizer, context)
+    training = make_train_state(stage_run.stage, network, objective, context)
+    resume(stage_run, context, training)
+    check_room(stage_run, training)
     for line in training.history:
         record(line)
-    write_json_lines(job.folder / METRICS, training.history)
-    recipe = make_recipe(job.stage, setting, normalizer, teachers, training, wanted)
+    write_json_lines(stage_run.folder / METRICS, training.history)
+    settings = make_loop_settings(stage_run.stage, context, normalizer, teachers, training, wanted)
     done = training.epoch * len(split) + training.batch * options.batch_size
-    timetable = Timetable(options.checkpoint_every, training)
+    timetable = CheckpointSchedule(options.checkpoint_every, training)
     with (
-        Saver(job.folder / CHECKPOINTS, job.digest, options.keep_last) as saver,
-        setting.reporter.stage(job.title, options.epochs, len(split), done) as progress,
+        CheckpointWriter(
+            stage_run.folder / CHECKPOINTS, stage_run.digest, options.keep_last
+        ) as saver,
+        context.reporter.stage(stage_run.title, options.epochs, len(split), done) as progress,
     ):
         while training.epoch < options.epochs:
-            line = yield from fit_epoch(job, setting, training, recipe, progress, saver, timetable)
-            append_json_line(job.folder / METRICS, line)
+            line = yield from fit_epoch(
+                stage_run, context, training, settings, progress, saver, timetable
+            )
+            append_json_line(stage_run.folder / METRICS, line)
             record(line)
             progress.epoch_done(line)
-            warn_of_divergence(job, setting, training.history)
+            warn_of_divergence(stage_run, context, training.history)
             last = training.epoch == options.epochs
-            if timetable.due(training) or setting.stop or last:
+            if timetable.due(training) or context.stop or last:
                 saver.save(training)
-            if setting.stop and not last:
-                raise Stopped(f"stopped after epoch {training.epoch} of {job.title}")
+            if context.stop and not last:
+                raise Stopped(f"stopped after epoch {training.epoch} of {stage_run.title}")
     return training
 
 
-def warn_of_divergence(job: Job, setting: Setting, history: list[dict[str, Any]]) -> None:
+def warn_of_divergence(
+    stage_run: StageRun, context: RunContext, history: list[dict[str, Any]]
+) -> None:
     """Say at the epoch in which a loss rises far above its start that it did."""
-    classes = len(setting.data.class_names)
+    classes = len(context.data.class_names)
     found = divergence(history, classes)
     if found is not None and divergence(history[:-1], classes) is None:
-        setting.reporter.say(f"{job.title} {found}; try a lower train.lr", style="yellow")
+        context.reporter.say(f"{stage_run.title} {found}; try a lower train.lr", style="yellow")
 
 
 def fit_epoch(
-    job: Job,
-    setting: Setting,
-    training: Training,
-    recipe: Recipe,
+    stage_run: StageRun,
+    context: RunContext,
+    training: TrainState,
+    settings: LoopSettings,
     progress: StageProgress,
-    saver: Saver,
-    timetable: Timetable,
-) -> Turns[dict[str, Any]]:
+    saver: CheckpointWriter,
+    timetable: CheckpointSchedule,
+) -> Interleavable[dict[str, Any]]:
     """Train one epoch, validate, keep the weights if they are the best; returns its metrics."""
     watch = Stopwatch(training.seconds)
-    forget_peak_memory(setting.device)
-    report = after_update(setting, training, recipe, progress, saver, timetable, watch)
+    forget_peak_memory(context.device)
+    report = after_update(context, training, settings, progress, saver, timetable, watch)
     if training.batch == 0 and training.objective.fitted is not None:
-        fit_projections(job.title, setting, training, recipe)
+        fit_projections(stage_run.title, context, training, settings)
     try:
-        means = yield from watch.timed(train_rest(job, setting, training, recipe, report))
-        check_scale(job.title, training)
-        line = epoch_line(job.stage, training, recipe, means)
-        line |= speed(len(setting.data.train), watch.seconds, setting.inputs.size)
-        line |= validate(job, setting, training, recipe.normalizer, saver)
+        means = yield from watch.timed(train_rest(stage_run, context, training, settings, report))
+        check_scale(stage_run.title, training)
+        line = epoch_line(stage_run.stage, training, settings, means)
+        line |= speed(len(context.data.train), watch.seconds, context.inputs.size)
+        line |= validate(stage_run, context, training, settings.normalizer, saver)
     except (Stopped, DataError) as error:
         # A signal to the whole process group also ends the processes that decode images.
-        if isinstance(error, DataError) and not setting.stop.asked:
+        if isinstance(error, DataError) and not context.stop.asked:
             raise
         saver.save(training)
-        raise Stopped(f"stopped in epoch {training.epoch + 1} of {job.title}") from error
-    line["memory_mb"] = peak_memory(setting.device)
+        raise Stopped(f"stopped in epoch {training.epoch + 1} of {stage_run.title}") from error
+    line["memory_mb"] = peak_memory(context.device)
     training.history.append(line)
     training.totals.sums.zero_()
     training.epoch, training.batch, training.seconds = training.epoch + 1, 0, 0.0
@@ -124,12 +130,12 @@ def fit_epoch(
 
 
 def train_rest(
-    job: Job,
-    setting: Setting,
-    training: Training,
-    recipe: Recipe,
+    stage_run: StageRun,
+    context: RunContext,
+    training: TrainState,
+    settings: LoopSettings,
     report: Callable[[int, dict[str, float] | None], bool],
-) -> Turns[dict[str, float]]:
+) -> Interleavable[dict[str, float]]:
     """Train the batches that are left of the epoch; returns the epoch's means.
 
     Raises:
@@ -137,28 +143,30 @@ def train_rest(
         NumericError: a number is not finite; its update is saved.
     """
     first = training.batch
-    batches = training_batches(job.stage, setting, training.epoch, first)
-    remaining = setting.data.train.num_batches(job.stage.train.batch_size) - first
+    batches = training_batches(stage_run.stage, context, training.epoch, first)
+    remaining = context.data.train.num_batches(stage_run.stage.train.batch_size) - first
     try:
-        with recipe.view(view_of(job.stage, training.epoch)):
-            complete = yield from train_epoch(training, recipe, batches, remaining, report)
-        means = checked(training, training.totals.sums.tolist())
+        with settings.view(view_of(stage_run.stage, training.epoch)):
+            complete = yield from train_epoch(training, settings, batches, remaining, report)
+        means = finite_means(training, training.totals.sums.tolist())
     except NumericError as error:
-        raise explained(error, job, setting, training, recipe, first) from error
+        raise save_snapshot(error, stage_run, context, training, settings, first) from error
     if not complete:
         raise Stopped("stopped between two updates")
     if training.totals.images == 0:
-        raise NumericError(f"{job.title}: every update of epoch {training.epoch + 1} was skipped")
+        raise NumericError(
+            f"{stage_run.title}: every update of epoch {training.epoch + 1} was skipped"
+        )
     return means
 
 
 def after_update(
-    setting: Setting,
-    training: Training,
-    recipe: Recipe,
+    context: RunContext,
+    training: TrainState,
+    settings: LoopSettings,
     progress: StageProgress,
-    saver: Saver,
-    timetable: Timetable,
+    saver: CheckpointWriter,
+    timetable: CheckpointSchedule,
     watch: Stopwatch,
 ) -> Callable[[int, dict[str, float] | None], bool]:
     """What is done between two updates; see `train_epoch`."""
@@ -167,15 +175,15 @@ def after_update(
         progress.advance(images, means)
         training.seconds = watch.seconds
         if timetable.due(training):
-            checked(training, training.totals.sums.tolist())  # lest a bad state is saved
+            finite_means(training, training.totals.sums.tolist())  # lest a bad state is saved
             saver.save(training)
-            recipe.save_view()
-        return not setting.stop
+            settings.save_view()
+        return not context.stop
 
     return report
 
 
-def check_scale(title: str, training: Training) -> None:
+def check_scale(title: str, training: TrainState) -> None:
     """See that fp16 holds the gradients at some scale; waits for the device.
 
     Raises:
@@ -191,20 +199,22 @@ def check_scale(title: str, training: Training) -> None:
 FIT_BATCH, FIT_BATCHES = 128, 16
 
 
-def fit_projections(title: str, setting: Setting, training: Training, recipe: Recipe) -> None:
+def fit_projections(
+    title: str, context: RunContext, training: TrainState, settings: LoopSettings
+) -> None:
     """Fit the closed-form projections to the first training images, in eval mode.
 
     Raises:
         NumericError: a hidden state is not finite.
     """
-    teacher = recipe.teacher
+    teacher = settings.teacher
     assert teacher is not None
 
     def outputs() -> Iterator[tuple[Outputs, Outputs]]:
-        for batch in islice(setting.data.train.batches(FIT_BATCH), FIT_BATCHES):
+        for batch in islice(context.data.train.batches(FIT_BATCH), FIT_BATCHES):
             views = Views(batch, None)
-            with torch.no_grad(), setting.autocast():
-                student = recipe.student(views.images(recipe.normalizer))
+            with torch.no_grad(), context.autocast():
+                student = settings.student(views.images(settings.normalizer))
             yield student, teacher(views)
 
     training.student.eval()
@@ -215,28 +225,28 @@ def fit_projections(title: str, setting: Setting, training: Training, recipe: Re
         raise NumericError(f"{title}: {where}: {error}") from error
 
 
-def resume(job: Job, setting: Setting, training: Training) -> None:
+def resume(stage_run: StageRun, context: RunContext, training: TrainState) -> None:
     """Go on from the newest checkpoint of this stage that verifies."""
-    state, broken = checkpoint.load_newest(job.folder / CHECKPOINTS, job.digest)
+    state, broken = checkpoint.load_newest(stage_run.folder / CHECKPOINTS, stage_run.digest)
     for path in broken:
-        setting.reporter.say(f"{path} is damaged and was passed over", style="yellow")
+        context.reporter.say(f"{path} is damaged and was passed over", style="yellow")
     if state is not None:
         checkpoint_state.restore(training, state)
-        check_skipped(job, training.skipped)
-        setting.reporter.say(f"{job.title}: going on from epoch {training.epoch + 1}")
+        check_skipped(stage_run, training.skipped)
+        context.reporter.say(f"{stage_run.title}: going on from epoch {training.epoch + 1}")
 
 
-def check_room(job: Job, training: Training) -> None:
+def check_room(stage_run: StageRun, training: TrainState) -> None:
     """Refuse to start where the disk has no room for two checkpoints.
 
     Raises:
         OutputError: says how much is needed.
     """
-    numbers = 2 + STATES[job.stage.train.optimizer]
+    numbers = 2 + STATES[stage_run.stage.train.optimizer]
     size = 4 * sum(p.numel() for p in training.parameters()) * numbers
-    needed, free = 2 * size, free_bytes(job.folder)
+    needed, free = 2 * size, free_bytes(stage_run.folder)
     if free < needed:
         raise OutputError(
-            f"{job.folder}: {needed:,} bytes are needed for the checkpoints of {job.title}, "
-            f"{free:,} are free"
+            f"{stage_run.folder}: {needed:,} bytes are needed for the checkpoints of "
+            f"{stage_run.title}, {free:,} are free"
         )

@@ -22,9 +22,9 @@ class BareLoop:
     """
 
     def __init__(self, parts: Parts, teacher: bool) -> None:
-        options = parts.job.stage.train
+        options = parts.stage_run.stage.train
         self.parts = parts
-        self.student = parts.network(parts.job).train()
+        self.student = parts.network(parts.stage_run).train()
         self.optimizer = build_optimizer(
             options.optimizer,
             list(self.student.parameters()),
@@ -33,7 +33,7 @@ class BareLoop:
             nesterov=options.nesterov,
             weight_decay=options.weight_decay,
         )
-        batches = parts.setting.data.train.train_batches(
+        batches = parts.context.data.train.train_batches(
             parts.batch_size, seed=0, view=0, augment="none"
         )
         held = [(parts.normalizer(b.images), b.labels) for b in islice(batches, BATCHES)]
@@ -46,7 +46,7 @@ class BareLoop:
         """Do so many steps."""
         for images, labels in islice(self.batches, steps):
             targets = None if self.teacher is None else self.teacher.outputs(images).logits
-            with self.parts.setting.autocast():
+            with self.parts.context.autocast():
                 logits = self.student(images)
             distillation(logits.float(), targets, labels).backward()
             self.optimizer.step()
@@ -65,7 +65,7 @@ def distillation(student: Tensor, teacher: Tensor | None, labels: Tensor) -> Ten
 
 def bare_contenders(parts: Parts) -> list[Contender]:
     """The student alone, and with the teacher."""
-    precision = parts.setting.precision
+    precision = parts.context.precision
     alone, both = BareLoop(parts, teacher=False), BareLoop(parts, teacher=True)
     return [
         Contender("bare student", precision, alone.run),

@@ -23,8 +23,8 @@ from kdrun.config.compose import compose_job
 from kdrun.config.parse import parse
 from kdrun.device import resolve_device, resolve_precision
 from kdrun.runs.environment import environment
-from kdrun.runs.lockstep.group import Lockstep
-from kdrun.runs.lockstep.round_robin import Latch
+from kdrun.runs.lockstep.group import LockstepGroup
+from kdrun.runs.lockstep.round_robin import HeldStop
 from kdrun.runs.lockstep.siblings import no_siblings
 from kdrun.signals import StopRequest
 from kdrun.store.files import write_json
@@ -148,15 +148,17 @@ def unfolded(model: torch.nn.Module, *_: Any, **__: Any) -> torch.nn.Module:
 
 def in_lockstep(parts: Parts, opened: ExitStack) -> Contender:
     """Students side by side on one live teacher."""
-    lockstep = Lockstep(parse(compose_job([])), no_siblings, Latch(StopRequest()))
-    setting = replace(parts.setting, inputs=lockstep)
+    lockstep = LockstepGroup(parse(compose_job([])), no_siblings, HeldStop(StopRequest()))
+    context = replace(parts.context, inputs=lockstep)
     teacher = parts.teacher()
     lockstep.share(1, [teacher])
     loops = []
     for number in range(STUDENTS):
-        job = replace(parts.job, folder=parts.job.folder / str(number))
-        job.folder.mkdir()
-        loops.append(KdrunLoop(replace(parts, job=job, setting=setting), opened, teacher))
+        stage_run = replace(parts.stage_run, folder=parts.stage_run.folder / str(number))
+        stage_run.folder.mkdir()
+        loops.append(
+            KdrunLoop(replace(parts, stage_run=stage_run, context=context), opened, teacher)
+        )
 
     def run(steps: int, mark: Mark) -> None:
         for _ in range(steps):
@@ -164,7 +166,7 @@ def in_lockstep(parts: Parts, opened: ExitStack) -> Contender:
                 loop.run(1, lambda: None)
             mark()
 
-    return Contender(f"{STUDENTS} students in lockstep, each", setting.precision, run)
+    return Contender(f"{STUDENTS} students in lockstep, each", context.precision, run)
 
 
 def rows(contenders: Sequence[Contender], times: dict[str, list[list[float]]]) -> list[Any]:

@@ -7,10 +7,10 @@ from kdrun.data.batch_views import Views
 from kdrun.store.stages import CHECKPOINTS
 from kdrun.teachers.teacher import Teacher
 from kdrun.training.batches import training_batches, view_of
-from kdrun.training.checkpoint_writer import Saver, Timetable
-from kdrun.training.interleaving import Stopwatch, drained
+from kdrun.training.checkpoint_writer import CheckpointSchedule, CheckpointWriter
+from kdrun.training.interleaving import Stopwatch, run_to_end
 from kdrun.training.loop import train_epoch
-from kdrun.training.setup import make_objective, make_recipe, make_training
+from kdrun.training.setup import make_loop_settings, make_objective, make_train_state
 from kdrun.training.trainer import after_update
 from tests.benchmarks.pairs import Parts
 from tests.benchmarks.rounds import Contender, Mark
@@ -27,22 +27,26 @@ class KdrunLoop:
 
     def __init__(self, parts: Parts, opened: ExitStack, teacher: Teacher | None = None) -> None:
         self.parts = parts
-        stage, setting = parts.job.stage, parts.setting
+        stage, context = parts.stage_run.stage, parts.context
         teachers = [teacher or parts.teacher()]
-        network = parts.network(parts.job)
-        self.objective, wanted = make_objective(stage, network, teachers, parts.normalizer, setting)
-        self.training = make_training(stage, network, self.objective, setting)
-        self.recipe = make_recipe(stage, setting, parts.normalizer, teachers, self.training, wanted)
-        images, epochs = len(setting.data.train), stage.train.epochs
-        saver = Saver(parts.job.folder / CHECKPOINTS, parts.job.digest, stage.train.keep_last)
+        network = parts.network(parts.stage_run)
+        self.objective, wanted = make_objective(stage, network, teachers, parts.normalizer, context)
+        self.training = make_train_state(stage, network, self.objective, context)
+        self.settings = make_loop_settings(
+            stage, context, parts.normalizer, teachers, self.training, wanted
+        )
+        images, epochs = len(context.data.train), stage.train.epochs
+        saver = CheckpointWriter(
+            parts.stage_run.folder / CHECKPOINTS, parts.stage_run.digest, stage.train.keep_last
+        )
         self.saver = opened.enter_context(saver)
         self.progress = opened.enter_context(
-            setting.reporter.stage(parts.job.title, epochs, images, 0)
+            context.reporter.stage(parts.stage_run.title, epochs, images, 0)
         )
         self.progress.bar.stop()
-        timetable = Timetable(stage.train.checkpoint_every, self.training)
+        timetable = CheckpointSchedule(stage.train.checkpoint_every, self.training)
         self.report = after_update(
-            *(setting, self.training, self.recipe, self.progress, self.saver, timetable),
+            *(context, self.training, self.settings, self.progress, self.saver, timetable),
             Stopwatch(),
         )
         self._opened = opened
@@ -50,12 +54,12 @@ class KdrunLoop:
 
     def fill_cache(self) -> None:
         """Store the teacher's outputs for all images, and read them from now on."""
-        batches = training_batches(self.parts.job.stage, self.parts.setting, 0, 0)
-        assert self.recipe.teacher is not None
-        with self.recipe.view(0):
+        batches = training_batches(self.parts.stage_run.stage, self.parts.context, 0, 0)
+        assert self.settings.teacher is not None
+        with self.settings.view(0):
             for batch in batches:
-                self.recipe.teacher(Views(batch, None))
-        self._opened.enter_context(self.recipe.view(0))
+                self.settings.teacher(Views(batch, None))
+        self._opened.enter_context(self.settings.view(0))
 
     def run(self, steps: int, mark: Mark) -> None:
         """Train so many steps."""
@@ -67,7 +71,7 @@ class KdrunLoop:
 
         while steps > 0:
             count = min(steps, self.left)
-            drained(train_epoch(self.training, self.recipe, self.batches, count, report))
+            run_to_end(train_epoch(self.training, self.settings, self.batches, count, report))
             steps -= count
             self.left -= count
             if self.left == 0:
@@ -82,16 +86,16 @@ class KdrunLoop:
 
     def begin_epoch(self) -> None:
         """Start a pass over the images, whatever is left of the last one."""
-        stage, setting, epoch = self.parts.job.stage, self.parts.setting, self.training.epoch
+        stage, context, epoch = self.parts.stage_run.stage, self.parts.context, self.training.epoch
         assert view_of(stage, epoch) == 0
         self.training.totals.sums.zero_()
         # From the second batch on: the first's gradient shares are a cost of the epoch, measured
         # apart, which in epochs as short as these would weigh too much.
         self.training.batch = 1
-        self.batches = training_batches(stage, setting, epoch, 1)
-        self.left = setting.data.train.num_batches(stage.train.batch_size) - 1
+        self.batches = training_batches(stage, context, epoch, 1)
+        self.left = context.data.train.num_batches(stage.train.batch_size) - 1
 
 
 def kdrun_contender(name: str, loop: KdrunLoop) -> Contender:
     """The loop under a name."""
-    return Contender(name, loop.parts.setting.precision, loop.run, loop.turn)
+    return Contender(name, loop.parts.context.precision, loop.run, loop.turn)

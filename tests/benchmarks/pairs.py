@@ -16,10 +16,10 @@ from kdrun.data.normalizer import Normalizer
 from kdrun.device import place
 from kdrun.loggers.console import Reporter
 from kdrun.plan.build import build_plan
-from kdrun.runs.prepare import make_jobs, make_setting
+from kdrun.runs.prepare import make_context, make_stage_runs
 from kdrun.signals import stop_requests
 from kdrun.teachers.teacher import Teacher
-from kdrun.training.context import Job, Setting
+from kdrun.training.context import RunContext, StageRun
 from kdrun.training.stage_model import build, normalization
 
 
@@ -70,21 +70,21 @@ class Parts:
         normalizer: of the images.
     """
 
-    setting: Setting
-    job: Job
-    teacher_job: Job
+    context: RunContext
+    stage_run: StageRun
+    teacher_job: StageRun
     normalizer: Normalizer
 
     @property
     def batch_size(self) -> int:
         """Images of a step."""
-        return self.job.stage.train.batch_size
+        return self.stage_run.stage.train.batch_size
 
-    def network(self, job: Job, channels_last: bool | None = None) -> nn.Module:
+    def network(self, stage_run: StageRun, channels_last: bool | None = None) -> nn.Module:
         """A fresh network of the job's stage on the device, always with the same weights."""
-        network = build(job.stage, self.setting.data.shape, None)
-        layout = job.stage.train.channels_last if channels_last is None else channels_last
-        return place(network, self.setting.device, layout)
+        network = build(stage_run.stage, self.context.data.shape, None)
+        layout = stage_run.stage.train.channels_last if channels_last is None else channels_last
+        return place(network, self.context.device, layout)
 
     def teacher(self) -> Teacher:
         """The teacher as a stage is handed it."""
@@ -93,8 +93,8 @@ class Parts:
             self.teacher_job.digest,
             self.network(self.teacher_job),
             self.normalizer,
-            self.setting.autocast,
-            next(iter(self.setting.data.train.batches(2))).images,
+            self.context.autocast,
+            next(iter(self.context.data.train.batches(2))).images,
         )
 
 
@@ -131,11 +131,11 @@ def prepared(
             *options,
         ]
         config = parse(compose_job(overrides))
-        setting = make_setting(config, stop)
+        context = make_context(config, stop)
         # A terminal, so that the bar is drawn as for a person who looks on.
         console = Console(file=nowhere, force_terminal=True, width=100)
-        setting = Setting(**vars(setting) | {"reporter": Reporter(console)})
-        teacher, student = make_jobs(build_plan(config), {None: setting})[:2]
+        context = RunContext(**vars(context) | {"reporter": Reporter(console)})
+        teacher, student = make_stage_runs(build_plan(config), {None: context})[:2]
         student.folder.mkdir(parents=True)
-        normalizer = Normalizer(**normalization(setting.data, None)).to(device)
-        yield Parts(setting, student, teacher, normalizer)
+        normalizer = Normalizer(**normalization(context.data, None)).to(device)
+        yield Parts(context, student, teacher, normalizer)

@@ -26,7 +26,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     """The pair's images as PIL's, transformed one by one as torchvision's examples do it."""
 
     def __init__(self, parts: Parts) -> None:
-        data = parts.setting.data
+        data = parts.context.data
         batches = list(data.train.batches(256))
         pixels = torch.cat([b.images for b in batches]).permute(0, 2, 3, 1).cpu().numpy()
         self.images = [Image.fromarray(np.ascontiguousarray(one)) for one in pixels]
@@ -54,7 +54,7 @@ def loader_options(parts: Parts, workers: int) -> dict[str, Any]:
     options = {"batch_size": parts.batch_size, "num_workers": workers, "drop_last": True}
     if workers:
         options |= {"persistent_workers": True, "prefetch_factor": PREFETCH}
-    return options | {"pin_memory": parts.setting.device.type == "cuda"}
+    return options | {"pin_memory": parts.context.device.type == "cuda"}
 
 
 def endless(loader: DataLoader) -> Iterator[Any]:
@@ -67,9 +67,9 @@ class PlainLoop:
     """Teacher and student in eager fp32, contiguous memory, torch's default optimizer."""
 
     def __init__(self, parts: Parts, pictures: Pictures, workers: int) -> None:
-        self.device = parts.setting.device
+        self.device = parts.context.device
         self.teacher = parts.network(parts.teacher_job, channels_last=False).eval()
-        self.student = parts.network(parts.job, channels_last=False).train()
+        self.student = parts.network(parts.stage_run, channels_last=False).train()
         self.optimizer = torch.optim.SGD(self.student.parameters(), **sgd(parts))
         self.batches = endless(DataLoader(pictures, shuffle=True, **loader_options(parts, workers)))
 
@@ -89,7 +89,7 @@ class PlainLoop:
 
 def sgd(parts: Parts) -> dict[str, Any]:
     """The optimizer's numbers, those of kdrun's stage."""
-    options = parts.job.stage.train
+    options = parts.stage_run.stage.train
     return {
         "lr": options.lr,
         "momentum": options.momentum,
@@ -105,9 +105,9 @@ class TorchdistillLoop:
         from torchdistill.core.distillation import get_distillation_box
 
         logging.getLogger("torchdistill").setLevel(logging.WARNING)
-        self.device, self.precision = parts.setting.device, precision
+        self.device, self.precision = parts.context.device, precision
         teacher = parts.network(parts.teacher_job, channels_last=False).eval()
-        student = parts.network(parts.job, channels_last=False)
+        student = parts.network(parts.stage_run, channels_last=False)
         self.box = get_distillation_box(
             teacher,
             student,

@@ -76,9 +76,9 @@ class Clock:
 @contextmanager
 def watched(loop: KdrunLoop, clock: Timer) -> Iterator[None]:
     """Inside the block the loop's calls are told apart."""
-    recipe, batches = loop.recipe, loop.batches
+    settings, batches = loop.settings, loop.batches
     optimizer, objective = loop.training.optimizer, loop.objective
-    teacher = None if recipe.teacher is None else clock.timed("teacher", recipe.teacher)
+    teacher = None if settings.teacher is None else clock.timed("teacher", settings.teacher)
     objects: list[tuple[Any, str, str]] = [
         (kdrun.training.loop.Views, "images", "data"),
         (torch.Tensor, "backward", "backward"),
@@ -92,20 +92,20 @@ def watched(loop: KdrunLoop, clock: Timer) -> Iterator[None]:
         for owner, name, phase in objects:
             timed = clock.timed(phase, getattr(owner, name))
             patches.enter_context(patch.object(owner, name, timed))
-        loop.recipe = replace(
-            recipe, teacher=teacher, student=clock.timed("student", recipe.student)
+        loop.settings = replace(
+            settings, teacher=teacher, student=clock.timed("student", settings.student)
         )
         loop.batches = iter(clock.timed("data", batches.__next__), None)  # type: ignore[arg-type]
         try:
             yield
         finally:
-            loop.recipe = recipe
+            loop.settings = settings
             loop.begin_epoch()
 
 
 def phases_of(loop: KdrunLoop, steps: int) -> dict[str, Any]:
     """Spread of each phase's milliseconds over the steps, and what kdrun adds to each epoch."""
-    clock = Clock(loop.parts.setting.device)
+    clock = Clock(loop.parts.context.device)
     loop.begin_epoch()
     steps = min(steps, loop.left - 2)  # all in one epoch, with the one for the gradient shares
     with loop.turn(), watched(loop, clock):

@@ -104,7 +104,7 @@ def measure_pair(
         )
         rows = [row(contender, times, batch_size, device) for contender in contenders]
         breakdown = {
-            f"kdrun {kind} {loop.parts.setting.precision}": phases_of(loop, PHASE_STEPS)
+            f"kdrun {kind} {loop.parts.context.precision}": phases_of(loop, PHASE_STEPS)
             for kind, loop in zip(("live", "cached") * len(precisions), loops, strict=True)
         }
     return {

@@ -104,7 +104,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def traced(loop: KdrunLoop, steps: int, file: Path) -> dict[str, Any]:
     """Phases, launches and waits of a step, from the profiler."""
     steps = min(steps, loop.left // 2)  # all in one epoch, with those before
-    device = loop.parts.setting.device
+    device = loop.parts.context.device
     activities = [ProfilerActivity.CPU]
     activities += [ProfilerActivity.CUDA] if device.type == "cuda" else []
     with loop.turn(), watched(loop, Marks()):

@@ -15,7 +15,7 @@ from kdrun.config.compose import compose_job
 from kdrun.config.parse import keys, parse
 from kdrun.errors import ConfigError, KdrunError
 from kdrun.runs.plan_sizes import plan_for
-from kdrun.runs.prepare import make_jobs, make_settings
+from kdrun.runs.prepare import make_contexts, make_stage_runs
 from kdrun.runs.runner import run
 from kdrun.signals import StopRequest
 
@@ -128,9 +128,9 @@ def test_what_is_taken_can_be_planned_or_is_refused(tiny, key, value):
     if config is None or (key in LARGE and isinstance(value, int) and value > 100):
         return
     with contextlib.suppress(KdrunError):
-        per_seed = make_settings(config, StopRequest())
+        per_seed = make_contexts(config, StopRequest())
         shape = next(iter(per_seed.values())).data.shape
-        make_jobs(plan_for(config, shape), per_seed)
+        make_stage_runs(plan_for(config, shape), per_seed)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
 from kdrun.data.counter_random import (
-    Stream,
+    RandomStream,
     counter_bits,
     counter_integers,
     host_generator,
@@ -41,7 +41,7 @@ def test_the_reference_generator_gives_the_published_numbers():
 
 
 @settings(deadline=None)
-@given(words, words, st.sampled_from(Stream))
+@given(words, words, st.sampled_from(RandomStream))
 def test_counter_bits_are_the_outputs_of_splitmix64(seed, view, stream):
     bits = counter_bits(seed, view, torch.arange(20), stream)
     expected = splitmix64(stream_key(seed, view, stream), 20)
@@ -51,14 +51,14 @@ def test_counter_bits_are_the_outputs_of_splitmix64(seed, view, stream):
 @settings(deadline=None)
 @given(words, st.lists(st.integers(0, 10**7), min_size=1, max_size=50))
 def test_a_number_depends_on_its_index_and_not_on_its_batch(seed, indices):
-    together = counter_bits(seed, 3, torch.tensor(indices), Stream.CROP)
-    alone = [counter_bits(seed, 3, torch.tensor([index]), Stream.CROP) for index in indices]
+    together = counter_bits(seed, 3, torch.tensor(indices), RandomStream.CROP)
+    alone = [counter_bits(seed, 3, torch.tensor([index]), RandomStream.CROP) for index in indices]
     assert torch.equal(together, torch.cat(alone))
 
 
 @pytest.mark.parametrize("high", [1, 2, 18, 98, 162, 1000])
 def test_integers_are_uniform_over_their_range(high):
-    numbers = counter_integers(5, 2, torch.arange(COUNT), Stream.CROP, high=high)
+    numbers = counter_integers(5, 2, torch.arange(COUNT), RandomStream.CROP, high=high)
     counts = np.bincount(numbers, minlength=high)
     assert len(counts) == high
     assert high == 1 or chisquare(counts).pvalue > 1e-3
@@ -67,10 +67,10 @@ def test_integers_are_uniform_over_their_range(high):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ((0, 0, Stream.CROP), (0, 0, Stream.RESIZED_CROP)),
-        ((0, 0, Stream.CROP), (0, 1, Stream.CROP)),
-        ((0, 0, Stream.CROP), (1, 0, Stream.CROP)),
-        ((0, 1, Stream.CROP), (1, 0, Stream.CROP)),
+        ((0, 0, RandomStream.CROP), (0, 0, RandomStream.RESIZED_CROP)),
+        ((0, 0, RandomStream.CROP), (0, 1, RandomStream.CROP)),
+        ((0, 0, RandomStream.CROP), (1, 0, RandomStream.CROP)),
+        ((0, 1, RandomStream.CROP), (1, 0, RandomStream.CROP)),
     ],
     ids=["streams", "views", "seeds", "seed and view swapped"],
 )
@@ -85,7 +85,7 @@ def test_streams_views_and_seeds_are_independent(one, other):
 
 @pytest.mark.parametrize("distance", [1, 2, 128])
 def test_neighbours_are_independent(distance):
-    numbers = counter_integers(0, 0, torch.arange(COUNT), Stream.CROP, high=16)
+    numbers = counter_integers(0, 0, torch.arange(COUNT), RandomStream.CROP, high=16)
     pairs = np.bincount(numbers[:-distance] * 16 + numbers[distance:], minlength=256)
     assert chi2_contingency(pairs.reshape(16, 16)).pvalue > 1e-3
 
@@ -118,5 +118,5 @@ def test_host_generators_differ_by_every_part():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_numbers_are_the_same_on_a_gpu():
     indices = torch.arange(COUNT)
-    on_gpu = counter_bits(3, 4, indices.cuda(), Stream.CROP).cpu()
-    assert torch.equal(on_gpu, counter_bits(3, 4, indices, Stream.CROP))
+    on_gpu = counter_bits(3, 4, indices.cuda(), RandomStream.CROP).cpu()
+    assert torch.equal(on_gpu, counter_bits(3, 4, indices, RandomStream.CROP))

@@ -4,7 +4,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kdrun.data.source import Images, Source
-from kdrun.data.splitting import Rules, divide, stratified, with_noise
+from kdrun.data.splitting import SplitOptions, divide, stratified, with_noise
 from kdrun.errors import DataError
 
 label_arrays = st.lists(st.integers(0, 4), min_size=1, max_size=200).map(np.array)
@@ -26,7 +26,7 @@ def make_source(train=100, test=40, classes=5, validation=None):
 
 
 def rules(limit=None, val_fraction=0.0, label_noise=0.0, seed=0):
-    return Rules(limit, val_fraction, label_noise, seed)
+    return SplitOptions(limit, val_fraction, label_noise, seed)
 
 
 @settings(deadline=None)

@@ -14,7 +14,7 @@ from kdrun.analysis import class_similarity, dark_knowledge
 from kdrun.errors import ConfigError, DamagedError, Stopped
 from kdrun.plan.build import build_plan
 from kdrun.runs.analyze import analyze_run
-from kdrun.runs.prepare import make_jobs, make_setting
+from kdrun.runs.prepare import make_context, make_stage_runs
 from kdrun.runs.runner import run
 from kdrun.store.files import read_json, read_sealed
 from kdrun.training.stage_model import load_finished
@@ -36,10 +36,10 @@ def done(make_config, tmp_path_factory):
 
 
 def logits_of(config, place):
-    setting = make_setting(config, None)
-    jobs = make_jobs(build_plan(config), {None: setting})
-    network, normalizer = load_finished(jobs[place], setting)
-    (batch,) = setting.data.test.batches(10_000)
+    context = make_context(config, None)
+    stage_runs = make_stage_runs(build_plan(config), {None: context})
+    network, normalizer = load_finished(stage_runs[place], context)
+    (batch,) = context.data.test.batches(10_000)
     with torch.no_grad():
         return network.eval()(normalizer(batch.images)), batch.labels
 
@@ -74,12 +74,14 @@ def test_fidelity_and_scores_are_those_of_the_saved_weights(done):
 
 def test_pairs_are_measured_on_the_training_images_too(done):
     config, _, _, analysis = done
-    setting = make_setting(config, None)
-    jobs = make_jobs(build_plan(config), {None: setting})
-    (batch,) = setting.data.train.batches(10_000)
+    context = make_context(config, None)
+    stage_runs = make_stage_runs(build_plan(config), {None: context})
+    (batch,) = context.data.train.batches(10_000)
     teacher, student = (
         network.eval()(normalizer(batch.images)).argmax(1)
-        for network, normalizer in (load_finished(job, setting) for job in jobs[:2])
+        for network, normalizer in (
+            load_finished(stage_run, context) for stage_run in stage_runs[:2]
+        )
     )
     train = analysis["pairs"][0]["splits"]["train"]
     assert train["images"] == len(batch.labels)
@@ -109,9 +111,9 @@ def test_layers_are_compared_and_a_model_is_wholly_like_itself(done):
 
 def test_examples_are_images_of_the_test_set_on_which_the_models_differ(done):
     config, _, _, analysis = done
-    setting = make_setting(config, None)
-    names = setting.data.class_names
-    (batch,) = setting.data.test.batches(10_000)
+    context = make_context(config, None)
+    names = context.data.class_names
+    (batch,) = context.data.test.batches(10_000)
     shown = analysis["examples"][0]["images"]
     assert shown
     for example in shown:

@@ -9,7 +9,7 @@ from kdrun.errors import DataError
 from kdrun.evaluation.chain_costs import step_costs
 from kdrun.evaluation.comparisons import comparisons, confusion_differences, split_pair
 from kdrun.evaluation.disagreements import differing
-from kdrun.evaluation.predictions import Answers
+from kdrun.evaluation.predictions import Predictions
 from kdrun.evaluation.run_predictions import averaged
 from kdrun.plan.build import build_plan
 
@@ -58,7 +58,7 @@ def test_a_chain_is_followed_to_its_head_and_seeds_are_kept_apart(make_config):
 def answers(decisions, labels):
     logits = torch.nn.functional.one_hot(torch.tensor(decisions), 3).float()
     places = torch.arange(len(labels))
-    return Answers(logits, torch.tensor(labels), places, len(labels), 0)
+    return Predictions(logits, torch.tensor(labels), places, len(labels), 0)
 
 
 def test_confusions_are_counted_by_label_and_decision():

@@ -60,12 +60,12 @@ def rate_from_the_start_of_the_process() -> None:
     """The learning rate counts the updates of this process, not those of the training."""
     real, counted = loop.set_learning_rate, {}
 
-    def apply(training: loop.Training, recipe: loop.Recipe) -> None:
-        number = counted.setdefault(id(recipe), 0)
-        counted[id(recipe)] += 1
-        rate = recipe.learning_rate(number)
+    def apply(training: loop.TrainState, settings: loop.LoopSettings) -> None:
+        number = counted.setdefault(id(settings), 0)
+        counted[id(settings)] += 1
+        rate = settings.learning_rate(number)
         loop.set_learning_rate = lambda optimizer, lr: real(optimizer, rate)
-        whole(training, recipe)
+        whole(training, settings)
 
     whole = loop.apply_update
     loop.apply_update = apply
@@ -75,7 +75,7 @@ def rate_one_update_behind_after_a_resume() -> None:
     """The position is saved before the update it belongs to is counted."""
     real = checkpoint_state.training_state
 
-    def early(training: loop.Training) -> dict[str, Any]:
+    def early(training: loop.TrainState) -> dict[str, Any]:
         state = real(training)
         return state | {"update": max(0, state["update"] - 1)}
 
@@ -101,7 +101,7 @@ def optimizer_forgotten() -> None:
     """Momentum starts anew."""
     real = checkpoint_state.restore
 
-    def restore(training: loop.Training, state: dict[str, Any]) -> None:
+    def restore(training: loop.TrainState, state: dict[str, Any]) -> None:
         fresh = training.optimizer.state_dict()
         real(training, state | {"optimizer": fresh})
 
@@ -112,7 +112,7 @@ def sums_forgotten() -> None:
     """The epoch's sums start anew in its middle."""
     real = checkpoint_state.restore
 
-    def restore(training: loop.Training, state: dict[str, Any]) -> None:
+    def restore(training: loop.TrainState, state: dict[str, Any]) -> None:
         real(training, state)
         training.totals.sums.zero_()
 

@@ -105,8 +105,8 @@ def watch_phases(board: Board) -> None:
     trainer.train_epoch = training
     told(evaluate, "measure", "evaluation")
     told(run_stage, "measure", "evaluation")
-    told(checkpoint_writer.Saver, "_write", "checkpoint")
-    told(checkpoint_writer.Saver, "_write_best", "checkpoint")
+    told(checkpoint_writer.CheckpointWriter, "_write", "checkpoint")
+    told(checkpoint_writer.CheckpointWriter, "_write_best", "checkpoint")
 
 
 def arm(board: Board, moment: Moment) -> None:

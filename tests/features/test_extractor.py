@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from kdrun.features.attention import attention_modules
-from kdrun.features.extractor import LayerError, Observed, validate_layers
+from kdrun.features.extractor import FeatureExtractor, LayerError, validate_layers
 from kdrun.features.layers import describe_layers
 from kdrun.models.build import build_model
 from kdrun.models.heads import PENULTIMATE
@@ -51,7 +51,7 @@ def outputs_of(model, path, images):
 def test_captures_equal_those_of_an_independent_hook(images, training):
     model = small_resnet().train(training)
     paths = ["conv1", "layer1", "layer2.0", "avgpool"]
-    observed = Observed(model, hidden=paths)
+    observed = FeatureExtractor(model, hidden=paths)
     observation = observed(images)
     assert torch.equal(observation.logits, model(images))
     assert list(observation.hidden) == paths
@@ -67,7 +67,7 @@ def test_captures_equal_those_of_an_independent_hook(images, training):
 )
 def test_penultimate_is_the_input_of_the_classifying_layer(images, arch, head):
     model = build_model(arch, num_classes=7).eval()
-    observation = Observed(model, hidden=[PENULTIMATE])(images)
+    observation = FeatureExtractor(model, hidden=[PENULTIMATE])(images)
     [(head_input, _)] = outputs_of(model, head, images)
     assert torch.equal(observation.hidden[PENULTIMATE], head_input)
     logits = model.get_submodule(head)(observation.hidden[PENULTIMATE])
@@ -77,7 +77,7 @@ def test_penultimate_is_the_input_of_the_classifying_layer(images, arch, head):
 def test_penultimate_of_squeezenet_is_the_mean_over_positions():
     images = torch.randn(4, 3, 64, 64)
     model = build_model("squeezenet1_1", num_classes=7).eval()
-    features = Observed(model, hidden=[PENULTIMATE])(images).hidden[PENULTIMATE]
+    features = FeatureExtractor(model, hidden=[PENULTIMATE])(images).hidden[PENULTIMATE]
     [(head_input, _)] = outputs_of(model, "classifier.1", images)
     assert head_input.shape[2:] == (3, 3)
     assert features.shape == (4, 512)
@@ -86,7 +86,7 @@ def test_penultimate_of_squeezenet_is_the_mean_over_positions():
 
 def test_gradients_flow_to_the_layers_below_and_to_no_other(images):
     model, reference = small_resnet(), small_resnet()
-    Observed(model, hidden=["layer2"])(images).hidden["layer2"].square().sum().backward()
+    FeatureExtractor(model, hidden=["layer2"])(images).hidden["layer2"].square().sum().backward()
     [(_, output)] = outputs_of(reference, "layer2", images)
     output.square().sum().backward()
     for (name, parameter), expected in zip(
@@ -101,16 +101,16 @@ def test_gradients_flow_to_the_layers_below_and_to_no_other(images):
 
 def test_the_precision_of_autocast_is_kept(images):
     with torch.autocast("cpu", torch.bfloat16):
-        observation = Observed(small_resnet().eval(), hidden=["conv1", PENULTIMATE])(images)
+        observation = FeatureExtractor(small_resnet().eval(), hidden=["conv1", PENULTIMATE])(images)
     assert observation.hidden["conv1"].dtype == torch.bfloat16
     assert observation.hidden[PENULTIMATE].dtype == torch.bfloat16
 
 
 def test_a_frozen_teacher_can_be_observed_in_inference_mode(images):
     model = small_resnet().eval()
-    expected = Observed(model, hidden=["layer1"])(images).hidden["layer1"]
+    expected = FeatureExtractor(model, hidden=["layer1"])(images).hidden["layer1"]
     with torch.inference_mode():
-        hidden = Observed(model, hidden=["layer1"])(images).hidden["layer1"]
+        hidden = FeatureExtractor(model, hidden=["layer1"])(images).hidden["layer1"]
     assert torch.equal(hidden, expected)
 
 
@@ -119,7 +119,7 @@ def test_a_frozen_teacher_can_be_observed_in_inference_mode(images):
 
 def test_passes_outside_are_not_captured(images):
     model = small_resnet().eval()
-    observed = Observed(model, hidden=["layer1"])
+    observed = FeatureExtractor(model, hidden=["layer1"])
     model(images)
     model(images)
     # Two captures more would be refused.
@@ -129,14 +129,14 @@ def test_passes_outside_are_not_captured(images):
 
 
 def test_no_capture_is_kept_after_the_call(images):
-    observed = Observed(small_resnet(), hidden=["layer1"])
+    observed = FeatureExtractor(small_resnet(), hidden=["layer1"])
     assert observed(images).hidden["layer1"].shape == (4, 16, 32, 32)
     assert not any(observed._hidden.values())
 
 
 def test_a_failed_pass_leaves_nothing_behind(images):
     model = small_resnet().eval()
-    observed = Observed(model, hidden=["layer1"])
+    observed = FeatureExtractor(model, hidden=["layer1"])
     with pytest.raises(RuntimeError):
         observed(images[:, :1])
     # Fails behind the layer.
@@ -149,8 +149,8 @@ def test_a_failed_pass_leaves_nothing_behind(images):
 
 def test_two_observers_of_one_model_do_not_disturb_one_another(images):
     model = small_resnet().eval()
-    first = Observed(model, hidden=["layer1", "layer2"])
-    second = Observed(model, hidden=["layer1"])
+    first = FeatureExtractor(model, hidden=["layer1", "layer2"])
+    second = FeatureExtractor(model, hidden=["layer1"])
     alone = first(images)
     shared = second(images)
     assert list(shared.hidden) == ["layer1"]
@@ -161,7 +161,7 @@ def test_two_observers_of_one_model_do_not_disturb_one_another(images):
 
 def test_a_copy_of_the_model_does_not_report_to_the_observer(images):
     model = small_resnet().eval()
-    observed = Observed(model, hidden=["layer1"])
+    observed = FeatureExtractor(model, hidden=["layer1"])
     copy.deepcopy(model)(images)
     assert list(observed(images).hidden) == ["layer1"]
 
@@ -169,7 +169,7 @@ def test_a_copy_of_the_model_does_not_report_to_the_observer(images):
 def test_state_stays_the_models_and_close_removes_the_hooks():
     model = small_resnet()
     names = list(model.state_dict())
-    observed = Observed(model, hidden=["layer1", PENULTIMATE])
+    observed = FeatureExtractor(model, hidden=["layer1", PENULTIMATE])
     assert list(model.state_dict()) == names
     assert sum(len(module._forward_hooks) for module in model.modules()) == 2
     observed.close()
@@ -178,7 +178,7 @@ def test_state_stays_the_models_and_close_removes_the_hooks():
 
 def test_without_layers_the_model_gets_no_hook(images):
     model = small_resnet().eval()
-    observation = Observed(model)(images)
+    observation = FeatureExtractor(model)(images)
     assert not any(module._forward_hooks for module in model.modules())
     assert torch.equal(observation.logits, model(images))
     assert observation.hidden == observation.attention == {}
@@ -196,7 +196,7 @@ def test_without_layers_the_model_gets_no_hook(images):
     ],
 )
 def test_layers_of_resnet18_that_would_mislead_are_refused_by_name(images, path, fault):
-    observed = Observed(build_model("resnet18", num_classes=7), hidden=["layer1", path])
+    observed = FeatureExtractor(build_model("resnet18", num_classes=7), hidden=["layer1", path])
     with pytest.raises(LayerError, match=f"^layer '{path}' {fault} .*kdrun layers MODEL") as error:
         observed(images)
     assert error.value.code == 2
@@ -227,25 +227,25 @@ class Odd(nn.Module):
 )
 def test_a_layer_that_gives_no_one_tensor_is_refused(images, path, fault):
     with pytest.raises(LayerError, match=f"layer '{path}' {fault}"):
-        Observed(Odd(), hidden=[path])(images)
+        FeatureExtractor(Odd(), hidden=[path])(images)
 
 
 @pytest.mark.parametrize("path", ["cross", "masked"])
 def test_attention_to_other_tokens_or_with_a_mask_is_refused(images, path):
     with pytest.raises(LayerError, match=f"layer '{path}' is no self-attention of tokens"):
-        Observed(Odd(), attention=[path])(images)
+        FeatureExtractor(Odd(), attention=[path])(images)
 
 
 def test_an_unknown_layer_is_refused_before_any_hook_is_set():
     model = small_resnet()
     with pytest.raises(LayerError, match="unknown layer 'leyer1'; did you mean 'layer1'"):
-        Observed(model, hidden=["layer2", "leyer1"])
+        FeatureExtractor(model, hidden=["layer2", "leyer1"])
     assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_a_layer_that_is_no_attention_is_refused_as_attention():
     with pytest.raises(LayerError, match=r"no attention map .* 'layer1' \(Sequential\)"):
-        Observed(small_resnet(), attention=["layer1"])
+        FeatureExtractor(small_resnet(), attention=["layer1"])
 
 
 def test_all_wrong_names_are_listed_in_one_line_with_the_key(images):
@@ -272,7 +272,7 @@ def test_layers_that_can_be_captured_pass_validation(images):
     model = build_model("resnet18", num_classes=7)
     wanted = ["conv1", "layer1.0", "layer4", PENULTIMATE]
     validate_layers("resnet18", describe_layers(model, images), wanted, "loss.hint.layers")
-    assert list(Observed(model, hidden=wanted)(images).hidden) == wanted
+    assert list(FeatureExtractor(model, hidden=wanted)(images).hidden) == wanted
 
 
 # Attention
@@ -283,7 +283,7 @@ def test_maps_of_torchvision_equal_the_modules_own_weights(vit, images, training
     vit.train(training)
     paths = attention_modules(vit)
     assert paths == [f"encoder.layers.encoder_layer_{i}.self_attention" for i in range(2)]
-    maps = Observed(vit, attention=paths)(images).attention
+    maps = FeatureExtractor(vit, attention=paths)(images).attention
     assert list(maps) == paths
     for path, attention_map in maps.items():
         [(tokens, _)] = outputs_of(vit, path, images)
@@ -311,7 +311,7 @@ class Attending(nn.Module):
 def test_sequence_first_attention_without_bias_called_by_keyword_is_understood(images):
     torch.manual_seed(0)
     attention = nn.MultiheadAttention(32, 4, bias=False)
-    maps = Observed(Attending(attention), attention=["attention"])(images).attention
+    maps = FeatureExtractor(Attending(attention), attention=["attention"])(images).attention
     tokens = images.flatten(1, 2).transpose(0, 1)
     weights = attention(tokens, tokens, tokens, average_attn_weights=False)[1]
     torch.testing.assert_close(maps["attention"], weights)
@@ -319,7 +319,7 @@ def test_sequence_first_attention_without_bias_called_by_keyword_is_understood(i
 
 def test_gradients_flow_through_the_map(vit, images):
     path = attention_modules(vit)[1]
-    Observed(vit, attention=[path])(images).attention[path].square().sum().backward()
+    FeatureExtractor(vit, attention=[path])(images).attention[path].square().sum().backward()
     captured = {name: p.grad for name, p in vit.named_parameters() if p.grad is not None}
     vit.zero_grad()
     [(tokens, _)] = outputs_of(vit, path, images)
@@ -333,9 +333,9 @@ def test_gradients_flow_through_the_map(vit, images):
 
 def test_maps_are_float32_under_autocast_with_rows_that_sum_to_one(vit, images):
     paths = attention_modules(vit)
-    full = Observed(vit.eval(), attention=paths)(images).attention
+    full = FeatureExtractor(vit.eval(), attention=paths)(images).attention
     with torch.autocast("cpu", torch.bfloat16):
-        half = Observed(vit, attention=paths)(images).attention
+        half = FeatureExtractor(vit, attention=paths)(images).attention
     for path in paths:
         assert half[path].dtype == torch.float32
         torch.testing.assert_close(half[path].sum(-1), torch.ones(4, 3, 17))
@@ -354,7 +354,7 @@ def test_maps_of_timm_equal_what_unfused_attention_computes(images, qk_norm):
     # A watched norm is still seen to be called once.
     hidden = ["attention.q_norm"]
     attention.fused_attn = True
-    observation = Observed(model, hidden=hidden, attention=["attention"])(images)
+    observation = FeatureExtractor(model, hidden=hidden, attention=["attention"])(images)
     attention.fused_attn = False
     [(weights, _)] = outputs_of(model, "attention.attn_drop", images)
     assert weights.shape == (4, 4, 96, 96)
@@ -379,7 +379,7 @@ def test_a_compiled_model_gives_the_same_captures_and_gradients(images, backend)
     for compiled in (False, True):
         model = small_resnet()
         forward = torch.compile(model, backend=backend, fullgraph=True) if compiled else model
-        observed = Observed(model, forward, hidden=paths)
+        observed = FeatureExtractor(model, forward, hidden=paths)
         forward(images)
         observation = observed(images)
         sum(hidden.square().mean() for hidden in observation.hidden.values()).backward()
@@ -392,8 +392,10 @@ def test_a_compiled_model_gives_the_same_captures_and_gradients(images, backend)
 def test_a_compiled_transformer_gives_the_same_maps(vit, images):
     torch.compiler.reset()
     paths = attention_modules(vit)
-    eager = Observed(vit, attention=paths)(images)
-    observed = Observed(vit, torch.compile(vit, backend="eager", fullgraph=True), attention=paths)
+    eager = FeatureExtractor(vit, attention=paths)(images)
+    observed = FeatureExtractor(
+        vit, torch.compile(vit, backend="eager", fullgraph=True), attention=paths
+    )
     for _ in range(2):
         compiled = observed(images)
         for path in paths:
@@ -403,6 +405,8 @@ def test_a_compiled_transformer_gives_the_same_maps(vit, images):
 def test_a_layer_called_twice_is_refused_when_compiled_too(images):
     torch.compiler.reset()
     model = build_model("resnet18", num_classes=7)
-    observed = Observed(model, torch.compile(model, backend="eager"), hidden=["layer1.0.relu"])
+    observed = FeatureExtractor(
+        model, torch.compile(model, backend="eager"), hidden=["layer1.0.relu"]
+    )
     with pytest.raises(LayerError, match=r"'layer1\.0\.relu' is called 2 times"):
         observed(images)

@@ -13,9 +13,9 @@ from kdrun.losses.alignment import Pair, aligned
 from kdrun.losses.attention import ActivationAttentionTerm, AttentionMapTerm
 from kdrun.losses.hint import FittedHintTerm, HintTerm
 from kdrun.losses.rkd import RelationTerm
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 
-LOGITS, LABELS, NOW = torch.zeros(6, 3), torch.zeros(6).long(), Moment(4.0)
+LOGITS, LABELS, NOW = torch.zeros(6, 3), torch.zeros(6).long(), StepContext(4.0)
 
 
 def outputs(hidden, attention=None):

@@ -4,7 +4,7 @@ import torch
 
 from kdrun.losses.learned_temperature import LearnedTemperatureTerm, learned_temperature_loss
 from kdrun.losses.logit_term import SoftTerm
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 from tests.losses.reference import PEER_LABELS, PEER_STUDENT, PEER_TEACHER
 
 
@@ -17,8 +17,8 @@ def test_a_learned_temperature_has_the_softened_divergences_value(logits):
     student, teacher, labels = logits
     term = LearnedTemperatureTerm(warmup_epochs=0).double()
     assert term.temperature().item() == 11
-    value = term(Outputs(student), Outputs(teacher), labels, Moment(4.0))
-    expected = SoftTerm("kl")(Outputs(student), Outputs(teacher), labels, Moment(11.0))
+    value = term(Outputs(student), Outputs(teacher), labels, StepContext(4.0))
+    expected = SoftTerm("kl")(Outputs(student), Outputs(teacher), labels, StepContext(11.0))
     assert value.item() == pytest.approx(expected.item(), rel=1e-10)
 
 
@@ -27,7 +27,7 @@ def test_a_learned_temperature_climbs_the_loss_that_the_student_descends(logits)
     term = LearnedTemperatureTerm(warmup_epochs=10).double()
 
     def loss(epoch):
-        return term(Outputs(student), Outputs(teacher), labels, Moment(4.0, epoch))
+        return term(Outputs(student), Outputs(teacher), labels, StepContext(4.0, epoch))
 
     (reversed_gradient,) = torch.autograd.grad(loss(10), term.tau)
     (none_yet,) = torch.autograd.grad(loss(0), term.tau)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from kdrun.losses import distillation_loss, logit_mse_loss
 from kdrun.losses.label import LabelTerm
 from kdrun.losses.logit_term import SOFT_LOSSES, SoftTerm
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 from kdrun.training.objective import Objective
 from tests.losses.reference import PEER_LABELS, PEER_STUDENT, PEER_TEACHER
 
@@ -27,7 +27,7 @@ def mixture(weights, soft="kl", label_smoothing=0.0):
     objective = Objective({name: makers[name]() for name in weights}, weights)
 
     def terms(student, teacher, labels, T):
-        return objective(Outputs(student), Outputs(teacher), labels, Moment(T))
+        return objective(Outputs(student), Outputs(teacher), labels, StepContext(T))
 
     return terms, objective.total
 
@@ -94,7 +94,7 @@ def test_decoupled_distillation_warms_up_linearly(logits):
     student, teacher, labels = logits
     term = SoftTerm("dkd", OPTIONS["dkd"], warmup_epochs=4)
     values = [
-        term(Outputs(student), Outputs(teacher), labels, Moment(4.0, epoch)).item()
+        term(Outputs(student), Outputs(teacher), labels, StepContext(4.0, epoch)).item()
         for epoch in range(6)
     ]
     assert [value / values[-1] for value in values] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
@@ -103,8 +103,8 @@ def test_decoupled_distillation_warms_up_linearly(logits):
 def test_standardised_logits_ignore_scale_and_shift_of_either_side(logits):
     student, teacher, labels = logits
     term = SoftTerm("kl", standardize=True)
-    plain = term(Outputs(student), Outputs(teacher), labels, Moment(2.0))
-    moved = term(Outputs(3 * student + 1), Outputs(0.5 * teacher - 2), labels, Moment(2.0))
+    plain = term(Outputs(student), Outputs(teacher), labels, StepContext(2.0))
+    moved = term(Outputs(3 * student + 1), Outputs(0.5 * teacher - 2), labels, StepContext(2.0))
     assert plain.item() == pytest.approx(moved.item(), rel=1e-5)
 
 
@@ -112,9 +112,9 @@ def test_standardised_logits_ignore_scale_and_shift_of_either_side(logits):
 def test_an_ensemble_of_one_teacher_twice_is_that_teacher(logits, soft):
     student, teacher, labels = logits
     term = SoftTerm(soft, OPTIONS.get(soft))
-    alone = term(Outputs(student), Outputs(teacher), labels, Moment(4.0))
+    alone = term(Outputs(student), Outputs(teacher), labels, StepContext(4.0))
     both = term(
-        Outputs(student), Outputs(teacher, ensemble=(teacher, teacher)), labels, Moment(4.0)
+        Outputs(student), Outputs(teacher, ensemble=(teacher, teacher)), labels, StepContext(4.0)
     )
     assert alone.item() == pytest.approx(both.item(), rel=1e-9)
 
@@ -123,7 +123,9 @@ def test_an_ensembles_probabilities_are_averaged_at_the_temperature(logits):
     student, teacher, labels = logits
     other = teacher.flip(1)
     term = SoftTerm("kl", teacher_weights=[3.0, 1.0])
-    value = term(Outputs(student), Outputs(teacher, ensemble=(teacher, other)), labels, Moment(4.0))
+    value = term(
+        Outputs(student), Outputs(teacher, ensemble=(teacher, other)), labels, StepContext(4.0)
+    )
     p = 0.75 * (teacher / 4).softmax(1) + 0.25 * (other / 4).softmax(1)
     q = (student / 4).log_softmax(1)
     expected = 16 * (p * (p.log() - q)).sum(1).mean()

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdrun.features.extractor import Observed
+from kdrun.features.extractor import FeatureExtractor
 from kdrun.models.batchnorm_folding import fold_batchnorm
 from kdrun.models.build import build_model
 from kdrun.models.operator_fusion import fuse
@@ -33,7 +33,7 @@ def given(model, dtype=torch.float32, count=5, size=32, watched=()):
     others = images(count, size, seed=1).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         logits, *values = graph(others)
-        seen = Observed(model, hidden=watched)(others)
+        seen = FeatureExtractor(model, hidden=watched)(others)
     return logits, values, seen
 
 

@@ -5,7 +5,7 @@ import pytest
 from kdrun.catalog.datasets import ImageShape
 from kdrun.plan.build import build_plan
 from kdrun.plan.warnings import plan_warnings
-from kdrun.training.stage_model import sizes
+from kdrun.training.stage_model import count_sizes
 
 SHAPE = ImageShape(10, 3, 32)
 
@@ -14,7 +14,7 @@ SHAPE = ImageShape(10, 3, 32)
 def warned(make_config):
     def warned(*overrides, shape=SHAPE):
         stages = build_plan(make_config(*overrides))
-        return plan_warnings(stages, [sizes(stage, shape)[0] for stage in stages], shape)
+        return plan_warnings(stages, [count_sizes(stage, shape)[0] for stage in stages], shape)
 
     return warned
 

@@ -81,13 +81,13 @@ def test_the_steps_of_a_chain_add_up_to_the_whole_way_and_to_the_accuracies(do):
 
 def test_each_model_is_asked_once_for_both_the_chain_and_the_analysis(do, monkeypatch):
     asked = []
-    ask = run_predictions.ask
+    predict_splits = run_predictions.predict_splits
 
-    def counted(job, setting, splits, sample):
-        asked.append((job.stage.role, tuple(splits)))
-        return ask(job, setting, splits, sample)
+    def counted(stage_run, context, splits, sample):
+        asked.append((stage_run.stage.role, tuple(splits)))
+        return predict_splits(stage_run, context, splits, sample)
 
-    monkeypatch.setattr(run_predictions, "ask", counted)
+    monkeypatch.setattr(run_predictions, "predict_splits", counted)
     measured, folder = do(*CHAIN, "analysis=basic", "teacher.ensemble=[mlp]")
     assert sorted(role for role, _ in asked) == sorted(roles(measured))
     chain = read_sealed(folder / "analysis.json")["chains"][0]
@@ -196,10 +196,10 @@ def test_the_last_generation_of_a_run_can_be_a_teacher(do):
 
 @pytest.mark.parametrize("chain", [CHAIN, BORN_AGAIN])
 def test_models_that_exclude_each_others_classes_end_with_a_summary(do, chain, monkeypatch):
-    ask = run_predictions.ask
+    predict_splits = run_predictions.predict_splits
 
     def asked_far_apart(*given):
-        answers = ask(*given)
+        answers = predict_splits(*given)
         asked.append(given)
         for split, one in answers.items():
             sure = (one.labels + len(asked)) % one.logits.shape[1]
@@ -209,7 +209,7 @@ def test_models_that_exclude_each_others_classes_end_with_a_summary(do, chain, m
         return answers
 
     asked = []
-    monkeypatch.setattr(run_predictions, "ask", asked_far_apart)
+    monkeypatch.setattr(run_predictions, "predict_splits", asked_far_apart)
     summary, folder = do(*chain)
     assert read_sealed(folder / "summary.json") == summary
     assert summary["chain"][0]["steps"][0]["test"]["kl"] == "inf"

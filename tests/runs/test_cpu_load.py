@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kdrun.runs import cpu_load
-from kdrun.runs.cpu_load import Moment, Watch, used_by_others
+from kdrun.runs.cpu_load import CpuSample, Watch, used_by_others
 
 CPU = torch.device("cpu")
 
@@ -36,8 +36,8 @@ def test_a_system_that_does_not_count_gives_no_advice(tmp_path, monkeypatch):
 
 
 def test_what_is_not_ours_is_used_by_others():
-    assert used_by_others(Moment(10, 100, 5), Moment(12, 104, 6)) == pytest.approx(1.5)
-    assert used_by_others(Moment(10, 100, 5), Moment(12, 100.9, 6)) == 0.0
+    assert used_by_others(CpuSample(10, 100, 5), CpuSample(12, 104, 6)) == pytest.approx(1.5)
+    assert used_by_others(CpuSample(10, 100, 5), CpuSample(12, 100.9, 6)) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_is_not_ours_is_used_by_others():
     ],
 )
 def test_threads_that_would_wait_for_one_another_are_told_of(monkeypatch, others, threads, told):
-    moments = iter([Moment(10, 100, 5), Moment(11, 100.5 + others, 5.5)])
+    moments = iter([CpuSample(10, 100, 5), CpuSample(11, 100.5 + others, 5.5)])
     monkeypatch.setattr(cpu_load, "now", lambda allowed: next(moments))
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     watch = Watch()
@@ -64,6 +64,6 @@ def test_threads_that_would_wait_for_one_another_are_told_of(monkeypatch, others
 
 
 def test_a_gpu_computes_whatever_the_cores_do(monkeypatch):
-    monkeypatch.setattr(cpu_load, "now", lambda allowed: Moment(1, 99, 0))
+    monkeypatch.setattr(cpu_load, "now", lambda allowed: CpuSample(1, 99, 0))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert Watch().advice(torch.device("cuda")) == []

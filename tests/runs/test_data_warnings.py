@@ -111,18 +111,18 @@ def test_shared_and_passed_over_images_are_told_in_the_run(start, tmp_path):
     assert "1 of 16 test images are" in shared[0]
 
 
-def setting(tmp_path, **data):
+def context(tmp_path, **data):
     known = {"fingerprint": "new", "older_fingerprint": "old", "notes": ()} | data
     return SimpleNamespace(data=SimpleNamespace(**known), output_root=tmp_path)
 
 
-def job(folder, **changes):
+def stage_run(folder, **changes):
     stage = SimpleNamespace(seed=None, pretrained=True)
     return SimpleNamespace(stage=stage, folder=folder, title="teacher mlp", **changes)
 
 
 def test_notes_of_several_seeds_are_told_once(tmp_path):
-    settings = {0: setting(tmp_path, notes=("a", "b")), 1: setting(tmp_path, notes=("a", "c"))}
+    settings = {0: context(tmp_path, notes=("a", "b")), 1: context(tmp_path, notes=("a", "c"))}
     assert data_notes(settings) == ["a", "b", "c"]
 
 
@@ -136,8 +136,8 @@ def test_notes_of_several_seeds_are_told_once(tmp_path):
     ],
 )
 def test_a_given_teacher_of_another_split_is_told_of(tmp_path, known, told):
-    given = job(tmp_path, source=SimpleNamespace(data=known, name="t.pt"))
-    lines = teacher_split_lines([given], {None: setting(tmp_path)})
+    given = stage_run(tmp_path, source=SimpleNamespace(data=known, name="t.pt"))
+    lines = teacher_split_lines([given], {None: context(tmp_path)})
     assert len(lines) == (told is not None)
     assert told is None or told in lines[0]
 
@@ -150,15 +150,17 @@ def test_a_damaged_stage_of_the_store_is_not_asked_for_its_images(tmp_path):
         write_json(stage / SUMMARY, {})
     (tmp_path / "store" / "d").mkdir()
     (tmp_path / "store" / "d" / SUMMARY).write_text("{")
-    (line,) = older_stage_lines([job(tmp_path / "new")], {None: setting(tmp_path)})
+    (line,) = older_stage_lines([stage_run(tmp_path / "new")], {None: context(tmp_path)})
     assert line.startswith("1 stage is of an older version")
-    assert older_stage_lines([job(tmp_path / "store" / "a")], {None: setting(tmp_path)}) == []
-    memory = {None: setting(tmp_path, older_fingerprint=None)}
-    assert older_stage_lines([job(tmp_path / "new")], memory) == []
+    assert older_stage_lines([stage_run(tmp_path / "store" / "a")], {None: context(tmp_path)}) == []
+    memory = {None: context(tmp_path, older_fingerprint=None)}
+    assert older_stage_lines([stage_run(tmp_path / "new")], memory) == []
 
 
 def test_a_run_by_content_is_not_taken_for_an_older_one(tmp_path):
     stages = [{"identity": {"data": "new"}}]
-    refuse_older([job(tmp_path)], stages, {None: setting(tmp_path)})
+    refuse_older([stage_run(tmp_path)], stages, {None: context(tmp_path)})
     with pytest.raises(DataError, match="older version"):
-        refuse_older([job(tmp_path)], [{"identity": {"data": "old"}}], {None: setting(tmp_path)})
+        refuse_older(
+            [stage_run(tmp_path)], [{"identity": {"data": "old"}}], {None: context(tmp_path)}
+        )

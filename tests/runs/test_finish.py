@@ -5,10 +5,10 @@ import torch
 from scipy import stats
 
 from kdrun.evaluation.right_images import right_images
-from kdrun.evaluation.run_predictions import RunAnswers
+from kdrun.evaluation.run_predictions import RunPredictions
 from kdrun.plan.build import build_plan
 from kdrun.runs import finish
-from kdrun.runs.prepare import make_jobs, make_setting
+from kdrun.runs.prepare import make_context, make_stage_runs
 from kdrun.runs.runner import run
 from kdrun.store.correct_images import read_correct
 from kdrun.store.files import read_sealed
@@ -31,10 +31,10 @@ def done(make_config, tmp_path_factory):
 
 def right(config, place, split):
     """Which images the saved weights decide rightly."""
-    setting = make_setting(config, None)
-    job = make_jobs(build_plan(config), {None: setting})[place]
-    network, normalizer = load_finished(job, setting)
-    images = setting.data.validation if split == "validation" else setting.data.test
+    context = make_context(config, None)
+    stage_run = make_stage_runs(build_plan(config), {None: context})[place]
+    network, normalizer = load_finished(stage_run, context)
+    images = context.data.validation if split == "validation" else context.data.test
     (batch,) = images.batches(10_000)
     with torch.no_grad():
         return network.eval()(normalizer(batch.images)).argmax(1) == batch.labels
@@ -77,11 +77,11 @@ def test_a_student_without_a_control_is_kept_for_comparisons_with_other_runs(mak
 
 def test_the_loss_of_the_best_epoch_is_in_the_summary(done):
     config, _, summary = done
-    setting = make_setting(config, None)
-    jobs = make_jobs(build_plan(config), {None: setting})
-    for job, stage in zip(jobs, summary["stages"], strict=True):
-        network, normalizer = load_finished(job, setting)
-        (batch,) = setting.data.validation.batches(10_000)
+    context = make_context(config, None)
+    stage_runs = make_stage_runs(build_plan(config), {None: context})
+    for stage_run, stage in zip(stage_runs, summary["stages"], strict=True):
+        network, normalizer = load_finished(stage_run, context)
+        (batch,) = context.data.validation.batches(10_000)
         with torch.no_grad():
             logits = network.eval()(normalizer(batch.images))
         loss = torch.nn.functional.cross_entropy(logits, batch.labels).item()
@@ -90,10 +90,10 @@ def test_the_loss_of_the_best_epoch_is_in_the_summary(done):
 
 def test_predictions_that_nobody_reads_again_are_dropped(done):
     config, _, _ = done
-    setting = make_setting(config, None)
-    jobs = make_jobs(build_plan(config), {None: setting})
+    context = make_context(config, None)
+    stage_runs = make_stage_runs(build_plan(config), {None: context})
     for keep, left in ((True, 2), (False, 0)):
-        answers = RunAnswers(jobs, {None: setting}, ("validation", "test"))
+        answers = RunPredictions(stage_runs, {None: context}, ("validation", "test"))
         assert set(right_images(answers, [1, 2], keep)) == {1, 2}
         assert len(answers.asked) == left
 

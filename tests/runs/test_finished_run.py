@@ -41,8 +41,8 @@ def folder(request, make_config, tmp_path_factory):
 def test_the_jobs_are_those_of_the_summary(folder):
     hashes = [stage["hash"] for stage in read_sealed(folder / "summary.json")["stages"]]
     with finished_jobs(folder) as (jobs, settings):
-        assert [job.digest for job in jobs] == hashes
-        assert {job.stage.seed for job in jobs} == set(settings)
+        assert [stage_run.digest for stage_run in jobs] == hashes
+        assert {stage_run.stage.seed for stage_run in jobs} == set(settings)
 
 
 def test_every_stage_is_measured_at_its_place_and_has_a_page(folder):

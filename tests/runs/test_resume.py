@@ -15,7 +15,7 @@ from kdrun.errors import ConfigError, DamagedError, DataError, OutputError, Stop
 from kdrun.runs.resume import raised_in, resume_run
 from kdrun.runs.runner import run
 from kdrun.store.files import read_json, read_json_lines, read_sealed, write_sealed
-from kdrun.training.checkpoint_writer import Saver
+from kdrun.training.checkpoint_writer import CheckpointWriter
 
 QUICK = (
     *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),
@@ -376,7 +376,7 @@ def test_what_is_no_run_is_told(tmp_path):
 
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(begin, monkeypatch, tmp_path):
     whole = begin(root="whole")
-    real, written = Saver._write, []
+    real, written = CheckpointWriter._write, []
 
     def full(saver, state):
         written.append(state["update"])
@@ -384,7 +384,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(begin, monkeypatch, tmp
             raise OutputError("cannot write: No space left on device")
         real(saver, state)
 
-    monkeypatch.setattr(Saver, "_write", full)
+    monkeypatch.setattr(CheckpointWriter, "_write", full)
     with pytest.raises(OutputError, match="No space left"):
         begin("train.checkpoint_every=1steps")
     monkeypatch.undo()

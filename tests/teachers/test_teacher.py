@@ -9,7 +9,7 @@ from kdrun.data.normalizer import Normalizer
 from kdrun.device import autocast
 from kdrun.models.build import build_model
 from kdrun.teachers.cache.cache import TeacherCache
-from kdrun.teachers.cache.quota import Room
+from kdrun.teachers.cache.quota import CacheQuota
 from kdrun.teachers.cached_teacher import CachedTeacher
 from kdrun.teachers.teacher import Teacher, lower_weights
 
@@ -51,7 +51,7 @@ def test_weights_of_the_lower_type_give_what_autocast_gives(arch, size, monkeypa
 
 def test_students_side_by_side_share_one_copy_of_a_page(tmp_path):
     teacher, _ = teacher_of("mlp")
-    room = Room(tmp_path, 1e9)
+    room = CacheQuota(tmp_path, 1e9)
 
     def member():
         cache = TeacherCache(
@@ -77,7 +77,7 @@ def test_students_side_by_side_share_one_copy_of_a_page(tmp_path):
 def test_a_page_is_whole_to_passes_that_all_leave_the_same_image_out(tmp_path, one_order):
     teacher, _ = teacher_of("mlp")
     cache = TeacherCache(
-        Room(tmp_path, 1e9), {}, images=7, rows=6, classes=10, dtype="float32", say=print
+        CacheQuota(tmp_path, 1e9), {}, images=7, rows=6, classes=10, dtype="float32", say=print
     )
     logits = torch.randn(6, 10)
     writer = cache.writer(0)

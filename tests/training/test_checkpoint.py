@@ -13,13 +13,13 @@ from kdrun.losses.hint import HintTerm
 from kdrun.store.files import file_entry, read_sealed, write_sealed
 from kdrun.training.checkpoint import best_path, checkpoints, load_newest, save_weights, weights_of
 from kdrun.training.checkpoint_state import restore, training_state
-from kdrun.training.checkpoint_writer import Saver
-from kdrun.training.meters import Totals
+from kdrun.training.checkpoint_writer import CheckpointWriter
+from kdrun.training.meters import EpochMeters
 from kdrun.training.objective import Objective
-from kdrun.training.state import Training
+from kdrun.training.state import TrainState
 
 
-def training(seed: int, steps: int = 3) -> Training:
+def training(seed: int, steps: int = 3) -> TrainState:
     torch.manual_seed(seed)
     student = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     objective = Objective({"hint": HintTerm([Pair("a", "b", 4, 6)])}, {"hint": 1.0})
@@ -27,8 +27,8 @@ def training(seed: int, steps: int = 3) -> Training:
     optimizer = torch.optim.AdamW(parameters, lr=0.1)
     scaler = torch.amp.GradScaler("cpu", enabled=True)
     average = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
-    totals = Totals(objective.weights, torch.device("cpu"))
-    made = Training(student, objective, optimizer, scaler, average, totals)
+    totals = EpochMeters(objective.weights, torch.device("cpu"))
+    made = TrainState(student, objective, optimizer, scaler, average, totals)
     for _ in range(steps):
         loss = student(torch.randn(8, 4)).square().mean()
         loss = loss + objective.terms["hint"].projectors[0](torch.randn(8, 4)).square().mean()
@@ -58,7 +58,7 @@ def equal(a, b) -> bool:
 
 def save_checkpoint(folder, made, digest, keep):
     save_weights(best_path(folder, 1), weights_of(made.student))
-    with Saver(folder, digest, keep) as saver:
+    with CheckpointWriter(folder, digest, keep) as saver:
         saver.save(made)
     return checkpoints(folder)[0]
 

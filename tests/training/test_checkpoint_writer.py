@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from kdrun.training import checkpoint_writer
-from kdrun.training.checkpoint_writer import Timetable
+from kdrun.training.checkpoint_writer import CheckpointSchedule
 
 ONE_TEAM = """
 import os, sys, tempfile
@@ -71,14 +71,14 @@ def at(epoch=0, update=0):
     ],
 )
 def test_steps_and_epochs_are_counted_from_the_last_checkpoint(every, due):
-    timetable = Timetable(every, at())
+    timetable = CheckpointSchedule(every, at())
     assert [u for u in range(1, 9) if timetable.due(at(epoch=u // 2, update=u))] == due
 
 
 def test_minutes_are_counted_from_the_last_checkpoint(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(checkpoint_writer.time, "monotonic", lambda: clock[0])
-    timetable = Timetable("1.5min", at())
+    timetable = CheckpointSchedule("1.5min", at())
     found = []
     for seconds in (60, 89, 91, 120, 180, 182, 300):
         clock[0] = 100.0 + seconds
@@ -88,5 +88,5 @@ def test_minutes_are_counted_from_the_last_checkpoint(monkeypatch):
 
 
 def test_a_resumed_training_counts_from_where_it_is():
-    timetable = Timetable("3steps", at(update=7))
+    timetable = CheckpointSchedule("3steps", at(update=7))
     assert [u for u in range(8, 15) if timetable.due(at(update=u))] == [10, 13]

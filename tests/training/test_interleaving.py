@@ -3,7 +3,7 @@
 import pytest
 
 from kdrun.training import interleaving
-from kdrun.training.interleaving import Stopwatch, drained
+from kdrun.training.interleaving import Stopwatch, run_to_end
 
 
 def work(result, log, steps=3):
@@ -15,7 +15,7 @@ def work(result, log, steps=3):
 
 def test_drained_takes_every_turn_and_returns_what_they_came_to():
     log = []
-    assert drained(work("done", log)) == "done"
+    assert run_to_end(work("done", log)) == "done"
     assert log == [0, 1, 2]
 
 
@@ -25,7 +25,7 @@ def test_an_error_between_turns_is_raised():
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        drained(broken())
+        run_to_end(broken())
 
 
 def test_a_stopwatch_leaves_out_what_others_do_between_turns(monkeypatch):
@@ -45,4 +45,4 @@ def test_a_stopwatch_leaves_out_what_others_do_between_turns(monkeypatch):
         assert position == (0, 0)
         clock[0] += 50
     assert watch.seconds == 14
-    assert drained(Stopwatch().timed(work("value", []))) == "value"
+    assert run_to_end(Stopwatch().timed(work("value", []))) == "value"

@@ -16,11 +16,11 @@ from kdrun.losses.label import LabelTerm
 from kdrun.losses.logit_term import SoftTerm
 from kdrun.losses.term import Outputs
 from kdrun.training.evaluate import evaluate
-from kdrun.training.interleaving import drained
-from kdrun.training.loop import Recipe, train_epoch
-from kdrun.training.meters import GRADIENT, TEACHER, LaggedReader, Totals
+from kdrun.training.interleaving import run_to_end
+from kdrun.training.loop import LoopSettings, train_epoch
+from kdrun.training.meters import GRADIENT, TEACHER, EpochMeters, NonBlockingReader
 from kdrun.training.objective import Objective
-from kdrun.training.state import Training
+from kdrun.training.state import TrainState
 
 CPU = torch.device("cpu")
 
@@ -45,18 +45,18 @@ def network(seed=0):
 def training_of(model, objective, lr=0.1):
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    return Training(
+    return TrainState(
         model,
         objective,
         optimizer,
         scaler,
         None,
-        Totals(objective.weights, CPU, (TEACHER, GRADIENT)),
+        EpochMeters(objective.weights, CPU, (TEACHER, GRADIENT)),
     )
 
 
 def recipe_of(model, *, accumulate=1, teacher=None, lr=0.1, max_skipped=None):
-    return Recipe(
+    return LoopSettings(
         seed=0,
         device=CPU,
         accumulate=accumulate,
@@ -78,7 +78,7 @@ def recipe_of(model, *, accumulate=1, teacher=None, lr=0.1, max_skipped=None):
 def run(model, data, **options):
     objective = Objective({"hard": LabelTerm()}, {"hard": 1.0})
     training = training_of(model, objective)
-    complete = drained(
+    complete = run_to_end(
         train_epoch(
             training, recipe_of(model, **options), iter(data), len(data), lambda images, means: True
         )
@@ -124,10 +124,10 @@ def test_totals_are_means_over_images_of_every_raw_term():
     teacher = network(1)
     objective = Objective({"soft": SoftTerm("kl"), "hard": LabelTerm()}, {"soft": 0.9, "hard": 0.1})
     training = training_of(model, objective, lr=0.0)
-    recipe = recipe_of(
+    settings = recipe_of(
         model, lr=0.0, teacher=lambda views: Outputs(teacher(inputs(views.batch)).detach())
     )
-    drained(train_epoch(training, recipe, iter(data), len(data), lambda images, means: True))
+    run_to_end(train_epoch(training, settings, iter(data), len(data), lambda images, means: True))
     means = training.totals.means(training.totals.sums.tolist())
     hard = sum(F.cross_entropy(model(inputs(b)), b.labels) for b in data) / 3
     correct = sum((model(inputs(b)).argmax(1) == b.labels).sum() for b in data) / 24
@@ -141,7 +141,7 @@ def test_a_report_that_says_no_stops_after_the_update():
     model, data = network(), batches()
     objective = Objective({"hard": LabelTerm()}, {"hard": 1.0})
     training = training_of(model, objective)
-    complete = drained(
+    complete = run_to_end(
         train_epoch(training, recipe_of(model), iter(data), len(data), lambda images, means: False)
     )
     assert not complete
@@ -153,11 +153,13 @@ def test_a_loss_that_is_not_finite_never_reaches_the_weights_on_a_cpu():
     before = [parameter.clone() for parameter in model.parameters()]
     objective = Objective({"hard": LabelTerm()}, {"hard": 1.0})
     training = training_of(model, objective)
-    recipe = recipe_of(model)
+    settings = recipe_of(model)
     broken = Outputs(torch.full((8, 3), float("nan"), requires_grad=True))
-    recipe = Recipe(**(vars(recipe) | {"student": lambda images: broken}))
+    settings = LoopSettings(**(vars(settings) | {"student": lambda images: broken}))
     with pytest.raises(NumericError, match="loss term hard is not finite in epoch 1, update 1 of"):
-        drained(train_epoch(training, recipe, iter(data), len(data), lambda images, means: True))
+        run_to_end(
+            train_epoch(training, settings, iter(data), len(data), lambda images, means: True)
+        )
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
@@ -184,7 +186,7 @@ def test_seeding_gives_the_numbers_of_torch_manual_seed(device, seed):
 
 def test_on_a_cpu_the_reader_gives_the_value_of_the_moment():
     sums = torch.tensor([1.0, 2.0])
-    reader = LaggedReader(CPU)
+    reader = NonBlockingReader(CPU)
     assert reader.poll(sums) == [1.0, 2.0]
     sums += 1
     assert reader.poll(sums) == [2.0, 3.0]

@@ -12,7 +12,7 @@ from kdrun.losses.term import Outputs
 from kdrun.models.build import build_model
 from kdrun.runs.runner import run
 from kdrun.store.files import read_sealed
-from kdrun.training.interleaving import drained
+from kdrun.training.interleaving import run_to_end
 from kdrun.training.loop import train_epoch
 from kdrun.training.objective import Objective
 from tests.training.test_loop import batches, recipe_of, training_of
@@ -32,9 +32,9 @@ def train(model, data, bad=(), **options):
         return Outputs(logits * float("nan") if next(calls) in bad else logits)
 
     training = training_of(model, Objective({"hard": LabelTerm()}, {"hard": 1.0}))
-    recipe = recipe_of(model, **options)
-    recipe = type(recipe)(**(vars(recipe) | {"student": student}))
-    drained(train_epoch(training, recipe, iter(data), len(data), lambda images, means: True))
+    settings = recipe_of(model, **options)
+    settings = type(settings)(**(vars(settings) | {"student": student}))
+    run_to_end(train_epoch(training, settings, iter(data), len(data), lambda images, means: True))
     return training
 
 
@@ -74,11 +74,11 @@ def test_a_bad_gradient_of_a_finite_loss_never_reaches_the_weights():
     # The root of zero: its value is finite and its gradient is not.
     weight = next(model.parameters())
     training = training_of(model, Objective({"hard": LabelTerm()}, {"hard": 1.0}))
-    recipe = recipe_of(model)
+    settings = recipe_of(model)
     student = lambda images: Outputs(model(images) + (weight - weight).square().sum().sqrt())  # noqa: E731
-    recipe = type(recipe)(**(vars(recipe) | {"student": student}))
+    settings = type(settings)(**(vars(settings) | {"student": student}))
     with pytest.raises(NumericError, match="the gradient is not finite"):
-        drained(train_epoch(training, recipe, iter(batches()), 5, lambda images, means: True))
+        run_to_end(train_epoch(training, settings, iter(batches()), 5, lambda images, means: True))
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from kdrun.losses.label import LabelTerm
 from kdrun.losses.logit_term import SoftTerm
-from kdrun.losses.term import Moment, Outputs
+from kdrun.losses.term import Outputs, StepContext
 from kdrun.training.objective import Objective, gradient_shares
 
 
@@ -15,7 +15,9 @@ def shares(weights):
     model = nn.Linear(5, 3)
     objective = Objective({"soft": SoftTerm("kl"), "hard": LabelTerm()}, weights)
     logits = model(torch.randn(8, 5))
-    terms = objective(Outputs(logits), Outputs(torch.randn(8, 3)), torch.arange(8) % 3, Moment(4.0))
+    terms = objective(
+        Outputs(logits), Outputs(torch.randn(8, 3)), torch.arange(8) % 3, StepContext(4.0)
+    )
     parameters = list(model.parameters())
     found = gradient_shares(objective, terms, parameters)
     norms = {
@@ -52,6 +54,8 @@ def test_gradients_that_overflow_have_no_shares(weight):
 def test_gradient_shares_leave_no_gradient_behind():
     model = nn.Linear(5, 3)
     objective = Objective({"hard": LabelTerm()}, {"hard": 1.0})
-    terms = objective(Outputs(model(torch.randn(4, 5))), None, torch.zeros(4).long(), Moment(1.0))
+    terms = objective(
+        Outputs(model(torch.randn(4, 5))), None, torch.zeros(4).long(), StepContext(1.0)
+    )
     gradient_shares(objective, terms, list(model.parameters()))
     assert all(parameter.grad is None for parameter in model.parameters())

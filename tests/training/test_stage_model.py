@@ -8,7 +8,7 @@ from torch import nn
 
 from kdrun.errors import ConfigError
 from kdrun.plan.build import build_plan
-from kdrun.runs.prepare import make_jobs, make_setting, make_settings
+from kdrun.runs.prepare import make_context, make_contexts, make_stage_runs
 from kdrun.signals import StopRequest
 from kdrun.training.stage_model import build, placed
 
@@ -21,11 +21,11 @@ def made(make_config):
 
     def made(*overrides):
         config = make_config("train.device=cpu", "student=resnet8", *overrides)
-        setting = make_setting(config, StopRequest())
+        context = make_context(config, StopRequest())
         stage = replace(build_plan(config)[1], teachers=())
-        network = build(stage, setting.data.shape, None)
-        network, normalizer = placed(network, stage, setting.data, None, CPU)
-        batch = next(iter(setting.data.train.batches(64)))
+        network = build(stage, context.data.shape, None)
+        network, normalizer = placed(network, stage, context.data, None, CPU)
+        batch = next(iter(context.data.train.batches(64)))
         return network.train(), normalizer, batch
 
     return made
@@ -71,18 +71,18 @@ def test_contiguous_gradients_are_those_of_float64_and_more_exact(made):
 
 
 def test_a_given_normalisation_replaces_the_datas_and_is_part_of_the_identity(make_config):
-    def jobs(*overrides):
+    def stage_runs(*overrides):
         config = make_config("train.device=cpu", "teacher=resnet8", *overrides)
-        return make_jobs(build_plan(config), make_settings(config, StopRequest()))
+        return make_stage_runs(build_plan(config), make_contexts(config, StopRequest()))
 
-    plain = jobs()
-    given = jobs("teacher.normalization={mean: [0.5], std: [0.25]}")
+    plain = stage_runs()
+    given = stage_runs("teacher.normalization={mean: [0.5], std: [0.25]}")
     assert [a.digest == b.digest for a, b in zip(plain, given, strict=True)] == [False, False, True]
-    students = jobs("student.normalization={mean: [0.5], std: [0.25]}")
+    students = stage_runs("student.normalization={mean: [0.5], std: [0.25]}")
     same = [a.digest == b.digest for a, b in zip(plain, students, strict=True)]
     assert same == [True, False, False]
     with pytest.raises(ConfigError, match=r"3 means and deviations are given.* 1 channel:"):
-        jobs("teacher.normalization={mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}")
+        stage_runs("teacher.normalization={mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}")
 
 
 def test_a_stage_computes_with_the_normalisation_given(made):

@@ -13,12 +13,12 @@ import torch
 from kdrun.data.memory_split import MemorySplit
 from kdrun.data.normalizer import Normalizer
 from kdrun.plan.build import build_plan
-from kdrun.runs.prepare import make_jobs, make_setting
+from kdrun.runs.prepare import make_context, make_stage_runs
 from kdrun.signals import StopRequest
 from kdrun.teachers.teacher import Teacher
-from kdrun.training.interleaving import drained
+from kdrun.training.interleaving import run_to_end
 from kdrun.training.loop import train_epoch
-from kdrun.training.setup import make_objective, make_recipe, make_training
+from kdrun.training.setup import make_loop_settings, make_objective, make_train_state
 from kdrun.training.stage_model import build, normalization
 
 META = torch.device("meta")
@@ -54,25 +54,25 @@ def prepared(make_config):
 
     def prepared(*overrides):
         config = make_config(*QUICK, *overrides)
-        setting = make_setting(config, StopRequest())
-        return setting, make_jobs(build_plan(config), {None: setting})
+        context = make_context(config, StopRequest())
+        return context, make_stage_runs(build_plan(config), {None: context})
 
     return prepared
 
 
-def parts_on(device, setting, jobs):
+def parts_on(device, context, stage_runs):
     """What the student's stage trains with."""
     with torch.device(device):
-        networks = [build(job.stage, setting.data.shape, None) for job in jobs]
-        normalizer = Normalizer(**normalization(setting.data, None))
-    example = next(iter(setting.data.train.batches(2))).images
-    teacher = Teacher("resnet20", "", networks[0], normalizer, setting.autocast, example)
-    stage = jobs[1].stage
+        networks = [build(stage_run.stage, context.data.shape, None) for stage_run in stage_runs]
+        normalizer = Normalizer(**normalization(context.data, None))
+    example = next(iter(context.data.train.batches(2))).images
+    teacher = Teacher("resnet20", "", networks[0], normalizer, context.autocast, example)
+    stage = stage_runs[1].stage
     with torch.device(device):
-        objective, wanted = make_objective(stage, networks[1], [teacher], normalizer, setting)
-    training = make_training(stage, networks[1], objective, setting)
+        objective, wanted = make_objective(stage, networks[1], [teacher], normalizer, context)
+    training = make_train_state(stage, networks[1], objective, context)
     training.batch = 1  # in the first batch of an epoch the gradients of the terms are compared
-    return training, make_recipe(stage, setting, normalizer, [teacher], training, wanted)
+    return training, make_loop_settings(stage, context, normalizer, [teacher], training, wanted)
 
 
 class NoReader:
@@ -87,20 +87,20 @@ class NoReader:
 
 @EVERY
 def test_a_step_asks_the_device_for_no_value(prepared, options, monkeypatch):
-    setting, jobs = prepared(*options)
-    train = setting.data.train
+    context, stage_runs = prepared(*options)
+    train = context.data.train
     images = torch.cat([batch.images for batch in train.batches(64)]).permute(0, 2, 3, 1)
     # Folding compares what it made with what it had, on the host.
     monkeypatch.setattr(
         "kdrun.teachers.teacher.fold_batchnorm", lambda m, *given, **kept: copy.deepcopy(m)
     )
-    monkeypatch.setattr("kdrun.training.loop.LaggedReader", NoReader)
+    monkeypatch.setattr("kdrun.training.loop.NonBlockingReader", NoReader)
     split = MemorySplit(images.contiguous(), train.labels.clone(), META)
-    setting = replace(setting, device=META, data=replace(setting.data, train=split, test=split))
-    training, recipe = parts_on(META, setting, jobs)
+    context = replace(context, device=META, data=replace(context.data, train=split, test=split))
+    training, settings = parts_on(META, context, stage_runs)
     batches = split.train_batches(16, seed=0, view=0, augment="crop_flip")
-    assert drained(train_epoch(training, recipe, batches, 3, lambda images, means: True))
-    assert training.update == -(-3 // recipe.accumulate)
+    assert run_to_end(train_epoch(training, settings, batches, 3, lambda images, means: True))
+    assert training.update == -(-3 // settings.accumulate)
     assert {p.grad is None for p in training.parameters()} == {True}
 
 
@@ -110,14 +110,14 @@ def test_a_step_asks_the_device_for_no_value(prepared, options, monkeypatch):
 @EVERY
 def test_no_step_waits_for_cuda(prepared, options, precision):
     wanted = ["train.device=cuda", f"train.precision={precision}"]
-    setting, jobs = prepared(*options, *wanted)
-    training, recipe = parts_on(setting.device, setting, jobs)
-    batches = setting.data.train.train_batches(16, seed=0, view=0, augment="crop_flip")
-    steps = train_epoch(training, recipe, batches, 8, lambda images, means: True)
+    context, stage_runs = prepared(*options, *wanted)
+    training, settings = parts_on(context.device, context, stage_runs)
+    batches = context.data.train.train_batches(16, seed=0, view=0, augment="crop_flip")
+    steps = train_epoch(training, settings, batches, 8, lambda images, means: True)
     for _ in range(3):  # the first update sets things up
         next(steps)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        drained(steps)
+        run_to_end(steps)
     finally:
         torch.cuda.set_sync_debug_mode("default")

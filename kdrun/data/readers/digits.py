@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdrun.data.counter_random import Stream, host_generator
+from kdrun.data.counter_random import RandomStream, host_generator
 from kdrun.data.source import Images, Source
 from kdrun.data.splitting import stratified
 
@@ -16,7 +16,7 @@ def read_digits() -> Source[Images]:
     pixels = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
     labels = table[:, -1].astype(np.int64)
     # Not the run's seed: the test set is the same for all runs.
-    test = stratified(labels, round(len(labels) / 4), host_generator(0, Stream.DIGITS))
+    test = stratified(labels, round(len(labels) / 4), host_generator(0, RandomStream.DIGITS))
     train = np.delete(np.arange(len(labels)), test)
     images = Images(pixels, labels)
     return Source(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kdrun.catalog.datasets import FAKE_IMAGE_SIZE
-from kdrun.data.counter_random import Stream, host_generator
+from kdrun.data.counter_random import RandomStream, host_generator
 from kdrun.data.source import Images, Source
 
 BLOCKS = 4  # a side of a fake class's pattern
@@ -17,7 +17,7 @@ def make_fake(
     `num_images` for training, and a fifth of it, but at least one of each class, for the test.
     """
     size = image_size or FAKE_IMAGE_SIZE
-    generator = host_generator(0, Stream.FAKE)
+    generator = host_generator(0, RandomStream.FAKE)
     coarse = generator.integers(0, 192, (num_classes, BLOCKS, BLOCKS, channels), np.uint8)
     blocks = np.arange(size) * BLOCKS // size
     patterns = coarse.take(blocks, axis=1).take(blocks, axis=2)

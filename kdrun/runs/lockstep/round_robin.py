@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from kdrun.data.batch import Batch
 from kdrun.runs.executor import Summary
 from kdrun.signals import Stop
-from kdrun.training.interleaving import Position, Turns
+from kdrun.training.interleaving import Interleavable, Position
 
 
-class Latch:
+class HeldStop:
     """A stop request that does not change within a round, so that all stop at one update."""
 
     def __init__(self, request: Stop) -> None:
@@ -27,7 +27,7 @@ class Latch:
         return bool(self.request)
 
 
-class Stream:
+class SharedBatches:
     """One pass over an epoch's batches, read by several; the last few are kept.
 
     Args:
@@ -69,7 +69,7 @@ class Stream:
 
 
 @dataclass
-class Member:
+class LockstepStage:
     """A stage that is trained beside others.
 
     Attributes:
@@ -79,7 +79,7 @@ class Member:
     """
 
     title: str
-    turns: Turns[Summary]
+    turns: Interleavable[Summary]
     position: Position | None = (-1, -1)
     summary: Summary | None = None
     error: Exception | None = None

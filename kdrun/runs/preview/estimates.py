@@ -12,13 +12,13 @@ from kdrun.catalog.datasets import ImageShape
 from kdrun.data.normalizer import Normalizer
 from kdrun.plan.stage import Stage, live
 from kdrun.teachers.teacher import Teacher
-from kdrun.training.context import Setting
+from kdrun.training.context import RunContext
 from kdrun.training.evaluate import predictor
-from kdrun.training.interleaving import drained
+from kdrun.training.interleaving import run_to_end
 from kdrun.training.loop import train_epoch
 from kdrun.training.optimizer import STATES
-from kdrun.training.setup import make_objective, make_recipe, make_training
-from kdrun.training.stage_model import bare, build, placed
+from kdrun.training.setup import make_loop_settings, make_objective, make_train_state
+from kdrun.training.stage_model import build, placed, without_weights
 from kdrun.training.trainer import fit_projections
 
 FLOAT = 4
@@ -54,7 +54,7 @@ def _kept(stage: Stage, shape: ImageShape, images: int) -> int:
         return tensor
 
     with torch.device("meta"):
-        network = build(bare(stage), shape, None).train()
+        network = build(without_weights(stage), shape, None).train()
         example = torch.empty(images, shape.channels, shape.image_size, shape.image_size)
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             network(example)
@@ -76,9 +76,9 @@ class Speed:
     training: float
     evaluation: float
 
-    def seconds(self, stage: Stage, setting: Setting) -> float:
+    def seconds(self, stage: Stage, context: RunContext) -> float:
         """Of the whole stage: its epochs, each validated, and the test."""
-        data = setting.data
+        data = context.data
         held_out = 0 if data.validation is None else len(data.validation)
         if stage.pretrained:
             return self.evaluation * (held_out + len(data.test))
@@ -86,26 +86,26 @@ class Speed:
         return stage.train.epochs * epoch + self.evaluation * len(data.test)
 
 
-def tried(stage: Stage, teachers: Sequence[Stage], setting: Setting) -> Speed:
+def tried(stage: Stage, teachers: Sequence[Stage], context: RunContext) -> Speed:
     """The speed of the stage, from updates of untrained models that are thrown away."""
-    shape, device = setting.data.shape, setting.device
-    example = next(iter(setting.data.train.batches(2))).images
+    shape, device = context.data.shape, context.device
+    example = next(iter(context.data.train.batches(2))).images
     models = [
-        placed(build(bare(one), shape, None), one, setting.data, None, device)
+        placed(build(without_weights(one), shape, None), one, context.data, None, device)
         for one in (stage, *teachers)
     ]
     network, normalizer = models[0]
     taught = [
-        Teacher(one.model.arch, "", *model, setting.autocast, example)
+        Teacher(one.model.arch, "", *model, context.autocast, example)
         for one, model in zip(teachers, models[1:], strict=True)
     ]
-    objective, wanted = make_objective(stage, network, taught, normalizer, setting)
-    training = make_training(stage, network, objective, setting)
-    recipe = make_recipe(
-        replace(stage, cache=live()), setting, normalizer, taught, training, wanted
+    objective, wanted = make_objective(stage, network, taught, normalizer, context)
+    training = make_train_state(stage, network, objective, context)
+    settings = make_loop_settings(
+        replace(stage, cache=live()), context, normalizer, taught, training, wanted
     )
     if objective.fitted is not None:
-        fit_projections(stage.title, setting, training, recipe)
+        fit_projections(stage.title, context, training, settings)
     size, updates = stage.train.batch_size, []
 
     def report(images: int, means: dict[str, float] | None) -> bool:
@@ -113,31 +113,31 @@ def tried(stage: Stage, teachers: Sequence[Stage], setting: Setting) -> Speed:
         updates.append((time.monotonic(), images))
         return len(updates) < 3 or updates[-1][0] < updates[1][0] + TRIAL
 
-    batches = setting.data.train.num_batches(size)
-    views = setting.data.train.train_batches(
-        size, seed=stage.train.seed, view=0, augment=setting.augment
+    batches = context.data.train.num_batches(size)
+    views = context.data.train.train_batches(
+        size, seed=stage.train.seed, view=0, augment=context.augment
     )
-    drained(train_epoch(training, recipe, views, batches, report))
+    run_to_end(train_epoch(training, settings, views, batches, report))
     # The first update also pays for what is set up once.
     past = updates[1:] if len(updates) > 2 else updates
     images = sum(images for _, images in past[1:]) or past[0][1]
     elapsed = past[-1][0] - past[0][0]
-    return Speed(elapsed / images, evaluation_seconds(stage, network, normalizer, setting))
+    return Speed(elapsed / images, evaluation_seconds(stage, network, normalizer, context))
 
 
 def evaluation_seconds(
-    stage: Stage, network: torch.nn.Module, normalizer: Normalizer, setting: Setting
+    stage: Stage, network: torch.nn.Module, normalizer: Normalizer, context: RunContext
 ) -> float:
     """Seconds for an image in evaluation, from one batch after another that is not counted."""
-    predict = predictor(network, normalizer, setting)
-    size = min(stage.train.eval_batch_size, 256, len(setting.data.train))
-    batch = next(iter(setting.data.train.batches(size)))
+    predict = predictor(network, normalizer, context)
+    size = min(stage.train.eval_batch_size, 256, len(context.data.train))
+    batch = next(iter(context.data.train.batches(size)))
     with torch.inference_mode():
         predict(batch)
-        synchronize(setting.device)
+        synchronize(context.device)
         began = time.monotonic()
         predict(batch)
-        synchronize(setting.device)
+        synchronize(context.device)
     return (time.monotonic() - began) / len(batch.labels)
 
 

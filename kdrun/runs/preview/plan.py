@@ -17,12 +17,12 @@ from kdrun.plan.build import build_plan, with_seed
 from kdrun.plan.stage import Stage
 from kdrun.plan.warnings import plan_warnings
 from kdrun.runs.plan_sizes import chain_sizes
-from kdrun.runs.prepare import check_layers, make_setting
+from kdrun.runs.prepare import check_layers, make_context
 from kdrun.runs.preview.estimates import Speed, disk_bytes, training_bytes, tried
 from kdrun.runs.preview.layers import plan_title, shape_of
 from kdrun.runs.preview.shallow_width import mimicry_lines
 from kdrun.signals import stop_requests
-from kdrun.training.stage_model import sizes
+from kdrun.training.stage_model import count_sizes
 
 
 def show_plan(config: Config, probe: bool = False, overrides: Sequence[str] = ()) -> None:
@@ -36,7 +36,7 @@ def show_plan(config: Config, probe: bool = False, overrides: Sequence[str] = ()
     one = with_seed(config, config.seeds[0]) if config.seeds else config
     chosen_from = chain_sizes(one, shape)
     stages = build_plan(one, chosen_from)
-    found = [sizes(stage, shape) for stage in stages]
+    found = [count_sizes(stage, shape) for stage in stages]
     for stage in stages:
         if looks_inside(stage.loss):
             check_layers(stage, stages[stage.teachers[0]], shape)
@@ -173,7 +173,7 @@ def totals_line(
 def probed(config: Config, stages: Sequence[Stage]) -> list[float]:
     """Seconds of every stage, of those that differ in their length alone by one trial."""
     with stop_requests() as stop:
-        setting = make_setting(config, stop, identified=False)  # nothing is stored
+        context = make_context(config, stop, identified=False)  # nothing is stored
     speeds: dict[str, Speed] = {}
     seconds = []
     for stage in stages:
@@ -181,6 +181,6 @@ def probed(config: Config, stages: Sequence[Stage]) -> list[float]:
         updates = replace(stage.train, epochs=1, seed=0)
         alike = f"{stage.model} {stage.loss} {updates} {[one.model for one in teachers]}"
         if alike not in speeds:
-            speeds[alike] = tried(stage, teachers, setting)
-        seconds.append(speeds[alike].seconds(stage, setting))
+            speeds[alike] = tried(stage, teachers, context)
+        seconds.append(speeds[alike].seconds(stage, context))
     return seconds

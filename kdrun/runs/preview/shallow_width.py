@@ -12,7 +12,7 @@ from kdrun.loggers.tables import count
 from kdrun.models.heads import head_path
 from kdrun.plan.stage import Stage
 from kdrun.runs.preview.estimates import FLOAT
-from kdrun.training.stage_model import outline
+from kdrun.training.stage_model import build_on_meta
 
 
 def mimicry_lines(stages: Sequence[Stage], shape: ImageShape) -> list[str]:
@@ -47,7 +47,7 @@ def mimicry_line(stage: Stage, teacher: Stage, shape: ImageShape) -> str:
 
 def depth_and_width(teacher: Stage, shape: ImageShape) -> tuple[int, int]:
     """Hidden layers with weights, and the units or channels of the narrowest."""
-    model = outline(teacher, shape)
+    model = build_on_meta(teacher, shape)
     head = model.get_submodule(head_path(model))
     widths = [
         module.out_features if isinstance(module, nn.Linear) else module.out_channels
@@ -59,7 +59,9 @@ def depth_and_width(teacher: Stage, shape: ImageShape) -> tuple[int, int]:
 
 def hidden_units(stage: Stage, shape: ImageShape) -> str:
     """`256 hidden units`, or `2 layers of 256 hidden units`."""
-    linear = [module for module in outline(stage, shape).modules() if isinstance(module, nn.Linear)]
+    linear = [
+        module for module in build_on_meta(stage, shape).modules() if isinstance(module, nn.Linear)
+    ]
     layers = "" if len(linear) == 2 else f"{len(linear) - 1} layers of "
     return f"{layers}{linear[0].out_features} hidden units"
 

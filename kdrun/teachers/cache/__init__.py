@@ -10,7 +10,7 @@ all of it has one, and a writer goes on after the last record that has one.
 
 from kdrun.teachers.cache.cache import TeacherCache
 from kdrun.teachers.cache.page import Page
-from kdrun.teachers.cache.quota import Room
+from kdrun.teachers.cache.quota import CacheQuota
 from kdrun.teachers.cache.writer import PageWriter
 
-__all__ = ["Page", "PageWriter", "Room", "TeacherCache"]
+__all__ = ["CacheQuota", "Page", "PageWriter", "TeacherCache"]

@@ -17,7 +17,7 @@ from kdrun.store.stages import stage_hash
 from kdrun.teachers.cache.encoding import make_encoding
 from kdrun.teachers.cache.page import Page, open_page
 from kdrun.teachers.cache.page_files import FORMAT, Layout, PageFiles, Seal, read_seal
-from kdrun.teachers.cache.quota import DESCRIPTION, Room
+from kdrun.teachers.cache.quota import DESCRIPTION, CacheQuota
 from kdrun.teachers.cache.writer import PageWriter
 
 OTHERS_WRITE = 60.0
@@ -44,7 +44,7 @@ class TeacherCache:
 
     def __init__(
         self,
-        room: Room,
+        room: CacheQuota,
         key: Mapping[str, Any],
         *,
         images: int,

@@ -13,7 +13,7 @@ DESCRIPTION = "key.json"
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredPage:
     """A page on the disk: its size, and when it was last opened or written (Unix time)."""
 
     files: PageFiles
@@ -21,7 +21,7 @@ class Kept:
     used: float
 
 
-class Room:
+class CacheQuota:
     """All caches below a folder, as one run sees them.
 
     Args:
@@ -57,7 +57,7 @@ class Room:
             excess -= page.num_bytes if removed(page.files) else 0
         return excess <= 0
 
-    def pages(self) -> Iterator[Kept]:
+    def pages(self) -> Iterator[StoredPage]:
         """Every page, complete or not."""
         folders = self.root.iterdir() if self.root.is_dir() else ()
         for folder in folders:
@@ -67,7 +67,7 @@ class Room:
                 with suppress(OSError, ValueError):  # removed meanwhile, or no page of ours
                     status, files = path.lstat(), PageFiles(folder, int(path.stem))
                     used = max(status.st_atime, status.st_mtime)
-                    yield Kept(files, status.st_size, used)
+                    yield StoredPage(files, status.st_size, used)
 
 
 def removed(files: PageFiles) -> bool:

@@ -12,13 +12,13 @@ from kdrun.data.normalizer import Normalizer
 from kdrun.errors import ConfigError, DataError, NumericError, OutputError, Stopped
 from kdrun.models.build import build_model
 from kdrun.runs.lockstep.group import outcome
-from kdrun.runs.lockstep.round_robin import Latch, Member, Stream
+from kdrun.runs.lockstep.round_robin import HeldStop, LockstepStage, SharedBatches
 from kdrun.runs.resume import resume_run
 from kdrun.runs.runner import run
 from kdrun.signals import StopRequest
 from kdrun.store.files import read_json_lines
 from kdrun.store.stages import lock_if_free
-from kdrun.teachers.teacher import NotAlike, Teacher
+from kdrun.teachers.teacher import IncompatibleStudents, Teacher
 from kdrun.training import loop
 
 QUICK = (
@@ -48,9 +48,9 @@ def do(make_config, tmp_path):
                 f"output_root={tmp_path / root}",
                 f"train.lockstep={lockstep}",
                 *common,
-                *job,
+                *stage_run,
             )
-            for job in jobs
+            for stage_run in jobs
         ]
         siblings = [(f"job {n}", config) for n, config in enumerate(configs[1:], 1)]
         run(configs[0], tmp_path / root / "run", jobs[0], lambda: iter(siblings))
@@ -64,9 +64,9 @@ def alone(make_config, tmp_path):
     """Run jobs one after another in a store of their own; returns its folder."""
 
     def alone(*jobs, common=()):
-        for number, job in enumerate(jobs):
-            config = make_config(*QUICK, f"output_root={tmp_path / 'alone'}", *common, *job)
-            run(config, tmp_path / "alone" / f"run{number}", job)
+        for number, stage_run in enumerate(jobs):
+            config = make_config(*QUICK, f"output_root={tmp_path / 'alone'}", *common, *stage_run)
+            run(config, tmp_path / "alone" / f"run{number}", stage_run)
         return tmp_path / "alone" / "store"
 
     return alone
@@ -252,7 +252,7 @@ def test_all_stop_at_one_update_and_go_on_from_it(
     stop_at(None)
     monkeypatch.chdir(tmp_path)
     root = "output_root=together"  # another way to write it
-    configs = [make_config(*QUICK, root, "train.lockstep=9", *job) for job in jobs[1:]]
+    configs = [make_config(*QUICK, root, "train.lockstep=9", *stage_run) for stage_run in jobs[1:]]
     siblings = [(f"job {n}", config) for n, config in enumerate(configs, 1)]
     resume_run(tmp_path / "together" / "run", [], lambda: iter(siblings))
     log = (tmp_path / "together" / "run" / "run.log").read_text()
@@ -297,7 +297,7 @@ def test_students_of_image_files_share_what_is_decoded(do, alone, tmp_path):
 
 def test_a_stream_gives_every_reader_the_same_batches_and_keeps_few():
     made = [Batch(torch.tensor([n]), torch.tensor([n]), torch.tensor([n])) for n in range(20)]
-    stream = Stream(3, 5, iter(made), most=2)
+    stream = SharedBatches(3, 5, iter(made), most=2)
     first, second = stream.read(5), stream.read(5)
     for batch in made:
         assert next(first) is batch
@@ -315,7 +315,7 @@ def test_what_a_stream_fails_with_every_reader_gets():
         yield Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([0]))
         raise DataError("cannot be decoded")
 
-    stream = Stream(0, 0, source(), most=4)
+    stream = SharedBatches(0, 0, source(), most=4)
     for reader in (stream.read(0), stream.read(0), stream.read(0)):
         next(reader)
         with pytest.raises(DataError, match="cannot be decoded"):
@@ -324,7 +324,7 @@ def test_what_a_stream_fails_with_every_reader_gets():
 
 def test_a_latch_changes_between_rounds_only():
     request = StopRequest()
-    latch = Latch(request)
+    latch = HeldStop(request)
     latch.held = bool(request)
     request.signal = 2
     assert not latch
@@ -342,7 +342,7 @@ def test_the_outcome_of_one_that_went_along_is_told():
         return {"accuracy": {"best_validation": accuracy}}
 
     def told(accuracy):
-        member = Member("job 1's student mlp", turns(accuracy))
+        member = LockstepStage("job 1's student mlp", turns(accuracy))
         member.step()
         assert member.position == (0, 0)
         member.step()
@@ -362,7 +362,7 @@ def test_a_teacher_folded_otherwise_for_a_student_refuses_to_be_shared():
     teacher.watch(hidden=["layer2", "penultimate"])
     seen = teacher.outputs(normalizer(images))
     assert seen.hidden.keys() == {"layer1", "layer2", "penultimate"}
-    with pytest.raises(NotAlike, match="resnet8"):
+    with pytest.raises(IncompatibleStudents, match="resnet8"):
         teacher.watch(hidden=["layer1.0.conv1"])
 
 

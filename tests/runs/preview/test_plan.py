@@ -5,7 +5,7 @@ import pytest
 from kdrun.catalog.datasets import ImageShape
 from kdrun.errors import ConfigError
 from kdrun.plan.build import build_plan
-from kdrun.runs.prepare import make_setting
+from kdrun.runs.prepare import make_context
 from kdrun.runs.preview.estimates import (
     Speed,
     bytes_for_backward,
@@ -16,7 +16,7 @@ from kdrun.runs.preview.estimates import (
 from kdrun.runs.preview.plan import show_plan
 from kdrun.runs.runner import run
 from kdrun.signals import StopRequest
-from kdrun.training.stage_model import sizes
+from kdrun.training.stage_model import count_sizes
 
 QUICK = (
     *("analysis=off",),  # a page for each run would take longer than the runs
@@ -119,7 +119,7 @@ def test_a_stage_takes_no_more_room_than_was_said_and_no_less_than_half(
     run(config, tmp_path / "run", [])
     (folder,) = (tmp_path / "outputs" / "store").glob("[0-9a-f]*")
     taken = sum(path.stat().st_size for path in folder.rglob("*.*") if path.is_file())
-    said = disk_bytes(stage, sizes(stage, ImageShape(10, 1, 8))[0])
+    said = disk_bytes(stage, count_sizes(stage, ImageShape(10, 1, 8))[0])
     assert said / 2 < taken < said
 
 
@@ -127,11 +127,11 @@ def test_a_trial_tells_the_order_of_magnitude_of_the_time(make_config, tmp_path,
     monkeypatch.setattr("kdrun.runs.preview.estimates.TRIAL", 0.3)
     config = make_config(*QUICK, "loss=[kd,hint]", "train.epochs=4", "chain.control=false")
     stages = build_plan(config)
-    setting = make_setting(config, StopRequest())
-    speed = tried(stages[1], [stages[0]], setting)
+    context = make_context(config, StopRequest())
+    speed = tried(stages[1], [stages[0]], context)
     assert speed.evaluation > 0
     assert speed.training > 0
-    seconds = speed.seconds(stages[1], setting)
+    seconds = speed.seconds(stages[1], context)
     expected = 4 * (630 * speed.training + 70 * speed.evaluation) + 449 * speed.evaluation
     assert seconds == pytest.approx(expected)
 
@@ -139,7 +139,7 @@ def test_a_trial_tells_the_order_of_magnitude_of_the_time(make_config, tmp_path,
 def test_stages_that_take_other_updates_are_tried_apart(shown, monkeypatch):
     tries = []
 
-    def trial(stage, teachers, setting):
+    def trial(stage, teachers, context):
         tries.append(stage.train.batch_size)
         return Speed(0.0, 0.0)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdrun.teachers.cache.cache import TeacherCache
-from kdrun.teachers.cache.quota import Room
+from kdrun.teachers.cache.quota import CacheQuota
 
 IMAGES, CLASSES = 60, 7
 
@@ -23,7 +23,7 @@ def make_cache(tmp_path, said):
 
     def make(key=None, *, room=None, images=IMAGES, rows=None, classes=CLASSES, **options):
         return TeacherCache(
-            room or Room(tmp_path / "cache", math.inf),
+            room or CacheQuota(tmp_path / "cache", math.inf),
             key or {"teacher": "a"},
             images=images,
             rows=images if rows is None else rows,

@@ -10,7 +10,7 @@ import torch
 
 from kdrun.teachers.cache import writer as writer_module
 from kdrun.teachers.cache.cache import TeacherCache
-from kdrun.teachers.cache.quota import Room
+from kdrun.teachers.cache.quota import CacheQuota
 
 IMAGES, CLASSES, BATCH = 2000, 10, 50
 
@@ -22,7 +22,7 @@ def teacher(indices: torch.Tensor) -> torch.Tensor:
 
 def open_cache(root) -> TeacherCache:
     return TeacherCache(
-        Room(root, math.inf), {}, images=IMAGES, rows=IMAGES, classes=CLASSES, say=print
+        CacheQuota(root, math.inf), {}, images=IMAGES, rows=IMAGES, classes=CLASSES, say=print
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdrun.teachers.cache.quota import Room
+from kdrun.teachers.cache.quota import CacheQuota
 
 PAGE = 60 * 20  # 60 rows: an index, seven halves, two bytes of padding
 
@@ -30,7 +30,7 @@ def kept(others):
 
 
 def test_the_oldest_pages_make_room(others, make_cache, fill, logits, tmp_path, said):
-    room = Room(tmp_path / "cache", 3 * PAGE)
+    room = CacheQuota(tmp_path / "cache", 3 * PAGE)
     cache = make_cache({"teacher": "new"}, room=room)
     assert fill(cache, 0, logits) is not None
     assert kept(others) == "bc"
@@ -42,7 +42,7 @@ def test_the_oldest_pages_make_room(others, make_cache, fill, logits, tmp_path, 
 
 def test_a_page_that_is_opened_counts_as_used(others, make_cache, fill, logits, tmp_path):
     assert make_cache({"teacher": "a"}).page(0) is not None
-    fill(make_cache({"teacher": "new"}, room=Room(tmp_path / "cache", 3 * PAGE)), 0, logits)
+    fill(make_cache({"teacher": "new"}, room=CacheQuota(tmp_path / "cache", 3 * PAGE)), 0, logits)
     assert kept(others) == "ac"
 
 
@@ -57,7 +57,7 @@ def test_the_use_is_noted_where_the_mount_does_not(others, make_cache, monkeypat
 
 
 def test_a_run_does_not_remove_its_own_pages(others, make_cache, fill, logits, tmp_path, said):
-    room = Room(tmp_path / "cache", 3 * PAGE)
+    room = CacheQuota(tmp_path / "cache", 3 * PAGE)
     first = make_cache({"teacher": "a"}, room=room)
     second = make_cache({"teacher": "new"}, room=room)
     fill(second, 0, logits)
@@ -76,7 +76,7 @@ def test_a_run_does_not_remove_its_own_pages(others, make_cache, fill, logits, t
 def test_what_would_not_fit_alone_is_not_written_and_removes_nothing(
     others, make_cache, tmp_path, said
 ):
-    cache = make_cache({"teacher": "new"}, room=Room(tmp_path / "cache", PAGE - 1))
+    cache = make_cache({"teacher": "new"}, room=CacheQuota(tmp_path / "cache", PAGE - 1))
     assert cache.writer(0) is None
     assert kept(others) == "abc"
     assert "1,200 bytes of another page" in said[0]
@@ -84,7 +84,7 @@ def test_what_would_not_fit_alone_is_not_written_and_removes_nothing(
 
 
 def test_the_saved_part_of_a_page_is_not_counted_twice(make_cache, fill, logits, tmp_path):
-    room = Room(tmp_path / "cache", PAGE)
+    room = CacheQuota(tmp_path / "cache", PAGE)
     cache = make_cache({"teacher": "new"}, room=room)
     fill(cache, 0, logits, torch.arange(50))
     assert fill(cache, 0, logits) is not None
@@ -92,7 +92,7 @@ def test_the_saved_part_of_a_page_is_not_counted_twice(make_cache, fill, logits,
 
 def test_a_complete_page_needs_no_room(make_cache, fill, logits, tmp_path, said):
     fill(make_cache({"teacher": "new"}), 0, logits)
-    cache = make_cache({"teacher": "new"}, room=Room(tmp_path / "cache", PAGE / 2))
+    cache = make_cache({"teacher": "new"}, room=CacheQuota(tmp_path / "cache", PAGE / 2))
     assert cache.page(0) is not None
     assert cache.writer(0) is None
     assert said == []
@@ -102,10 +102,14 @@ def test_a_page_that_is_being_written_is_not_removed(make_cache, logits, fill, t
     writing = make_cache({"teacher": "a"}).writer(0)
     writing.write(torch.arange(60), logits)
     writing.save()
-    assert make_cache({"teacher": "new"}, room=Room(tmp_path / "cache", PAGE)).writer(0) is None
+    assert (
+        make_cache({"teacher": "new"}, room=CacheQuota(tmp_path / "cache", PAGE)).writer(0) is None
+    )
     writing.close()
     assert make_cache({"teacher": "a"}).page(0) is not None
-    assert fill(make_cache({"teacher": "new"}, room=Room(tmp_path / "cache", PAGE)), 0, logits)
+    assert fill(
+        make_cache({"teacher": "new"}, room=CacheQuota(tmp_path / "cache", PAGE)), 0, logits
+    )
 
 
 def test_nothing_but_pages_is_removed(others, make_cache, fill, logits, tmp_path):
@@ -115,6 +119,6 @@ def test_nothing_but_pages_is_removed(others, make_cache, fill, logits, tmp_path
     for path in mine:
         path.write_bytes(b"x" * 10_000)
     (root / "link").symlink_to(outside)
-    fill(make_cache({"teacher": "new"}, room=Room(Path(root), PAGE)), 0, logits)
+    fill(make_cache({"teacher": "new"}, room=CacheQuota(Path(root), PAGE)), 0, logits)
     assert kept(others) == ""
     assert all(path.exists() for path in mine)
