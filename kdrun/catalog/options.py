@@ -1,8 +1,9 @@
-"""Typed options with ranges, declared beside a config field and checked in `config.parse`."""
+"""Typed options with ranges, declared in a schema or a row and checked in `config.parse`."""
 
 import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, make_dataclass
 from typing import Any
 
 from omegaconf import MISSING
@@ -84,3 +85,86 @@ def text(expression: str, examples: str) -> Any:
 def choice(*words: str) -> Any:
     """A dataclass field that holds one of the words."""
     return field(default=MISSING, metadata={"rule": Choice(words)})
+
+
+Rule = Range | Choice | Pattern
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting that a row of the catalog declares: type, default, explanation, allowed values."""
+
+    annotation: Any
+    default: Any
+    help: str
+    rule: Rule | None = None
+
+    def as_field(self) -> Any:
+        """The dataclass field that holds a value of the option."""
+        metadata = {"rule": self.rule}
+        if isinstance(self.default, list):
+            return field(default_factory=self.default.copy, metadata=metadata)
+        return field(default=self.default, metadata=metadata)
+
+
+def real(default: float | None, help: str, low: float, high: float, **limits: bool) -> Option:
+    """A float from low to high, or null where the default is; `limits` as in `Range`."""
+    annotation = float if default is not None else float | None
+    return Option(annotation, default, help, Range(low, high, **limits))
+
+
+def whole(default: int | None, help: str, low: int, high: int) -> Option:
+    """An integer from low to high, or null where the default is."""
+    return Option(int if default is not None else int | None, default, help, Range(low, high))
+
+
+def nullable(option: Option) -> Option:
+    """The option, where null is allowed beside a default that is not."""
+    return Option(option.annotation | None, option.default, option.help, option.rule)
+
+
+def word(default: str, help: str, *words: str) -> Option:
+    """One of the words."""
+    return Option(str, default, help, Choice(words))
+
+
+def flag(default: bool | None, help: str) -> Option:
+    """True or false, or null where the default is."""
+    return Option(bool if default is not None else bool | None, default, help)
+
+
+def name(default: str | None, help: str) -> Option:
+    """Any text, or null where the default is."""
+    return Option(str if default is not None else str | None, default, help)
+
+
+def names(help: str) -> Option:
+    """A list of texts, empty by default."""
+    return Option(list[str], [], help)
+
+
+def make_section(title: str, options: Mapping[str, Option], about: str) -> type:
+    """The dataclass of a config section that holds the options.
+
+    Args:
+        title: its name.
+        options: by key, in the order in which they are shown.
+        about: its docstring.
+    """
+    fields = [(key, option.annotation, option.as_field()) for key, option in options.items()]
+    return make_dataclass(title, fields, namespace={"__doc__": about})
+
+
+def option_lines(options: Mapping[str, Option], indent: int) -> list[str]:
+    """`alpha: 1.0   # weight of the target class`, a line an option, as `--help` shows them."""
+    shown = {
+        key: f"{' ' * indent}{key}: {_yaml(option.default)}" for key, option in options.items()
+    }
+    column = max(26, *(len(text) + 1 for text in shown.values())) if shown else 0
+    return [f"{shown[key]:<{column}}# {option.help}" for key, option in options.items()]
+
+
+def _yaml(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
