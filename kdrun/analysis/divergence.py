@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kdrun.catalog.terms import LABELS
+
 FIVEFOLD, TENFOLD = 5.0, 10.0
 ENDS_ABOVE = 2.0
 """By how many times the last loss lies above the start in a training that has not converged."""
@@ -23,8 +25,8 @@ def divergence(epochs: Sequence[Mapping[str, Any]], classes: int) -> str | None:
     if not epochs:
         return None
     right = _mostly_right(epochs[-1], classes)
-    if all("hard" in line["terms"] for line in epochs):
-        values = [float(line["terms"]["hard"]["raw"]) for line in epochs]
+    if all(LABELS in line["terms"] for line in epochs):
+        values = [float(line["terms"][LABELS]["raw"]) for line in epochs]
         return _risen("label loss", values, math.log(classes), "guessing has", FIVEFOLD, right)
     first = epochs[0]
     alike = [line for line in epochs if _scale(line) == _scale(first)]

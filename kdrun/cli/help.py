@@ -6,6 +6,8 @@ from shutil import get_terminal_size
 from textwrap import fill
 
 from kdrun.catalog.architectures import ARCHITECTURES
+from kdrun.catalog.options import option_lines
+from kdrun.catalog.terms import TERMS, section_of, sections
 from kdrun.config.paths import config_folder, shipped_options
 
 NARROWEST, WIDEST = 60, 100
@@ -35,6 +37,7 @@ def help_text() -> str:
     folder = config_folder()
     groups = [(f"{one.name}=", _options(one)) for one in sorted(folder.iterdir()) if one.is_dir()]
     settings = (folder / "config.yaml").read_text().partition("\n\n")[2].partition("\nhydra:")[0]
+    settings = "\n\n".join(map(_with_terms, settings.strip().split("\n\n")))
     return "\n\n".join(
         [
             "kdrun: knowledge-distillation experiments from one command",
@@ -44,9 +47,20 @@ def help_text() -> str:
             "Models of teacher= and student=:\n"
             + fill(", ".join(ARCHITECTURES), width, initial_indent="  ", subsequent_indent="  "),
             "Settings, given as section.key=value, with their defaults:",
-            _wrapped(settings.strip(), width),
+            _wrapped(settings, width),
         ]
     )
+
+
+def _with_terms(block: str) -> str:
+    """The settings of `loss` followed by those of its terms; every other block as it is."""
+    if not block.startswith("loss:"):
+        return block
+    lines = [block]
+    for section, options in sections().items():
+        papers = [row.paper for name, row in TERMS.items() if section_of(name) == section]
+        lines += [f"{f'  {section}:':<26}# {papers[0]}", *option_lines(options, 4)]
+    return "\n".join(lines)
 
 
 def _options(group: Path) -> str:

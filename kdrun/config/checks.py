@@ -2,9 +2,20 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 
 from kdrun.catalog.architectures import ARCHITECTURES
-from kdrun.config.loss_mixture import looks_inside, term_weights, uses_temperature
+from kdrun.catalog.terms import TERMS, Reads, Temperature, section_of, soft_names
+from kdrun.config.loss_mixture import (
+    active_terms,
+    as_namespace,
+    chosen_soft_terms,
+    given_weight,
+    looks_inside,
+    reads,
+    term_weights,
+    uses_temperature,
+)
 from kdrun.config.schema import Config, ModelConfig
 from kdrun.errors import near_miss
 
@@ -70,32 +81,64 @@ def _finite_schedule(config: Config) -> str | None:
     return f"loss.T=inf: needs temperature=constant, not {config.temperature.schedule}"
 
 
-def _soft_takes_infinite_T(config: Config) -> str | None:
+def _one_soft_term_named(config: Config) -> str | None:
     soft = config.loss.soft
-    if math.isfinite(config.loss.T) or soft not in ("dkd", "dist", "nkd", "wsl"):
+    if soft is None:
         return None
-    return f"loss.T=inf: has a limit for loss.soft=kl only, not {soft}"
+    others = [
+        f"loss.{name}.weight={given:g}"
+        for name, row in TERMS.items()
+        if row.soft
+        and name != soft_names().get(soft)
+        and (given := given_weight(config.loss, name))
+    ]
+    if not others:
+        return None
+    return (
+        f"loss.soft={soft}: is the only soft term, and {others[0]} asks for another; "
+        "set one of them: loss.soft=null adds terms up"
+    )
+
+
+def _takes_infinite_T(config: Config) -> str | None:
+    for name, term in active_terms(config.loss).items():
+        if term.row.temperature is Temperature.FINITE and term.T(config.loss) == math.inf:
+            limited = [one for one, row in TERMS.items() if row.temperature is Temperature.ANY]
+            return f"loss.T=inf: has a limit for {' and '.join(limited)} only, not {name}"
+    return None
 
 
 def _ensemble_takes_finite_T(config: Config) -> str | None:
-    if math.isfinite(config.loss.T) or not config.teacher.ensemble:
+    temperatures = [term.T(config.loss) for term in active_terms(config.loss).values()]
+    if math.inf not in temperatures or not config.teacher.ensemble:
         return None
     return "loss.T=inf: has no limit for several teachers; give a finite T"
 
 
 def _learned_temperature(config: Config) -> str | None:
-    loss = config.loss
-    plain = loss.soft == "kl" and not loss.standardize and not config.teacher.ensemble
-    if config.temperature.schedule != "learned" or plain:
+    if config.temperature.schedule != "learned":
         return None
-    return "temperature=learned: needs loss.soft=kl, loss.standardize=false and one teacher"
+    soft = [term for term in active_terms(config.loss).values() if term.row.soft]
+    plain = [
+        term
+        for term in soft
+        if term.row.learned and term.follows_schedule and not term.options["standardize"]
+    ]
+    if len(soft) == len(plain) == 1 and not config.teacher.ensemble:
+        return None
+    known = " or ".join(name for name, row in TERMS.items() if row.learned)
+    return (
+        f"temperature=learned: needs {known} as the only soft term, without a T of its own, "
+        "loss.standardize=false and one teacher"
+    )
 
 
 def _chosen_temperature(config: Config) -> str | None:
     if config.temperature.schedule != "auto":
         return None
     if not uses_temperature(config.loss):
-        return f"temperature=auto: loss.soft={config.loss.soft} has no temperature to choose"
+        soft = ", ".join(chosen_soft_terms(config.loss)) or "the loss"
+        return f"temperature=auto: {soft} has no temperature to choose"
     if config.teacher.ensemble:
         return "temperature=auto: is chosen from one teacher; set loss.T for an ensemble"
     if config.temperature.method == "search" and config.dataset.val_fraction == 0:
@@ -103,28 +146,31 @@ def _chosen_temperature(config: Config) -> str | None:
     return None
 
 
-def _projection(config: Config) -> str | None:
-    if config.loss.hint.projection != "learned":
-        return None
-    return (
-        "loss.hint.projection=learned: a projection of the teacher that is trained together with "
-        "the student lets both collapse to zero; use student or closed_form"
-    )
+def _term_options(config: Config) -> str | None:
+    for name, row in TERMS.items():
+        if row.check and row.options:
+            section = getattr(config.loss, section_of(name))
+            if fault := row.check(as_namespace(asdict(section))):
+                return f"loss.{section_of(name)}.{fault}"
+    return None
 
 
-def _enough_images_for_angles(config: Config) -> str | None:
-    if config.train.batch_size > 2 or "angle" not in term_weights(config.loss):
-        return None
-    return "train.batch_size=2: loss.rkd.angle compares 3 images; set one of them otherwise"
+def _enough_images_to_compare(config: Config) -> str | None:
+    for name, term in active_terms(config.loss).items():
+        if config.train.batch_size < term.row.least_batch:
+            key = f"loss.{section_of(name)}.{term.row.weight}"
+            return (
+                f"train.batch_size={config.train.batch_size}: {key} compares "
+                f"{term.row.least_batch} images; set one of them otherwise"
+            )
+    return None
 
 
 def _mixed_labels(config: Config) -> str | None:
     mixed = config.train.mixup > 0 or config.train.cutmix > 0
-    if not mixed or config.loss.soft not in ("dkd", "nkd", "wsl"):
+    if not mixed or not (found := reads(config.loss, Reads.CLASS_LABELS)):
         return None
-    return (
-        f"loss.soft={config.loss.soft}: needs class labels; set train.mixup and train.cutmix to 0"
-    )
+    return f"loss: {found[0]} needs class labels; set train.mixup and train.cutmix to 0"
 
 
 def _ensemble_weights(config: Config) -> str | None:
@@ -169,8 +215,8 @@ def _cached_logits(config: Config) -> str | None:
         return None
     if looks_inside(config.loss):
         return "cache.mode=on: logits are stored, and a term of the loss looks inside the teacher"
-    if config.cache.topk is not None and config.loss.soft == "logit_mse":
-        return "cache.topk: keeps probabilities, and loss.soft=logit_mse compares the logits"
+    if config.cache.topk is not None and (found := reads(config.loss, Reads.LOGITS)):
+        return f"cache.topk: keeps probabilities, and {found[0]} compares the logits"
     return None
 
 
@@ -189,12 +235,13 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _value_range,
     _some_term,
     _finite_schedule,
-    _soft_takes_infinite_T,
+    _one_soft_term_named,
+    _takes_infinite_T,
     _ensemble_takes_finite_T,
     _learned_temperature,
     _chosen_temperature,
-    _projection,
-    _enough_images_for_angles,
+    _term_options,
+    _enough_images_to_compare,
     _mixed_labels,
     _ensemble_weights,
     _warmup_fits,

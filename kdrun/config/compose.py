@@ -26,6 +26,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from kdrun.config import model_groups
 from kdrun.config.parse import explain, parse, unknown_key
 from kdrun.config.paths import config_folder, shipped_options
+from kdrun.config.preset_lists import check_preset_lists
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError, near_miss
 
@@ -66,6 +67,7 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
 
     def quiet(composed: DictConfig) -> Any:
         try:
+            check_lists(list(HydraConfig.get().overrides.task))
             return task(composed)
         except Exception as error:  # Hydra would print of it in its own way before raising it
             raised.append(error)
@@ -139,9 +141,26 @@ def _composed(
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return compose("config", [path, *overrides], return_hydra_config=hydra_too)
+            composed = compose("config", [path, *overrides], return_hydra_config=hydra_too)
+            check_lists(overrides)
+            return composed
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error)) from error
+
+
+def check_lists(overrides: Sequence[str]) -> None:
+    """Check the lists of presets that the overrides choose.
+
+    Raises:
+        ConfigError: two presets contradict each other.
+    """
+    repository = GlobalHydra.instance().config_loader().repository  # type: ignore[attr-defined]
+
+    def load(name: str) -> DictConfig:
+        found = repository.load_config(name)
+        return OmegaConf.create({}) if found is None else found.config
+
+    check_preset_lists(overrides, load)
 
 
 def _all_faults(arguments: Sequence[str], error: Exception) -> list[str]:

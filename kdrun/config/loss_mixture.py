@@ -1,46 +1,133 @@
-"""The loss mixture: effective weights and options of its terms, and its formula as text."""
+"""The loss mixture: its active terms with their weights and options, and its formula as text."""
 
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
+from kdrun.catalog.terms import (
+    LABELS,
+    TERMS,
+    Reads,
+    Temperature,
+    Term,
+    section_of,
+    soft_names,
+)
 from kdrun.config.schema import CacheConfig, LossConfig
+from kdrun.store.files import json_number
 
-# Kinds of the soft term that have numbers of their own, which stand in the section of that name.
-_WITH_OPTIONS = ("dkd", "dist", "nkd")
-_TEMPERATURE_FREE = ("logit_mse", "hard")
+
+@dataclass(frozen=True)
+class ActiveTerm:
+    """A term of a mixture.
+
+    Attributes:
+        name: of its row.
+        weight: above 0.
+        options: with the values that are left to `loss` filled in; `T` is None where it follows
+            the temperature schedule.
+    """
+
+    name: str
+    weight: float
+    options: dict[str, Any]
+
+    @property
+    def row(self) -> Term:
+        """All that is known of the kind of term."""
+        return TERMS[self.name]
+
+    @property
+    def follows_schedule(self) -> bool:
+        """Whether it reads the scheduled T."""
+        return self.row.temperature is not Temperature.NONE and self.options["T"] is None
+
+    def T(self, loss: LossConfig) -> float | None:
+        """The T at which it begins; None where it reads none."""
+        if self.row.temperature is Temperature.NONE:
+            return None
+        own: float | None = self.options["T"]
+        return loss.T if own is None else own
+
+
+def active_terms(loss: LossConfig) -> dict[str, ActiveTerm]:
+    """The terms of the mixture that have a weight above 0, in the order of the catalog."""
+    weights = {name: term_weight(loss, name) for name in TERMS}
+    return {
+        name: ActiveTerm(name, weight, term_options(loss, name))
+        for name, weight in weights.items()
+        if weight > 0
+    }
 
 
 def term_weights(loss: LossConfig) -> dict[str, float]:
-    """The effective weight of every term of the mixture; terms of weight 0 are left out.
+    """The weight of every active term."""
+    return {name: term.weight for name, term in active_terms(loss).items()}
 
-    alpha divides between the soft term and the labels; without a soft term the labels get 1.
+
+def term_weight(loss: LossConfig, name: str) -> float:
+    """The effective weight of a term; 0 of one that is not in the mixture.
+
+    alpha divides between the soft terms and the labels; without a soft term the labels get 1.
     """
-    alpha = 0.0 if loss.soft == "none" else loss.alpha
-    soft, hard = loss.weights.soft, loss.weights.hard
-    weights = {
-        "soft": 0.0 if loss.soft == "none" else alpha if soft is None else soft,
-        "hard": 1 - alpha if hard is None else hard,
-        "hint": loss.hint.weight,
-        "attention": loss.attention.weight,
-        "distance": loss.rkd.distance,
-        "angle": loss.rkd.angle,
-    }
-    return {term: weight for term, weight in weights.items() if weight > 0}
+    if name == LABELS:
+        alpha = loss.alpha if any(chosen_soft_terms(loss)) else 0.0
+        return 1 - alpha if loss.weights.hard is None else loss.weights.hard
+    if not TERMS[name].soft:
+        return given_weight(loss, name) or 0.0
+    if name not in chosen_soft_terms(loss):
+        return 0.0
+    given = given_weight(loss, name) or None
+    shared = loss.alpha if loss.weights.soft is None else loss.weights.soft
+    return shared if given is None else given
+
+
+def given_weight(loss: LossConfig, name: str) -> float | None:
+    """The weight that stands in the term's section; None where it is left to `loss`."""
+    weight: float | None = getattr(getattr(loss, section_of(name)), TERMS[name].weight)
+    return weight
+
+
+def chosen_soft_terms(loss: LossConfig) -> list[str]:
+    """The soft terms of the mixture: the one that loss.soft names, or those with a weight."""
+    if loss.soft is not None:
+        return [] if loss.soft == "none" else [soft_names()[loss.soft]]
+    return [name for name, row in TERMS.items() if row.soft and given_weight(loss, name) != 0]
+
+
+def term_options(loss: LossConfig, name: str) -> dict[str, Any]:
+    """The options that a term reads, but its weight, with null standing for no value of `loss`."""
+    row = TERMS[name]
+    section = getattr(loss, section_of(name), None)
+    options = {key: getattr(section, key) for key in row.options if key != row.weight}
+    if options.get("standardize", False) is None:
+        options["standardize"] = loss.standardize
+    return options | {key: getattr(loss, key) for key in row.shared}
+
+
+def as_namespace(options: dict[str, Any]) -> SimpleNamespace:
+    """Options as a term's code reads them."""
+    return SimpleNamespace(**options)
 
 
 def needs_teacher(loss: LossConfig) -> bool:
     """Whether any term of the mixture looks at the teacher."""
-    return set(term_weights(loss)) != {"hard"}
-
-
-def uses_temperature(loss: LossConfig) -> bool:
-    """Whether there is a soft term and it depends on T."""
-    return "soft" in term_weights(loss) and loss.soft not in _TEMPERATURE_FREE
+    return any(term.row.needs_teacher for term in active_terms(loss).values())
 
 
 def looks_inside(loss: LossConfig) -> bool:
-    """Whether any term looks at hidden states or attention maps."""
-    return bool({"hint", "attention", "distance", "angle"} & set(term_weights(loss)))
+    """Whether any term of the mixture looks at more of the teacher than its logits."""
+    return any(term.row.looks_inside for term in active_terms(loss).values())
+
+
+def reads(loss: LossConfig, what: Reads) -> list[str]:
+    """The terms of the mixture that read it."""
+    return [name for name, term in active_terms(loss).items() if term.row.reads & what]
+
+
+def uses_temperature(loss: LossConfig) -> bool:
+    """Whether any term of the mixture reads the scheduled T."""
+    return any(term.follows_schedule for term in active_terms(loss).values())
 
 
 def cache_encoding(loss: LossConfig, cache: CacheConfig) -> tuple[str, int | None] | None:
@@ -51,7 +138,7 @@ def cache_encoding(loss: LossConfig, cache: CacheConfig) -> tuple[str, int | Non
 
 
 def cache_identity(loss: LossConfig, cache: CacheConfig) -> dict[str, Any]:
-    """What of the cache's options changes a result: fewer views, and storing less than all bits."""
+    """The options of the cache that change a result: fewer views, and less than all bits."""
     changed: dict[str, Any] = {"views": cache.views} if cache.views else {}
     encoding = cache_encoding(loss, cache)
     if encoding not in (None, ("float32", None)):
@@ -61,50 +148,39 @@ def cache_identity(loss: LossConfig, cache: CacheConfig) -> dict[str, Any]:
 
 def labels_only(loss: LossConfig) -> LossConfig:
     """The loss of a plain training run with the same label smoothing."""
-    return replace(
-        loss,
-        soft="none",
-        alpha=0.0,
-        weights=replace(loss.weights, soft=None, hard=None),
-        hint=replace(loss.hint, weight=0.0),
-        attention=replace(loss.attention, weight=0.0),
-        rkd=replace(loss.rkd, distance=0.0, angle=0.0),
-    )
+    off: dict[str, Any] = {}
+    for name, row in TERMS.items():
+        if row.options:
+            section = off.get(section_of(name), getattr(loss, section_of(name)))
+            off[section_of(name)] = replace(section, **{row.weight: 0.0})
+    weights = replace(loss.weights, soft=None, hard=None)
+    return replace(loss, soft="none", alpha=0.0, weights=weights, **off)
 
 
-def soft_options(loss: LossConfig) -> dict[str, float]:
-    """The numbers that the kind of soft term takes beside T."""
-    if loss.soft not in _WITH_OPTIONS:
-        return {}
-    options = asdict(getattr(loss, loss.soft))
-    options.pop("warmup_epochs", None)
-    return options
+def mixture_identity(loss: LossConfig) -> dict[str, Any]:
+    """All that the terms of the mixture depend on: weight and every option of each."""
+    return {
+        name: {"weight": term.weight} | {key: _plain(one) for key, one in term.options.items()}
+        for name, term in active_terms(loss).items()
+    }
 
 
-def term_options(loss: LossConfig) -> dict[str, Any]:
-    """All that the terms of the mixture depend on, and nothing of the terms that are not in it."""
-    weights = term_weights(loss)
-    options: dict[str, Any] = {"weights": weights, "label_smoothing": loss.label_smoothing}
-    if "soft" in weights:
-        options["soft"] = {"kind": loss.soft, "standardize": loss.standardize} | soft_options(loss)
-        if loss.soft == "dkd":
-            options["soft"]["warmup_epochs"] = loss.dkd.warmup_epochs
-    for name, section in (("hint", loss.hint), ("attention", loss.attention)):
-        if name in weights:
-            options[name] = asdict(section)
-    if {"distance", "angle"} & set(weights):
-        options["relation_layer"] = loss.rkd.layer
-    return options
+def _plain(value: Any) -> Any:
+    return json_number(value) if isinstance(value, float) else value
 
 
 def mixture(loss: LossConfig, T: str | None = None) -> str:
-    """`0.9 kl(T=4) + 0.1 cross-entropy`, so that nobody has to guess what alpha means.
+    """`0.9 kl(T=4) + 0.1 cross-entropy`: the formula with effective weights.
 
     Args:
-        T: what to say of T where `loss.T` is not it.
+        T: what stands for the scheduled T where `loss.T` is not it.
     """
-    soft = f"{loss.soft}(T={T or format(loss.T, 'g')})" if uses_temperature(loss) else loss.soft
-    names = {"hard": "cross-entropy", "soft": f"standardized {soft}" if loss.standardize else soft}
-    return " + ".join(
-        f"{weight:.3g} {names.get(term, term)}" for term, weight in term_weights(loss).items()
-    )
+    return " + ".join(_formula(loss, term, T) for term in active_terms(loss).values())
+
+
+def _formula(loss: LossConfig, term: ActiveTerm, T: str | None) -> str:
+    label = term.row.label
+    if (number := term.T(loss)) is not None:
+        label += f"(T={T if T and term.follows_schedule else format(number, 'g')})"
+    standardized = "standardized " if term.options.get("standardize") else ""
+    return f"{term.weight:.3g} {standardized}{label}"

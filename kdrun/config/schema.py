@@ -1,12 +1,13 @@
 """The config tree: types and ranges here, defaults and explanations in `configs/`."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, make_dataclass
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
 from kdrun.catalog.datasets import AUGMENTATIONS, DATASETS
-from kdrun.catalog.options import choice, number, text
+from kdrun.catalog.options import choice, make_section, number, text
+from kdrun.catalog.terms import sections, soft_names
 
 EVERY = r"(\d+(?:\.\d+)?)\s*(min|epoch|step)s?"
 """How `train.checkpoint_every` is written: a number and its unit."""
@@ -70,73 +71,38 @@ class LossWeights:
 
 
 @dataclass
-class DkdConfig:
-    """Decoupled distillation (Zhao et al., 2022)."""
+class LossOptions:
+    """The options of the mixture as a whole."""
 
-    alpha: float = number(0, 1e6)
-    beta: float = number(0, 1e6)
-    warmup_epochs: int = number(0, 100_000)
-
-
-@dataclass
-class DistConfig:
-    """Correlation instead of divergence (Huang et al., 2022)."""
-
-    beta: float = number(0, 1e6)
-    gamma: float = number(0, 1e6)
-
-
-@dataclass
-class NkdConfig:
-    """Normalised distillation (Yang et al., 2023)."""
-
-    gamma: float = number(0, 1e6)
-
-
-@dataclass
-class HintConfig:
-    """Hidden states (Romero et al., 2015)."""
-
-    weight: float = number(0, 1e6)
-    layers: list[str] = field(default_factory=list)
-    projection: str = choice("student", "closed_form", "learned")
-    reduction: str = choice("mean", "sum")
-
-
-@dataclass
-class AttentionConfig:
-    """Attention of transformers or of feature maps (Zagoruyko and Komodakis, 2017)."""
-
-    weight: float = number(0, 1e6)
-    layers: list[str] = field(default_factory=list)
-    kind: str = choice("auto", "activation", "mse", "kl")
-
-
-@dataclass
-class RkdConfig:
-    """Relations among the samples of a batch (Park et al., 2019)."""
-
-    distance: float = number(0, 1e6)
-    angle: float = number(0, 1e6)
-    layer: str | None = MISSING
-
-
-@dataclass
-class LossConfig:
-    """The mixture that the student minimises."""
-
-    soft: str = choice("kl", "dkd", "dist", "nkd", "wsl", "logit_mse", "hard", "none")
+    soft: str | None = choice(*soft_names(), "none")
     alpha: float = number(0, 1)
     T: float = number(0, 1000, above=True, infinite=True)
     label_smoothing: float = number(0, 1, below=True)
     weights: LossWeights = field(default_factory=LossWeights)
     standardize: bool = MISSING
-    dkd: DkdConfig = field(default_factory=DkdConfig)
-    dist: DistConfig = field(default_factory=DistConfig)
-    nkd: NkdConfig = field(default_factory=NkdConfig)
-    hint: HintConfig = field(default_factory=HintConfig)
-    attention: AttentionConfig = field(default_factory=AttentionConfig)
-    rkd: RkdConfig = field(default_factory=RkdConfig)
+
+
+if TYPE_CHECKING:
+
+    class LossConfig(LossOptions):
+        """The mixture that the student minimises: `LossOptions` and a section of each term."""
+
+        def __getattr__(self, section: str) -> Any: ...
+
+else:
+    _TERMS = {
+        section: make_section(f"{section}_options", options, f"Options of loss.{section}.")
+        for section, options in sections().items()
+    }
+    LossConfig = make_dataclass(
+        "LossConfig",
+        [(section, made, field(default_factory=made)) for section, made in _TERMS.items()],
+        bases=(LossOptions,),
+        namespace={"__doc__": "The mixture that the student minimises."},
+    )
+    for made in (LossConfig, *_TERMS.values()):  # so that pickle finds them
+        made.__module__ = __name__
+        globals()[made.__name__] = made
 
 
 @dataclass

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from kdrun.catalog.schedules import SCHEDULE_OPTIONS
-from kdrun.config.loss_mixture import needs_teacher, term_weights, uses_temperature
+from kdrun.catalog.terms import TERMS, section_of, sections
+from kdrun.config.loss_mixture import (
+    active_terms,
+    given_weight,
+    mixture,
+    needs_teacher,
+    uses_temperature,
+)
 from kdrun.config.schema import Config
 
 FOUND = ("auto", "learned")
@@ -14,8 +21,6 @@ CHAIN_OPTIONS = {
     **{"generations": "born_again", "stop_early": "born_again", "ensemble_control": "born_again"},
 }
 """The chain that reads an option."""
-
-SOFT_SECTIONS = {"loss.dkd": "dkd", "loss.dist": "dist", "loss.nkd": "nkd"}
 
 
 def idle_lines(config: Config, overrides: Sequence[str]) -> list[str]:
@@ -37,24 +42,59 @@ def why_idle(config: Config, key: str) -> str | None:
 
 
 def _loss(config: Config, key: str) -> str | None:
-    section, _, _ = key.rpartition(".")
-    soft = config.loss.soft
-    if key == "loss.alpha":
-        return _why_alpha_is_idle(config)
-    if key == "loss.T" and not uses_temperature(config.loss):
-        return f"loss.soft={soft} reads no T"
-    if key == "loss.T" and config.temperature.schedule in FOUND:
+    loss = config.loss
+    group, _, rest = key.partition(".")
+    section, _, option = rest.partition(".")
+    if group != "loss":
+        return None
+    if rest in ("alpha", "weights.soft"):
+        return _why_shared_weight_is_idle(config, rest)
+    if rest == "T" and not uses_temperature(loss):
+        return f"{mixture(loss)} reads no scheduled T"
+    if rest == "T" and config.temperature.schedule in FOUND:
         return f"temperature={config.temperature.schedule} finds its own"
-    return f"loss.soft={soft}" if SOFT_SECTIONS.get(section, soft) != soft else None
+    if rest == "standardize" and all(_standardizes_itself(config, name) for name in _soft(config)):
+        return f"no soft term of {mixture(loss)} reads it"
+    return _why_section_is_idle(config, section, option) if section in sections() else None
 
 
-def _why_alpha_is_idle(config: Config) -> str | None:
-    weights = config.loss.weights
-    if not needs_teacher(config.loss) or "soft" not in term_weights(config.loss):
+def _why_section_is_idle(config: Config, section: str, option: str) -> str | None:
+    """Why an option of a term is idle: the term is not in the mixture, or loss.soft names it."""
+    rows = {name: row for name, row in TERMS.items() if section_of(name) == section}
+    named = config.loss.soft is not None and any(row.soft for row in rows.values())
+    weighted = {name for name, row in rows.items() if option == row.weight}
+    if weighted and named and not given_weight(config.loss, min(weighted)):
+        return f"loss.soft={config.loss.soft} says which soft term there is"
+    readers = [name for name, row in rows.items() if option in row.options]
+    if weighted or set(readers) & set(active_terms(config.loss)):
+        return None
+    return f"{section} is no term of {mixture(config.loss)}"
+
+
+def _soft(config: Config) -> list[str]:
+    return [name for name, term in active_terms(config.loss).items() if term.row.soft]
+
+
+def _standardizes_itself(config: Config, name: str) -> bool:
+    return getattr(config.loss, section_of(name)).standardize is not None
+
+
+def _why_shared_weight_is_idle(config: Config, key: str) -> str | None:
+    """Why loss.alpha or loss.weights.soft is idle: every weight it would give is set."""
+    loss, soft = config.loss, _soft(config)
+    if not soft:
         return "the loss has no soft term"
-    if weights.soft is not None and weights.hard is not None:
-        return f"loss.weights.soft={weights.soft:g} and loss.weights.hard={weights.hard:g} are set"
-    return None
+    own = [name for name in soft if given_weight(loss, name)]
+    given = [f"loss.{name}.weight={given_weight(loss, name):g}" for name in own]
+    if len(own) < len(soft) and (key == "weights.soft" or loss.weights.soft is None):
+        return None
+    if len(own) < len(soft):
+        given.append(f"loss.weights.soft={loss.weights.soft:g}")
+    if key == "alpha" and loss.weights.hard is None:
+        return None
+    if key == "alpha":
+        given.append(f"loss.weights.hard={loss.weights.hard:g}")
+    return f"{' and '.join(given)} {'are' if len(given) > 1 else 'is'} set"
 
 
 def _temperature(config: Config, key: str) -> str | None:

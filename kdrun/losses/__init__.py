@@ -16,13 +16,12 @@ from kdrun.losses.nkd import nkd_loss
 from kdrun.losses.rkd import rkd_angle_loss, rkd_distance_loss
 from kdrun.losses.soft_target import (
     distillation_loss,
-    ensemble_probabilities,
     hard_target_loss,
     logit_mse_loss,
     soft_probability_loss,
     soft_target_loss,
-    standardize_logits,
 )
+from kdrun.losses.teacher_logits import ensemble_probabilities, standardize_logits
 from kdrun.losses.wsl import wsl_loss
 
 __all__ = [

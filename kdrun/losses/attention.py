@@ -1,14 +1,22 @@
 """Attention losses: maps of transformers, and activation-based maps of CNNs."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from kdrun.losses.alignment import Pair, aligned, match_spatial
+from kdrun.losses.alignment import Pair, match_spatial
 from kdrun.losses.inputs import check_probabilities, check_reduction, full_precision, paired
-from kdrun.losses.term import Outputs, StepContext
+from kdrun.losses.term import (
+    LossTerm,
+    Models,
+    Outputs,
+    StepContext,
+    aligned_states,
+    total,
+)
 
 
 def attention_map(query: Tensor, key: Tensor) -> Tensor:
@@ -72,7 +80,7 @@ def activation_attention_loss(
     for student_map, teacher_map in zip(student_maps, teacher_maps, strict=True):
         student, teacher = match_spatial(*full_precision(student_map, teacher_map.detach()))
         losses.append(F.mse_loss(*paired(_positions(student), _positions(teacher))))
-    return sum(losses[1:], start=losses[0])
+    return total(losses)
 
 
 def _positions(feature_map: Tensor) -> Tensor:
@@ -80,27 +88,38 @@ def _positions(feature_map: Tensor) -> Tensor:
     return F.normalize(feature_map.square().mean(dim=1).flatten(1), dim=1)
 
 
-class ActivationAttentionTerm(nn.Module):
-    """Attention transfer between feature maps (Zagoruyko and Komodakis, 2017)."""
+class AttentionTerm(LossTerm):
+    """Builder of the attention term: maps of transformers where both models have them."""
+
+    @classmethod
+    def build(cls, options: SimpleNamespace, models: Models) -> LossTerm:
+        """The term between attention maps, or else between feature maps."""
+        kind = options.kind
+        if kind == "auto":
+            kind = "mse" if models.have_attention() else "activation"
+        if kind == "activation":
+            return ActivationAttentionTerm(models.pairs("layers", options.layers))
+        why = f"loss.attention.kind={kind}"
+        return AttentionMapTerm(models.attention_pairs("layers", options.layers, why), kind)
+
+
+class ActivationAttentionTerm(LossTerm):
+    """`activation_attention_loss` between feature maps (Zagoruyko and Komodakis, 2017)."""
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         super().__init__()
         self.pairs = list(pairs)
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
+        self, student: Outputs, teacher: Outputs, labels: Tensor, context: StepContext
     ) -> Tensor:
-        """The raw loss."""
-        assert teacher is not None
-        found = [
-            aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
-            for pair in self.pairs
-        ]
-        return activation_attention_loss([ours for ours, _ in found], [t for _, t in found])
+        """The loss of a batch."""
+        ours, theirs = zip(*aligned_states(self.pairs, student, teacher), strict=True)
+        return activation_attention_loss(ours, theirs)
 
 
-class AttentionMapTerm(nn.Module):
-    """Difference of transformers' attention maps, summed over the pairs; `kind` mse or kl."""
+class AttentionMapTerm(LossTerm):
+    """`attention_map_loss` of transformers, summed over the pairs; `kind` mse or kl."""
 
     def __init__(self, pairs: Sequence[Pair], kind: str) -> None:
         super().__init__()
@@ -108,14 +127,12 @@ class AttentionMapTerm(nn.Module):
         self.kind = kind
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
+        self, student: Outputs, teacher: Outputs, labels: Tensor, context: StepContext
     ) -> Tensor:
-        """The raw loss."""
-        assert teacher is not None
-        losses = [
+        """The loss of a batch."""
+        return total(
             attention_map_loss(
                 student.attention[pair.student], teacher.attention[pair.teacher], kind=self.kind
             )
             for pair in self.pairs
-        ]
-        return sum(losses[1:], start=losses[0])
+        )

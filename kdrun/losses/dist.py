@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdrun.losses.inputs import paired_logits
+from kdrun.losses.logit_term import LogitTerm
 from kdrun.losses.temperature import check_temperature, softened
 
 
@@ -28,3 +29,11 @@ def _correlation(x: Tensor, y: Tensor, dim: int) -> Tensor:
     x = F.normalize(x - x.mean(dim, keepdim=True), dim=dim)
     y = F.normalize(y - y.mean(dim, keepdim=True), dim=dim)
     return (x * y).sum(dim)
+
+
+class DistTerm(LogitTerm):
+    """`dist_loss`."""
+
+    def logit_loss(self, student: Tensor, teacher: Tensor, labels: Tensor, T: float) -> Tensor:
+        """The loss of a batch."""
+        return dist_loss(student, teacher, self.options.beta, self.options.gamma, T)

@@ -4,9 +4,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdrun.losses.inputs import class_indices, paired_logits
+from kdrun.losses.logit_term import LogitTerm
 from kdrun.losses.soft_target import counted
 from kdrun.losses.target_split import label_margin, split_label
 from kdrun.losses.temperature import check_temperature, softened
+from kdrun.losses.term import linear_warmup
 
 
 def dkd_loss(
@@ -42,3 +44,16 @@ def _binary_kl(student_margin: Tensor, teacher_margin: Tensor) -> Tensor:
     log_ratio = F.logsigmoid(teacher_margin) - F.logsigmoid(student_margin)
     not_log_ratio = F.logsigmoid(-teacher_margin) - F.logsigmoid(-student_margin)
     return p * log_ratio + not_p * not_log_ratio
+
+
+class DkdTerm(LogitTerm):
+    """`dkd_loss`."""
+
+    def logit_loss(self, student: Tensor, teacher: Tensor, labels: Tensor, T: float) -> Tensor:
+        """The loss of a batch."""
+        own = self.options
+        return dkd_loss(student, teacher, labels, own.alpha, own.beta, T)
+
+    def strength(self, epoch: int) -> float:
+        """The linear warm-up of the authors."""
+        return linear_warmup(epoch, self.options.warmup_epochs)

@@ -1,14 +1,17 @@
 """Hint losses between hidden states: a trained projector or a fitted projection."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
+from types import SimpleNamespace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdrun.losses.alignment import Pair, aligned, match_spatial
+from kdrun.losses.alignment import Pair, match_spatial
 from kdrun.losses.inputs import check_reduction, full_precision, paired
 from kdrun.losses.projectors import FittedProjection, Projector, normalized_rows
-from kdrun.losses.term import Outputs, StepContext
+from kdrun.losses.term import LossTerm, Models, Outputs, StepContext, aligned_states, total
 
 
 def hint_loss(student_hidden: Tensor, teacher_hidden: Tensor, reduction: str = "mean") -> Tensor:
@@ -23,8 +26,8 @@ def hint_loss(student_hidden: Tensor, teacher_hidden: Tensor, reduction: str = "
     return F.mse_loss(*paired(student, teacher), reduction=reduction)
 
 
-class HintTerm(nn.Module):
-    """Squared difference of hidden states, summed over the pairs (Romero et al., 2015).
+class HintTerm(LossTerm):
+    """`hint_loss`, summed over the pairs (Romero et al., 2015).
 
     Where widths differ the student's is projected by a trained `Projector`.
     """
@@ -40,45 +43,79 @@ class HintTerm(nn.Module):
             for pair in self.pairs
         )
 
+    @classmethod
+    def build(cls, options: SimpleNamespace, models: Models) -> LossTerm:
+        """The term with the projection that the options ask for."""
+        kind = FittedHintTerm if options.projection == "closed_form" else cls
+        return kind(models.pairs("layers", options.layers), options.reduction)
+
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
+        self, student: Outputs, teacher: Outputs, labels: Tensor, context: StepContext
     ) -> Tensor:
-        """The raw loss."""
-        assert teacher is not None
-        losses = []
-        for pair, projector in zip(self.pairs, self.projectors, strict=True):
-            ours, theirs = aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
-            losses.append(hint_loss(projector(ours), theirs, self.reduction))
-        return sum(losses[1:], start=losses[0])
+        """The loss of a batch."""
+        projected = zip(self.projectors, aligned_states(self.pairs, student, teacher), strict=True)
+        return total(
+            hint_loss(projector(ours), theirs, self.reduction)
+            for projector, (ours, theirs) in projected
+        )
 
 
-class FittedHintTerm(nn.Module):
+class FittedHintTerm(LossTerm):
     """As `HintTerm`, but the teacher's normalised states are projected to the student's width."""
+
+    unexplained: Tensor
 
     def __init__(self, pairs: Sequence[Pair], reduction: str = "mean") -> None:
         super().__init__()
         self.pairs = list(pairs)
         self.reduction = reduction
-        self.fitted = [FittedProjection(p.student_width, p.teacher_width) for p in self.pairs]
-        self.projections = nn.ModuleList(self.fitted)
+        self.projections = nn.ModuleList(
+            FittedProjection(pair.student_width, pair.teacher_width) for pair in self.pairs
+        )
+        self.register_buffer("unexplained", torch.tensor(math.nan, dtype=torch.float64))
 
-    def fit(self, batches: Iterable[tuple[Outputs, Outputs]]) -> float:
-        """Refit every projection to (student, teacher) outputs; returns the largest 1 - R^2."""
-        fits = [projection.sums() for projection in self.fitted]
-        for student, teacher in batches:
-            for pair, fit in zip(self.pairs, fits, strict=True):
-                ours, theirs = aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
-                fit.update(normalized_rows(theirs), normalized_rows(ours))
-        return max(projection.take(fit) for projection, fit in zip(self.fitted, fits, strict=True))
+    def epoch_fit(self) -> "ProjectionFits":
+        """Sums for every projection."""
+        return ProjectionFits(self)
+
+    def numbers(self) -> dict[str, float]:
+        """The largest 1 - R^2 of the projections."""
+        return {"unexplained": float(self.unexplained)}
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
+        self, student: Outputs, teacher: Outputs, labels: Tensor, context: StepContext
     ) -> Tensor:
-        """The raw loss."""
-        assert teacher is not None
-        losses = []
-        for pair, projection in zip(self.pairs, self.fitted, strict=True):
-            ours, theirs = aligned(student.hidden[pair.student], teacher.hidden[pair.teacher])
-            target = projection(normalized_rows(theirs))
-            losses.append(hint_loss(normalized_rows(ours), target, self.reduction))
-        return sum(losses[1:], start=losses[0])
+        """The loss of a batch."""
+        projected = zip(self.projections, self.rows(student, teacher), strict=True)
+        return total(
+            hint_loss(ours, projection(theirs), self.reduction)
+            for projection, (ours, theirs) in projected
+        )
+
+    def rows(self, student: Outputs, teacher: Outputs) -> list[tuple[Tensor, Tensor]]:
+        """Normalised rows of each pair's hidden states, student's and teacher's."""
+        return [
+            (normalized_rows(ours), normalized_rows(theirs))
+            for ours, theirs in aligned_states(self.pairs, student, teacher)
+        ]
+
+
+class ProjectionFits:
+    """Sums from which the projections of a `FittedHintTerm` are fitted."""
+
+    def __init__(self, term: FittedHintTerm) -> None:
+        self.term = term
+        self.sums = [projection.sums() for projection in self._projections()]
+
+    def update(self, student: Outputs, teacher: Outputs) -> None:
+        """Add a batch."""
+        for sums, (ours, theirs) in zip(self.sums, self.term.rows(student, teacher), strict=True):
+            sums.update(theirs, ours)
+
+    def finish(self) -> None:
+        """Refit every projection."""
+        fitted = zip(self._projections(), self.sums, strict=True)
+        self.term.unexplained.fill_(max(projection.take(sums) for projection, sums in fitted))
+
+    def _projections(self) -> list[FittedProjection]:
+        return [one for one in self.term.projections if isinstance(one, FittedProjection)]

@@ -1,10 +1,13 @@
 """Cross-entropy with the labels."""
 
+from types import SimpleNamespace
+from typing import Self
+
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdrun.losses.inputs import check_probabilities, check_some, class_indices, full_precision
-from kdrun.losses.term import Outputs, StepContext
+from kdrun.losses.term import LossTerm, Models, Outputs, StepContext
 
 
 def cross_entropy_loss(
@@ -29,15 +32,20 @@ def cross_entropy_loss(
     return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
-class LabelTerm(nn.Module):
-    """Cross-entropy of the student with the labels."""
+class LabelTerm(LossTerm):
+    """Cross-entropy of the student with the labels; reads no teacher."""
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
 
+    @classmethod
+    def build(cls, options: SimpleNamespace, models: Models) -> Self:
+        """The term with the mixture's label smoothing."""
+        return cls(options.label_smoothing)
+
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, context: StepContext
     ) -> Tensor:
-        """Labels are (N,) class indices or (N, K) probabilities."""
+        """The loss of a batch."""
         return cross_entropy_loss(student.logits, labels, self.label_smoothing)

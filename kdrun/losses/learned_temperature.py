@@ -1,14 +1,15 @@
 """Softened KL at a learned, adversarial temperature (CTKD, Li et al., 2023)."""
 
 import math
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdrun.losses.inputs import paired_logits
-from kdrun.losses.term import Outputs, StepContext
+from kdrun.losses.term import LossTerm, Models, Outputs, StepContext
 
 
 def learned_temperature_loss(student_logits: Tensor, teacher_logits: Tensor, T: Tensor) -> Tensor:
@@ -37,7 +38,7 @@ class _ReverseGradient(torch.autograd.Function):
         return -ctx.strength * gradient, None
 
 
-class LearnedTemperatureTerm(nn.Module):
+class LearnedTemperatureTerm(LossTerm):
     """Softened KL at a temperature that is trained to make it hard (CTKD, Li et al., 2023).
 
     T = 1 + 20 sigmoid(tau). The gradient of tau is reversed, and scaled by a factor that rises
@@ -49,16 +50,24 @@ class LearnedTemperatureTerm(nn.Module):
         self.tau = nn.Parameter(torch.zeros(()))
         self.warmup_epochs = warmup_epochs
 
+    @classmethod
+    def build(cls, options: SimpleNamespace, models: Models) -> Self:
+        """The term in place of `KlTerm`."""
+        return cls(models.learned_warmup)
+
     def temperature(self) -> Tensor:
         """T now, without gradient."""
         return 1 + 20 * torch.sigmoid(self.tau.detach())
 
+    def numbers(self) -> dict[str, float]:
+        """T now."""
+        return {"T": float(self.temperature())}
+
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
+        self, student: Outputs, teacher: Outputs, labels: Tensor, context: StepContext
     ) -> Tensor:
-        """The raw loss; minimising it raises it in tau."""
-        assert teacher is not None
-        progress = min(1.0, moment.epoch / self.warmup_epochs) if self.warmup_epochs else 1.0
+        """The loss of a batch; minimising it raises it in tau."""
+        progress = min(1.0, context.epoch / self.warmup_epochs) if self.warmup_epochs else 1.0
         strength = (1 - math.cos(math.pi * progress)) / 2
         T = 1 + 20 * torch.sigmoid(_ReverseGradient.apply(self.tau, strength))
         return learned_temperature_loss(student.logits, teacher.logits, T)

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdrun.losses.inputs import class_indices, paired_logits
+from kdrun.losses.logit_term import LogitTerm
 from kdrun.losses.target_split import label_margin, soft_cross_entropy, split_label
 from kdrun.losses.temperature import check_temperature, softened
 
@@ -30,3 +31,11 @@ def nkd_loss(
     _, student_others = split_label(softened(student, T), labels)
     non_target = soft_cross_entropy(student_others, F.softmax(softened(teacher_others, T), dim=-1))
     return (target.mean() + gamma * T * T * non_target.mean()).to(student.dtype)
+
+
+class NkdTerm(LogitTerm):
+    """`nkd_loss`."""
+
+    def logit_loss(self, student: Tensor, teacher: Tensor, labels: Tensor, T: float) -> Tensor:
+        """The loss of a batch."""
+        return nkd_loss(student, teacher, labels, self.options.gamma, T)

@@ -1,15 +1,17 @@
 """Relational knowledge distillation: distances and angles in a batch (Park et al., 2019)."""
 
 import warnings
-from typing import Any
+from abc import abstractmethod
+from types import SimpleNamespace
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdrun.losses.alignment import Pair
 from kdrun.losses.inputs import check_reduction, check_some, full_precision
-from kdrun.losses.term import Outputs, StepContext
+from kdrun.losses.term import LossTerm, Models, Outputs, StepContext
 
 REDUCTIONS = ("mean", "sum", "reference")
 
@@ -171,23 +173,46 @@ def _cosines(squared: Tensor, inverse: Tensor, anchors: slice) -> Tensor:
     return cosines.sub_(squared, alpha=0.5).mul_(arms[:, :, None]).mul_(arms[:, None, :])
 
 
-RELATIONS = {"distance": rkd_distance_loss, "angle": rkd_angle_loss}
+class RelationTerm(LossTerm):
+    """A loss on relations among the samples of a batch (Park et al., 2019)."""
 
-
-class RelationTerm(nn.Module):
-    """Distances or angles among a batch's samples (Park et al., 2019); `kind` of `RELATIONS`."""
-
-    def __init__(self, pair: Pair, kind: str, reduction: str = "mean") -> None:
+    def __init__(self, pair: Pair, reduction: str = "mean") -> None:
         super().__init__()
         self.pair = pair
-        self.loss = RELATIONS[kind]
         self.reduction = reduction
 
+    @classmethod
+    def build(cls, options: SimpleNamespace, models: Models) -> Self:
+        """The term between what goes into the classifiers, or the layers that are named."""
+        if options.layer is None:
+            return cls(models.penultimate())
+        (pair,) = models.pairs("layer", [options.layer])
+        return cls(pair)
+
+    @abstractmethod
+    def relation_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss between (N, d) features."""
+
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
+        self, student: Outputs, teacher: Outputs, labels: Tensor, context: StepContext
     ) -> Tensor:
-        """The raw loss."""
-        assert teacher is not None
+        """The loss of a batch."""
         ours = student.hidden[self.pair.student].flatten(1)
         theirs = teacher.hidden[self.pair.teacher].flatten(1)
-        return self.loss(ours, theirs, self.reduction)
+        return self.relation_loss(ours, theirs)
+
+
+class DistanceTerm(RelationTerm):
+    """`rkd_distance_loss`."""
+
+    def relation_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss between (N, d) features."""
+        return rkd_distance_loss(student, teacher, self.reduction)
+
+
+class AngleTerm(RelationTerm):
+    """`rkd_angle_loss`."""
+
+    def relation_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss between (N, d) features."""
+        return rkd_angle_loss(student, teacher, self.reduction)

@@ -1,20 +1,17 @@
-"""Soft-target losses between logits: KL, hard targets, logit regression, mixtures, ensembles."""
+"""Soft-target losses between logits: softened KL, the teacher's argmax, logit regression."""
 
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdrun.losses.inputs import (
-    check_probabilities,
-    check_some,
-    full_precision,
-    paired_logits,
-)
+from kdrun.losses.inputs import check_probabilities, full_precision, paired_logits
 from kdrun.losses.label import cross_entropy_loss
-from kdrun.losses.temperature import check_temperature, softened, softmax_with_temperature, widened
+from kdrun.losses.logit_term import LogitTerm
+from kdrun.losses.teacher_logits import ensemble_probabilities, mean_logits
+from kdrun.losses.temperature import check_temperature, softened, widened
+from kdrun.losses.term import total
 
 
 def soft_target_loss(
@@ -91,7 +88,7 @@ def distillation_loss(
         if labels is None:
             raise ValueError(f"alpha={alpha} needs labels; only alpha=1 goes without")
         terms.append((1 - alpha) * cross_entropy_loss(student, labels, label_smoothing))
-    return sum(terms[1:], start=terms[0])
+    return total(terms)
 
 
 def logit_mse_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -107,36 +104,38 @@ def hard_target_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     return F.cross_entropy(student, teacher.argmax(dim=-1)) + 0 * teacher.amax(dim=-1).mean()
 
 
-def standardize_logits(logits: Tensor) -> Tensor:
-    """(z - mean) / (unbiased std + 1e-7) over the classes (Sun et al., 2024); 0 if all equal.
+class KlTerm(LogitTerm):
+    """`soft_target_loss`."""
 
-    (..., K) finite logits of at least 2 classes.
-    """
-    if logits.shape[-1] < 2:
-        raise ValueError(f"logits must be of at least 2 classes, got {tuple(logits.shape)}")
-    check_some("logits", logits)
-    (logits,) = full_precision(logits)
-    centred = logits - logits.mean(dim=-1, keepdim=True)
-    return centred / (logits.std(dim=-1, keepdim=True) + 1e-7)
+    def logit_loss(self, student: Tensor, teacher: Tensor, labels: Tensor, T: float) -> Tensor:
+        """The loss of a batch."""
+        return soft_target_loss(student, teacher, T)
+
+    def ensemble_loss(
+        self, student: Tensor, teachers: Sequence[Tensor], labels: Tensor, T: float
+    ) -> Tensor:
+        """The loss against the mean of the teachers' probabilities at T."""
+        probs = ensemble_probabilities(teachers, T, self.teacher_weights)
+        return soft_probability_loss(student, probs, T)
 
 
-def ensemble_probabilities(
-    teacher_logits: Sequence[Tensor], T: float, weights: Sequence[float] | None = None
-) -> Tensor:
-    """Mean of the teachers' probabilities at T, for `soft_probability_loss`.
+class LogitMseTerm(LogitTerm):
+    """`logit_mse_loss`."""
 
-    `weights` (none negative, not all 0) are divided by their sum; by default all count the same.
-    """
-    shares = [1.0] * len(teacher_logits) if weights is None else list(weights)
-    if len(shares) != len(teacher_logits):
-        raise ValueError(f"{len(teacher_logits)} teachers but {len(shares)} weights")
-    total = sum(shares)
-    if not (total > 0 and math.isfinite(total) and min(shares) >= 0):
-        raise ValueError(f"weights of at least one teacher must be >= 0, not all 0, got {shares}")
-    if len({logits.shape for logits in teacher_logits}) > 1:
-        shapes = [tuple(logits.shape) for logits in teacher_logits]
-        raise ValueError(f"teachers differ in the shape of their logits: {shapes}")
-    probs = [softmax_with_temperature(logits, T) for logits in teacher_logits]
-    return torch.stack(
-        [share / total * prob for share, prob in zip(shares, probs, strict=True)]
-    ).sum(dim=0)
+    def logit_loss(self, student: Tensor, teacher: Tensor, labels: Tensor, T: float) -> Tensor:
+        """The loss of a batch."""
+        return logit_mse_loss(student, teacher)
+
+    def ensemble_loss(
+        self, student: Tensor, teachers: Sequence[Tensor], labels: Tensor, T: float
+    ) -> Tensor:
+        """The loss against the mean of the teachers' logits."""
+        return logit_mse_loss(student, mean_logits(teachers, self.teacher_weights))
+
+
+class TeacherArgmaxTerm(LogitTerm):
+    """`hard_target_loss`."""
+
+    def logit_loss(self, student: Tensor, teacher: Tensor, labels: Tensor, T: float) -> Tensor:
+        """The loss of a batch."""
+        return hard_target_loss(student, teacher)

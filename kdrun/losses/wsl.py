@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdrun.losses.inputs import class_indices, paired_logits
+from kdrun.losses.logit_term import LogitTerm
 from kdrun.losses.target_split import label_margin, soft_cross_entropy, split_label
 from kdrun.losses.temperature import check_temperature, softened
 
@@ -30,3 +31,11 @@ def _label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.softplus(-label_margin(*split_label(logits, labels))).clamp_min(
         torch.finfo(logits.dtype).tiny
     )
+
+
+class WslTerm(LogitTerm):
+    """`wsl_loss`."""
+
+    def logit_loss(self, student: Tensor, teacher: Tensor, labels: Tensor, T: float) -> Tensor:
+        """The loss of a batch."""
+        return wsl_loss(student, teacher, labels, T)

@@ -17,6 +17,11 @@ def head_path(model: nn.Module) -> str:
     return (linear or convolutions)[-1]
 
 
+def head_of(model: nn.Module) -> nn.Module:
+    """The classifying layer."""
+    return model.get_submodule(head_path(model))
+
+
 def head_classes(model: nn.Module) -> int:
     """Number of classes of the model's head."""
     return len(model.get_parameter(f"{head_path(model)}.weight"))

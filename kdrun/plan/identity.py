@@ -4,11 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 from kdrun.catalog.schedules import SCHEDULE_OPTIONS
-from kdrun.config.loss_mixture import cache_identity, term_options, uses_temperature
+from kdrun.config.loss_mixture import cache_identity, mixture_identity, uses_temperature
 from kdrun.plan.stage import Stage
 from kdrun.store.files import json_number
 
-FORMAT = 3
+FORMAT = 4
 """Version of what a stage computes; raised when the same config would give other weights."""
 
 # Where and how fast a stage runs, not what it computes.
@@ -66,7 +66,7 @@ def identity(
 
 
 def _loss_identity(stage: Stage) -> dict[str, Any]:
-    loss = term_options(stage.loss)
+    loss: dict[str, Any] = {"terms": mixture_identity(stage.loss)}
     schedule = stage.temperature.schedule
     if uses_temperature(stage.loss):
         loss["T"] = None if schedule in ("learned", "auto") else json_number(stage.loss.T)

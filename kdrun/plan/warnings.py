@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from kdrun.catalog.datasets import ImageShape
-from kdrun.config.loss_mixture import term_weights
+from kdrun.config.loss_mixture import active_terms
 from kdrun.plan.build import head_of
 from kdrun.plan.stage import ASSISTANT, STUDENT, Stage
 
@@ -19,11 +19,10 @@ def loss_warnings(stages: Sequence[Stage], shape: ImageShape) -> Iterator[str]:
     """Losses between the classes beside the label's, where there is only one."""
     for stage in stages:
         loss = stage.loss
-        if stage.teachers and shape.num_classes == 2 and "soft" in term_weights(loss):
-            if loss.soft == "dkd":
-                yield "loss.soft=dkd: of 2 classes the second part, loss.dkd.beta, is always 0"
-            elif loss.soft == "nkd":
-                yield "loss.soft=nkd: of 2 classes the second part, loss.nkd.gamma, is always 0"
+        if stage.teachers and shape.num_classes == 2:
+            for name, term in active_terms(loss).items():
+                if (part := term.row.among_others) is not None:
+                    yield f"{name}: of 2 classes the second part, loss.{name}.{part}, is always 0"
 
 
 def size_warnings(stages: Sequence[Stage], parameters: Sequence[int]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kdrun.analysis.certainty import NEARLY_UNIFORM, doubts, share_at
 from kdrun.analysis.divergence import divergence
+from kdrun.catalog.terms import TERMS
 from kdrun.report.resolution import gain_over_control, unresolved
 from kdrun.store.files import read_json_lines
 from kdrun.store.run_folder import METRICS
@@ -30,6 +31,9 @@ NOTHING_LEFT = 0.99
 """Share of log K from which the teacher's outputs at the T of training are uniform."""
 
 MOSTLY_SOFT = 0.95
+
+SOFT = {"soft", *(name for name, row in TERMS.items() if row.soft)}
+"""Names of soft terms in metrics; `soft` before format 4."""
 
 
 def diagnose_folder(folder: Path, summary: Entry) -> list[str]:
@@ -182,13 +186,19 @@ def ungained(summary: Entry, metrics: Lines) -> Iterator[str]:
     if not lines:
         return
     yield from too_soft(summary, stage_title(result[0]), lines[-1]["T"])
-    shares = [line["terms"]["soft"]["gradient_share"] for line in lines if "soft" in line["terms"]]
+    shares = [soft_share(line["terms"]) for line in lines]
     known = [share for share in shares if share is not None]
     if known and mean(known) > MOSTLY_SOFT:
         yield (
             f"{stage_title(result[0])} gained nothing, and {mean(known):.0%} of its gradient came "
             "from the soft term: loss.alpha=0.5"
         )
+
+
+def soft_share(terms: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """The share of the gradient that comes from the soft terms; None where it is not known."""
+    shares = [term["gradient_share"] for name, term in terms.items() if name in SOFT]
+    return None if None in shares or not shares else sum(shares)
 
 
 def too_soft(summary: Entry, title: str, T: float | str | None) -> Iterator[str]:

@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from kdrun.features.inspection import inspect_model
 from kdrun.loggers.console import Reporter
 from kdrun.loggers.tables import console
 from kdrun.losses.term import Outputs, StepContext
+from kdrun.models.heads import head_of
 from kdrun.plan.build import with_seed
 from kdrun.plan.identity import identity
 from kdrun.plan.stage import TEACHER, Stage
@@ -27,7 +29,7 @@ from kdrun.runs.cpu_load import allowed_cores
 from kdrun.signals import Stop, StopRequest
 from kdrun.store.run_folder import from_here
 from kdrun.store.stages import stage_folder, stage_hash
-from kdrun.training.build_objective import build_objective
+from kdrun.training.build_objective import ObjectiveModels, build_objective
 from kdrun.training.context import ContextBySeed, RunContext, StageRun
 from kdrun.training.initial_weights import WeightsSource, check_card, resolve_weights
 from kdrun.training.stage_model import build, count_sizes, normalization, without_weights
@@ -174,7 +176,9 @@ def check_layers(stage: Stage, teacher: Stage, shape: ImageShape) -> None:
         inspect_model(s.model.arch, model, example)
         for s, model in zip((stage, teacher), models, strict=True)
     ]
-    objective, wanted = build_objective(stage.loss, *seen)
+    known = ObjectiveModels(shape.num_classes, num_images=4, student=seen[0], teacher=seen[1])
+    known = replace(known, teacher_head=partial(head_of, models[1]))
+    objective, wanted = build_objective(stage.loss, known)
     student = FeatureExtractor(models[0], None, wanted.student_hidden, wanted.student_attention)
     teacher_model = FeatureExtractor(
         models[1], None, wanted.teacher_hidden, wanted.teacher_attention
@@ -183,7 +187,8 @@ def check_layers(stage: Stage, teacher: Stage, shape: ImageShape) -> None:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # four equal images have no relations
             outputs = (Outputs(*model(example)) for model in (student, teacher_model))
-            objective(*outputs, torch.zeros(4, dtype=torch.long), StepContext(stage.loss.T))
+            labels, places = torch.zeros(4, dtype=torch.long), torch.arange(4)
+            objective(*outputs, labels, StepContext(stage.loss.T, indices=places))
     except ValueError as error:
         pair = f"{stage.model.arch} and {teacher.model.arch}"
         raise ConfigError(f"loss: these layers of {pair} cannot be compared: {error}") from error

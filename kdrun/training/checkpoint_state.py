@@ -9,7 +9,7 @@ from kdrun.training.checkpoint import weights_of
 from kdrun.training.state import TrainState
 
 _POSITION = ("epoch", "batch", "update", "skipped")
-_RECORDS = ("seconds", "best", "shares", "unexplained", "history")
+_RECORDS = ("seconds", "best", "shares", "history")
 
 
 def training_state(training: TrainState) -> dict[str, Any]:

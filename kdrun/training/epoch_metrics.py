@@ -5,7 +5,6 @@ from typing import Any
 import torch
 
 from kdrun.config.loss_mixture import uses_temperature
-from kdrun.losses.learned_temperature import LearnedTemperatureTerm
 from kdrun.plan.stage import Stage
 from kdrun.store.files import json_number
 from kdrun.training.loop import LoopSettings
@@ -17,7 +16,7 @@ def epoch_line(
     stage: Stage, training: TrainState, settings: LoopSettings, means: dict[str, float]
 ) -> dict[str, Any]:
     """What training itself tells of an epoch: temperature, rate, loss, terms raw and weighted."""
-    weights = training.objective.weights
+    weights, numbers = training.objective.weights, training.objective.numbers()
     return {
         "epoch": training.epoch + 1,
         "update": training.update,
@@ -30,10 +29,10 @@ def epoch_line(
                 "weighted": weight * means[name],
                 "weight": weight,
                 "gradient_share": training.shares.get(name, 1.0),
+                **numbers.get(name, {}),
             }
             for name, weight in weights.items()
         },
-        "unexplained": training.unexplained,
         "gradient_norm": means.get(GRADIENT),
         "skipped": training.skipped,
         "train_accuracy": means[CORRECT],
@@ -46,9 +45,9 @@ def temperature_of(
     """T of the epoch, of a trained T its value at the end; None where no term reads it."""
     if not uses_temperature(stage.loss):
         return None
-    for term in training.objective.terms.values():
-        if isinstance(term, LearnedTemperatureTerm):
-            return float(term.temperature())
+    learned = [numbers["T"] for numbers in training.objective.numbers().values() if "T" in numbers]
+    if learned:
+        return learned[0]
     return json_number(settings.temperature(training.epoch))
 
 

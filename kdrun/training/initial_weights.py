@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.catalog.architectures import CIFAR_NETS, TORCHVISION
+from kdrun.catalog.terms import LABELS
 from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
 from kdrun.errors import DamagedError, WeightsError
 from kdrun.models.pretrained import find_weights
@@ -89,7 +90,9 @@ def stage_weights(stage: Path, name: str, digest: str) -> WeightsSource:
 
 def _label_smoothing(loss: dict[str, Any]) -> float:
     """Of a stage's loss, as its identity tells it; 0 where no term looks at labels."""
-    smoothed = "hard" in loss.get("weights", {})
+    if "terms" in loss:
+        return float(loss["terms"].get(LABELS, {}).get("label_smoothing", 0.0))
+    smoothed = "hard" in loss.get("weights", {})  # a stage before format 4
     return float(loss.get("label_smoothing", 0.0)) if smoothed else 0.0
 
 

@@ -68,7 +68,7 @@ def train_epoch(
     """
     training.student.train()
     reader = NonBlockingReader(settings.device)
-    moment = StepContext(settings.temperature(training.epoch), training.epoch)
+    context = StepContext(settings.temperature(training.epoch), training.epoch)
     while remaining > 0:
         yield training.position
         group = list(islice(batches, min(settings.accumulate, remaining)))
@@ -76,7 +76,7 @@ def train_epoch(
         # Reseeded at every update, so that dropout is the same after a resume.
         seed_generators((settings.seed * 1_000_003 + training.update) % 2**63, settings.device)
         before = None if settings.max_skipped is None else UpdateSnapshot(training)
-        images = backward(training, settings, group, moment)
+        images = backward(training, settings, group, context)
         remaining -= len(group)
         if before is not None and skipped(training, settings.max_skipped or 0, before):
             means = None
@@ -93,12 +93,12 @@ def train_epoch(
 
 
 def backward(
-    training: TrainState, settings: LoopSettings, group: Sequence[Batch], moment: StepContext
+    training: TrainState, settings: LoopSettings, group: Sequence[Batch], context: StepContext
 ) -> int:
     """The gradient of the mean loss over the group's images; returns their number."""
     images = sum(len(batch.labels) for batch in group)
     for batch in group:
-        loss = forward(training, settings, batch, moment)
+        loss = forward(training, settings, batch, context)
         share = len(batch.labels) / images
         training.scaler.scale(loss if share == 1 else loss * share).backward()
         training.batch += 1
@@ -117,7 +117,7 @@ def gradient_norm(training: TrainState, settings: LoopSettings) -> Tensor:
 
 
 def forward(
-    training: TrainState, settings: LoopSettings, batch: Batch, moment: StepContext
+    training: TrainState, settings: LoopSettings, batch: Batch, context: StepContext
 ) -> Tensor:
     """The loss of one batch, its terms added to the totals."""
     mixing = settings.mix and settings.mix(training.epoch, training.batch)
@@ -126,7 +126,8 @@ def forward(
     teacher = None if settings.teacher is None else settings.teacher(views)
     with settings.autocast():
         student = settings.student(views.images(settings.normalizer))
-    terms = training.objective(student, teacher, views.labels, moment)
+    step = context._replace(indices=batch.indices)
+    terms = training.objective(student, teacher, views.labels, step)
     if training.batch == 0 and len(terms) > 1:
         parameters = list(training.student.parameters())
         scale = FP16_SCALE if training.scaler.is_enabled() else 1.0

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from kdrun.losses.hint import FittedHintTerm
-from kdrun.losses.term import Outputs, StepContext
+from kdrun.losses.term import EpochFit, LossTerm, Outputs, StepContext, total
 
 
 class Objective(nn.Module):
-    """The sum over the terms of weight times loss; a term without weight is not there at all.
+    """The sum over the terms of weight times loss; a term without weight is not computed.
 
     Args:
-        terms: modules called with (student, teacher, labels, moment), by name.
+        terms: modules called with (student, teacher, labels, context), by name.
         weights: the weight of each, above 0.
     """
 
@@ -25,26 +24,49 @@ class Objective(nn.Module):
         self.weights = dict(weights)
 
     def forward(
-        self, student: Outputs, teacher: Outputs | None, labels: Tensor, moment: StepContext
+        self, student: Outputs, teacher: Outputs | None, labels: Tensor, context: StepContext
     ) -> dict[str, Tensor]:
         """The raw value of every term, by name; `teacher` may be None where no term needs it."""
-        return {name: term(student, teacher, labels, moment) for name, term in self.terms.items()}
+        return {
+            name: _at_strength(term(student, teacher, labels, context), term, context.epoch)
+            for name, term in self.terms.items()
+        }
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum that is minimised."""
-        weighted = [self.weights[name] * value for name, value in terms.items()]
-        return sum(weighted[1:], start=weighted[0])
+        return total(self.weights[name] * value for name, value in terms.items())
 
-    @property
-    def fitted(self) -> FittedHintTerm | None:
-        """The term that is fitted to the models at the start of each epoch."""
-        terms = (term for term in self.terms.values() if isinstance(term, FittedHintTerm))
-        return next(terms, None)
+    def epoch_fits(self) -> list[EpochFit]:
+        """Sums of the terms that are fitted to the models before each epoch."""
+        fits = [term.epoch_fit() for term in self._loss_terms().values()]
+        return [fit for fit in fits if fit is not None]
 
-    def fit(self, batches: Iterable[tuple[Outputs, Outputs]]) -> float:
-        """Fit that term to (student, teacher) outputs; returns its largest 1 - R^2."""
-        assert self.fitted is not None
-        return self.fitted.fit(batches)
+    def numbers(self) -> dict[str, dict[str, float]]:
+        """Numbers of the terms' own for the metrics of an epoch, by term."""
+        found = {name: term.numbers() for name, term in self._loss_terms().items()}
+        return {name: numbers for name, numbers in found.items() if numbers}
+
+    def _loss_terms(self) -> dict[str, LossTerm]:
+        return {name: term for name, term in self.terms.items() if isinstance(term, LossTerm)}
+
+
+def fit_terms(fits: Sequence[EpochFit], batches: Iterable[tuple[Outputs, Outputs]]) -> None:
+    """Fit terms to (student, teacher) outputs, in one pass over them.
+
+    Raises:
+        ValueError: an output is not finite.
+    """
+    for student, teacher in batches:
+        for fit in fits:
+            fit.update(student, teacher)
+    for fit in fits:
+        fit.finish()
+
+
+def _at_strength(value: Tensor, term: nn.Module, epoch: int) -> Tensor:
+    """The loss times the term's strength in the epoch."""
+    strength = term.strength(epoch) if isinstance(term, LossTerm) else 1.0
+    return value if strength == 1 else value * strength
 
 
 def gradient_shares(

@@ -15,10 +15,11 @@ from kdrun.data.normalizer import Normalizer
 from kdrun.features.extractor import FeatureExtractor
 from kdrun.features.inspection import inspect_model
 from kdrun.losses.term import Outputs
+from kdrun.models.heads import head_of
 from kdrun.plan.stage import Stage
 from kdrun.teachers.teacher import Teacher, outputs_of
 from kdrun.training.batches import view_of
-from kdrun.training.build_objective import ObservedLayers, build_objective
+from kdrun.training.build_objective import ObjectiveModels, build_objective
 from kdrun.training.context import RunContext
 from kdrun.training.ema import WarmedAverage
 from kdrun.training.loop import LoopSettings
@@ -29,6 +30,7 @@ from kdrun.training.optimizer import build_optimizer
 from kdrun.training.state import TrainState
 from kdrun.training.teacher_outputs import cached_teachers
 from kdrun.training.temperature_schedule import temperature_at
+from kdrun.training.term_models import ObservedLayers
 
 
 def make_objective(
@@ -49,13 +51,16 @@ def make_objective(
         student = inspect_model(stage.model.arch, network, normalizer(example))
         teacher = inspect_model(teachers[0].name, teachers[0].model, teachers[0].example)
     learned = stage.temperature.schedule == "learned"
-    objective, wanted = build_objective(
-        stage.loss,
-        student,
-        teacher,
-        learned_temperature=stage.temperature.warmup_epochs if learned else None,
+    models = ObjectiveModels(
+        num_classes=len(context.data.class_names),
+        num_images=len(context.data.train),
+        student=student,
+        teacher=teacher,
         teacher_weights=stage.teacher_weights or None,
+        learned_temperature=stage.temperature.warmup_epochs if learned else None,
+        teacher_head=partial(head_of, teachers[0].model) if len(teachers) == 1 else None,
     )
+    objective, wanted = build_objective(stage.loss, models)
     for position, one in enumerate(teachers):
         first = position == 0
         one.watch(wanted.teacher_hidden if first else (), wanted.teacher_attention if first else ())

@@ -30,7 +30,6 @@ class TrainState:
     seconds: float = 0.0
     best: dict[str, Any] | None = None
     shares: dict[str, float | None] = field(default_factory=dict)
-    unexplained: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property

@@ -25,6 +25,7 @@ from kdrun.training.evaluate import validate
 from kdrun.training.interleaving import Interleavable, Stopwatch
 from kdrun.training.loop import LoopSettings, finite_means, train_epoch
 from kdrun.training.nonfinite import check_skipped, save_snapshot
+from kdrun.training.objective import fit_terms
 from kdrun.training.optimizer import STATES
 from kdrun.training.setup import make_loop_settings, make_objective, make_train_state
 from kdrun.training.state import TrainState
@@ -108,7 +109,7 @@ def fit_epoch(
     watch = Stopwatch(training.seconds)
     forget_peak_memory(context.device)
     report = after_update(context, training, settings, progress, saver, timetable, watch)
-    if training.batch == 0 and training.objective.fitted is not None:
+    if training.batch == 0 and training.objective.epoch_fits():
         fit_projections(stage_run.title, context, training, settings)
     try:
         means = yield from watch.timed(train_rest(stage_run, context, training, settings, report))
@@ -219,7 +220,7 @@ def fit_projections(
 
     training.student.eval()
     try:
-        training.unexplained = training.objective.fit(outputs())
+        fit_terms(training.objective.epoch_fits(), outputs())
     except ValueError as error:
         where = f"the closed-form projection before epoch {training.epoch + 1}"
         raise NumericError(f"{title}: {where}: {error}") from error

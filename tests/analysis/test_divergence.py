@@ -4,7 +4,7 @@ from kdrun.analysis.divergence import divergence
 
 
 def lines(losses, accuracies=None, T=4.0, hard=True):
-    name = "hard" if hard else "soft"
+    name = "cross_entropy" if hard else "kl"
     accuracies = accuracies or [0.1] * len(losses)
     return [
         {

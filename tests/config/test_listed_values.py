@@ -20,7 +20,7 @@ def test_the_run_of_a_job_has_what_is_listed_for_it(name):
     ("changed", "told"),
     [
         (("loss.T=1",), "loss.T is 1, not 4"),
-        (("loss=dkd",), "loss.soft is dkd, not kl"),
+        (("loss=dkd",), "loss.weights.hard is 1, not None"),
         (("train=adamw",), "train.optimizer is adamw, not sgd"),
         (("train.nesterov=false",), "train.nesterov is False, not True"),
     ],

@@ -11,18 +11,18 @@ RECIPES = [name for name in shipped_options("recipe") if name != "none"]
 
 # Effective weights and T of the student's loss, by the papers and their code.
 LOSSES = {
-    "cifar100/kd": ({"soft": 0.9, "hard": 0.1}, 4),
-    "cifar100/hint": ({"hard": 1.0, "hint": 100.0}, None),
-    "cifar100/attention": ({"hard": 1.0, "attention": 1000.0}, None),
-    "cifar100/rkd": ({"hard": 1.0, "distance": 25.0, "angle": 50.0}, None),
-    "cifar100/dkd": ({"soft": 1.0, "hard": 1.0}, 4),
-    "cifar100/dist": ({"soft": 1.0, "hard": 1.0}, 4),
-    "cifar100/standardized": ({"soft": 9.0, "hard": 0.1}, 2),
-    "cifar100/ta": ({"soft": 0.9, "hard": 0.1}, 4),
-    "cifar100/born_again": ({"soft": 0.5, "hard": 0.5}, 1),
-    "imagenet/kd": ({"soft": 0.5, "hard": 0.5}, 1),
-    "imagenet/dkd": ({"soft": 1.0, "hard": 1.0}, 1),
-    "imagenet/dist": ({"soft": 1.0, "hard": 1.0}, 1),
+    "cifar100/kd": ({"kl": 0.9, "cross_entropy": 0.1}, 4),
+    "cifar100/hint": ({"cross_entropy": 1.0, "hint": 100.0}, None),
+    "cifar100/attention": ({"cross_entropy": 1.0, "attention": 1000.0}, None),
+    "cifar100/rkd": ({"cross_entropy": 1.0, "rkd_distance": 25.0, "rkd_angle": 50.0}, None),
+    "cifar100/dkd": ({"dkd": 1.0, "cross_entropy": 1.0}, 4),
+    "cifar100/dist": ({"dist": 1.0, "cross_entropy": 1.0}, 4),
+    "cifar100/standardized": ({"kl": 9.0, "cross_entropy": 0.1}, 2),
+    "cifar100/ta": ({"kl": 0.9, "cross_entropy": 0.1}, 4),
+    "cifar100/born_again": ({"kl": 0.5, "cross_entropy": 0.5}, 1),
+    "imagenet/kd": ({"kl": 0.5, "cross_entropy": 0.5}, 1),
+    "imagenet/dkd": ({"dkd": 1.0, "cross_entropy": 1.0}, 1),
+    "imagenet/dist": ({"dist": 1.0, "cross_entropy": 1.0}, 1),
 }
 
 # Learning rate, weight decay, batch size, epochs, and the epochs after which the rate falls.
@@ -79,7 +79,7 @@ def test_the_command_line_wins_over_a_recipe(make_config):
 
 def test_a_recipe_and_the_loss_group_compose(make_config):
     config = make_config("recipe=cifar100/kd", "loss=[kd,rkd]")
-    expected = {"soft": 0.9, "hard": 0.1, "distance": 25.0, "angle": 50.0}
+    expected = {"kl": 0.9, "cross_entropy": 0.1, "rkd_distance": 25.0, "rkd_angle": 50.0}
     assert term_weights(config.loss) == pytest.approx(expected)
 
 

@@ -56,7 +56,7 @@ def test_a_sink_gets_the_lines_of_the_metrics_and_the_config(do):
     for line, (values, _) in zip(lines, sink.calls, strict=True):
         place = f"{line['stage']}-{line['role']}-mlp"
         assert values[f"{place}/loss"] == line["loss"]
-        assert values[f"{place}/hard/raw"] == line["terms"]["hard"]["raw"]
+        assert values[f"{place}/cross_entropy/raw"] == line["terms"]["cross_entropy"]["raw"]
         assert values == numbers(line)
     assert sink.closed
     assert sink.config["loss.T"] == 4
@@ -95,12 +95,12 @@ def test_the_logger_is_no_part_of_what_a_stage_is(make_config, tmp_path):
 
 LINE = {
     **{"stage": 1, "role": "student", "arch": "mlp", "epoch": 3, "update": 9, "loss": 0.5},
-    **{"T": "inf", "memory_mb": None, "terms": {"soft": {"raw": 2.0}}},
+    **{"T": "inf", "memory_mb": None, "terms": {"kl": {"raw": 2.0}}},
 }
 
 
 def test_what_is_no_number_is_left_out():
-    assert numbers(LINE) == {"1-student-mlp/loss": 0.5, "1-student-mlp/soft/raw": 2.0}
+    assert numbers(LINE) == {"1-student-mlp/loss": 0.5, "1-student-mlp/kl/raw": 2.0}
 
 
 def test_tensorboard_reads_what_was_written(tmp_path):

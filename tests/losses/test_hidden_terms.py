@@ -12,8 +12,9 @@ from kdrun.losses import (
 from kdrun.losses.alignment import Pair, aligned
 from kdrun.losses.attention import ActivationAttentionTerm, AttentionMapTerm
 from kdrun.losses.hint import FittedHintTerm, HintTerm
-from kdrun.losses.rkd import RelationTerm
+from kdrun.losses.rkd import AngleTerm, DistanceTerm
 from kdrun.losses.term import Outputs, StepContext
+from kdrun.training.objective import fit_terms
 
 LOGITS, LABELS, NOW = torch.zeros(6, 3), torch.zeros(6).long(), StepContext(4.0)
 
@@ -56,10 +57,11 @@ def test_a_fitted_hint_falls_by_fitting_and_cannot_fall_by_shrinking(maps):
     student, teacher = maps
     term = FittedHintTerm([Pair("a", "x", 4, 4)])
     before = term(outputs(student), outputs(teacher), LABELS, NOW)
-    term.fit([(outputs(student), outputs(teacher))])
+    fit_terms([term.epoch_fit()], [(outputs(student), outputs(teacher))])
     after = term(outputs(student), outputs(teacher), LABELS, NOW)
     shrunk = term(outputs({"a": student["a"] * 1e-3}), outputs(teacher), LABELS, NOW)
     assert after < before
+    assert 0 < term.numbers()["unexplained"] < 1
     assert shrunk.item() == pytest.approx(after.item(), rel=1e-5)
 
 
@@ -81,11 +83,11 @@ def test_attention_maps_are_compared_pair_by_pair(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "loss"), [("distance", rkd_distance_loss), ("angle", rkd_angle_loss)]
+    ("term", "loss"), [(DistanceTerm, rkd_distance_loss), (AngleTerm, rkd_angle_loss)]
 )
-def test_relations_of_maps_are_those_of_their_flat_vectors(maps, kind, loss):
+def test_relations_of_maps_are_those_of_their_flat_vectors(maps, term, loss):
     student, teacher = maps
-    value = RelationTerm(Pair("b", "y"), kind)(outputs(student), outputs(teacher), LABELS, NOW)
+    value = term(Pair("b", "y"))(outputs(student), outputs(teacher), LABELS, NOW)
     expected = loss(student["b"].flatten(1), teacher["y"].flatten(1))
     assert value.item() == expected.item()
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from kdrun.losses.learned_temperature import LearnedTemperatureTerm, learned_temperature_loss
-from kdrun.losses.logit_term import SoftTerm
 from kdrun.losses.term import Outputs, StepContext
+from tests.losses.make_term import logit_term
 from tests.losses.reference import PEER_LABELS, PEER_STUDENT, PEER_TEACHER
 
 
@@ -18,7 +18,7 @@ def test_a_learned_temperature_has_the_softened_divergences_value(logits):
     term = LearnedTemperatureTerm(warmup_epochs=0).double()
     assert term.temperature().item() == 11
     value = term(Outputs(student), Outputs(teacher), labels, StepContext(4.0))
-    expected = SoftTerm("kl")(Outputs(student), Outputs(teacher), labels, StepContext(11.0))
+    expected = logit_term("kl")(Outputs(student), Outputs(teacher), labels, StepContext(11.0))
     assert value.item() == pytest.approx(expected.item(), rel=1e-10)
 
 

@@ -6,22 +6,16 @@ import torch.nn.functional as F
 
 from kdrun.losses import distillation_loss, logit_mse_loss
 from kdrun.losses.label import LabelTerm
-from kdrun.losses.logit_term import SOFT_LOSSES, SoftTerm
 from kdrun.losses.term import Outputs, StepContext
 from kdrun.training.objective import Objective
+from tests.losses.make_term import SOFT_TERMS, logit_term
 from tests.losses.reference import PEER_LABELS, PEER_STUDENT, PEER_TEACHER
-
-OPTIONS = {
-    "dkd": {"alpha": 1.0, "beta": 8.0},
-    "dist": {"beta": 2.0, "gamma": 2.0},
-    "nkd": {"gamma": 1.5},
-}
 
 
 def mixture(weights, soft="kl", label_smoothing=0.0):
     """(student logits, teacher logits, labels, T) -> raw terms, and their weighted sum."""
     makers = {
-        "soft": lambda: SoftTerm(soft, OPTIONS.get(soft)),
+        "soft": lambda: logit_term(soft),
         "hard": lambda: LabelTerm(label_smoothing),
     }
     objective = Objective({name: makers[name]() for name in weights}, weights)
@@ -63,7 +57,7 @@ def test_a_term_without_weight_is_not_computed(logits):
     assert list(terms(student, teacher, labels, 1.0)) == ["soft"]
 
 
-@pytest.mark.parametrize("soft", SOFT_LOSSES)
+@pytest.mark.parametrize("soft", SOFT_TERMS)
 def test_every_soft_loss_pulls_the_student_to_the_teacher(logits, soft):
     student, teacher, labels = logits
     terms, _ = mixture({"soft": 1.0}, soft)
@@ -92,9 +86,9 @@ def test_labels_may_be_probabilities(logits):
 
 def test_decoupled_distillation_warms_up_linearly(logits):
     student, teacher, labels = logits
-    term = SoftTerm("dkd", OPTIONS["dkd"], warmup_epochs=4)
+    objective = Objective({"dkd": logit_term("dkd", warmup_epochs=4)}, {"dkd": 1.0})
     values = [
-        term(Outputs(student), Outputs(teacher), labels, StepContext(4.0, epoch)).item()
+        objective(Outputs(student), Outputs(teacher), labels, StepContext(4.0, epoch))["dkd"].item()
         for epoch in range(6)
     ]
     assert [value / values[-1] for value in values] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
@@ -102,16 +96,16 @@ def test_decoupled_distillation_warms_up_linearly(logits):
 
 def test_standardised_logits_ignore_scale_and_shift_of_either_side(logits):
     student, teacher, labels = logits
-    term = SoftTerm("kl", standardize=True)
+    term = logit_term("kl", standardize=True)
     plain = term(Outputs(student), Outputs(teacher), labels, StepContext(2.0))
     moved = term(Outputs(3 * student + 1), Outputs(0.5 * teacher - 2), labels, StepContext(2.0))
     assert plain.item() == pytest.approx(moved.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("soft", SOFT_LOSSES)
+@pytest.mark.parametrize("soft", SOFT_TERMS)
 def test_an_ensemble_of_one_teacher_twice_is_that_teacher(logits, soft):
     student, teacher, labels = logits
-    term = SoftTerm(soft, OPTIONS.get(soft))
+    term = logit_term(soft)
     alone = term(Outputs(student), Outputs(teacher), labels, StepContext(4.0))
     both = term(
         Outputs(student), Outputs(teacher, ensemble=(teacher, teacher)), labels, StepContext(4.0)
@@ -122,7 +116,7 @@ def test_an_ensemble_of_one_teacher_twice_is_that_teacher(logits, soft):
 def test_an_ensembles_probabilities_are_averaged_at_the_temperature(logits):
     student, teacher, labels = logits
     other = teacher.flip(1)
-    term = SoftTerm("kl", teacher_weights=[3.0, 1.0])
+    term = logit_term("kl", teacher_weights=[3.0, 1.0])
     value = term(
         Outputs(student), Outputs(teacher, ensemble=(teacher, other)), labels, StepContext(4.0)
     )
@@ -130,3 +124,16 @@ def test_an_ensembles_probabilities_are_averaged_at_the_temperature(logits):
     q = (student / 4).log_softmax(1)
     expected = 16 * (p * (p.log() - q)).sum(1).mean()
     assert value.item() == pytest.approx(expected.item(), rel=1e-10)
+
+
+def test_a_term_with_a_temperature_of_its_own_leaves_the_scheduled_one(logits):
+    student, teacher, labels = logits
+    own, scheduled = (
+        logit_term("kl", T=T)(Outputs(student), Outputs(teacher), labels, StepContext(now))
+        for T, now in ((2.0, 4.0), (None, 2.0))
+    )
+    assert own.item() == scheduled.item()
+
+
+def test_without_a_warm_up_a_term_is_at_full_strength_at_once():
+    assert logit_term("dkd", warmup_epochs=0).strength(0) == 1

@@ -34,6 +34,9 @@ loss.T=inf
 loss.alpha=0.5
 loss.standardize=true
 loss=[kd] loss.soft=hard
+loss=[kd,dkd]
+loss=[kd,dkd] loss.dkd.T=2 loss.kl.standardize=true
+loss.soft=dkd
 loss=[kd,hint]
 loss=[kd,hint] loss.hint.projection=closed_form
 loss=[kd,attention,rkd]

@@ -39,8 +39,8 @@ def epochs(place, values=RISES, losses=None, share=0.7, T=4.0):
             "train_accuracy": value,
             "validation_accuracy": value,
             "terms": {
-                "soft": {"raw": 0.1, "weight": 0.9, "gradient_share": share},
-                "hard": {"raw": loss, "weight": 0.1, "gradient_share": 1 - share},
+                "kl": {"raw": 0.1, "weight": 0.9, "gradient_share": share},
+                "cross_entropy": {"raw": loss, "weight": 0.1, "gradient_share": 1 - share},
             },
         }
         for value, loss in zip(values, losses, strict=True)

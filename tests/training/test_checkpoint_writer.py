@@ -28,7 +28,7 @@ student(torch.randn(4, 64, 9, 9)).sum().backward()
 optimizer = torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9)
 optimizer.step()
 plain = dict.fromkeys(("epoch", "batch", "update", "skipped"), 0)
-plain |= dict.fromkeys(("seconds", "best", "shares", "unexplained", "history"))
+plain |= dict.fromkeys(("seconds", "best", "shares", "history"))
 models = {"student": student, "objective": nn.Module(), "average": None, "optimizer": optimizer}
 scaler, totals = torch.amp.GradScaler("cpu", enabled=False), SimpleNamespace(sums=torch.zeros(3))
 training = SimpleNamespace(**models, scaler=scaler, totals=totals, **plain)

@@ -13,7 +13,6 @@ from kdrun.data.normalizer import Normalizer
 from kdrun.device import autocast, seed_generators
 from kdrun.errors import NumericError
 from kdrun.losses.label import LabelTerm
-from kdrun.losses.logit_term import SoftTerm
 from kdrun.losses.term import Outputs
 from kdrun.training.evaluate import evaluate
 from kdrun.training.interleaving import run_to_end
@@ -21,6 +20,7 @@ from kdrun.training.loop import LoopSettings, train_epoch
 from kdrun.training.meters import GRADIENT, TEACHER, EpochMeters, NonBlockingReader
 from kdrun.training.objective import Objective
 from kdrun.training.state import TrainState
+from tests.losses.make_term import logit_term
 
 CPU = torch.device("cpu")
 
@@ -122,7 +122,9 @@ def test_accumulation_steps_on_the_mean_gradient_of_all_its_images(accumulate):
 def test_totals_are_means_over_images_of_every_raw_term():
     model, data = network(), batches(count=3)
     teacher = network(1)
-    objective = Objective({"soft": SoftTerm("kl"), "hard": LabelTerm()}, {"soft": 0.9, "hard": 0.1})
+    objective = Objective(
+        {"soft": logit_term("kl"), "hard": LabelTerm()}, {"soft": 0.9, "hard": 0.1}
+    )
     training = training_of(model, objective, lr=0.0)
     settings = recipe_of(
         model, lr=0.0, teacher=lambda views: Outputs(teacher(inputs(views.batch)).detach())

@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from kdrun.losses.label import LabelTerm
-from kdrun.losses.logit_term import SoftTerm
 from kdrun.losses.term import Outputs, StepContext
 from kdrun.training.objective import Objective, gradient_shares
+from tests.losses.make_term import logit_term
 
 
 def shares(weights):
     torch.manual_seed(0)
     model = nn.Linear(5, 3)
-    objective = Objective({"soft": SoftTerm("kl"), "hard": LabelTerm()}, weights)
+    objective = Objective({"kl": logit_term("kl"), "cross_entropy": LabelTerm()}, weights)
     logits = model(torch.randn(8, 5))
     terms = objective(
         Outputs(logits), Outputs(torch.randn(8, 3)), torch.arange(8) % 3, StepContext(4.0)
@@ -34,26 +34,26 @@ def shares(weights):
 
 
 def test_gradient_shares_are_the_terms_parts_of_the_gradient_norms():
-    found, expected = shares({"soft": 0.9, "hard": 0.1})
+    found, expected = shares({"kl": 0.9, "cross_entropy": 0.1})
     assert found == pytest.approx(expected, rel=1e-5)
     assert sum(found.values()) == pytest.approx(1)
 
 
 def test_a_heavier_term_has_a_larger_share():
-    light, _ = shares({"soft": 0.1, "hard": 1.0})
-    heavy, _ = shares({"soft": 10.0, "hard": 1.0})
-    assert heavy["soft"] > light["soft"]
+    light, _ = shares({"kl": 0.1, "cross_entropy": 1.0})
+    heavy, _ = shares({"kl": 10.0, "cross_entropy": 1.0})
+    assert heavy["kl"] > light["kl"]
 
 
 @pytest.mark.parametrize("weight", [1e38, float("inf")])
 def test_gradients_that_overflow_have_no_shares(weight):
-    found, _ = shares({"soft": 1.0, "hard": weight})
-    assert found == {"soft": None, "hard": None}
+    found, _ = shares({"kl": 1.0, "cross_entropy": weight})
+    assert found == {"kl": None, "cross_entropy": None}
 
 
 def test_gradient_shares_leave_no_gradient_behind():
     model = nn.Linear(5, 3)
-    objective = Objective({"hard": LabelTerm()}, {"hard": 1.0})
+    objective = Objective({"cross_entropy": LabelTerm()}, {"cross_entropy": 1.0})
     terms = objective(
         Outputs(model(torch.randn(4, 5))), None, torch.zeros(4).long(), StepContext(1.0)
     )

@@ -104,7 +104,7 @@ def tried(stage: Stage, teachers: Sequence[Stage], context: RunContext) -> Speed
     settings = make_loop_settings(
         replace(stage, cache=live()), context, normalizer, taught, training, wanted
     )
-    if objective.fitted is not None:
+    if objective.epoch_fits():
         fit_projections(stage.title, context, training, settings)
     size, updates = stage.train.batch_size, []
 

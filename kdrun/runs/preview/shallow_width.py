@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from kdrun.catalog.datasets import ImageShape
-from kdrun.config.loss_mixture import term_weights
+from kdrun.config.loss_mixture import active_terms
 from kdrun.loggers.tables import count
 from kdrun.models.heads import head_path
 from kdrun.plan.stage import Stage
@@ -20,10 +20,7 @@ def mimicry_lines(stages: Sequence[Stage], shape: ImageShape) -> list[str]:
     lines = [
         mimicry_line(stage, stages[stage.teachers[0]], shape)
         for stage in stages
-        if stage.teachers
-        and stage.model.arch == "mlp"
-        and stage.loss.soft == "logit_mse"
-        and "soft" in term_weights(stage.loss)
+        if stage.teachers and stage.model.arch == "mlp" and "logit_mse" in active_terms(stage.loss)
     ]
     return list(dict.fromkeys(lines))
 

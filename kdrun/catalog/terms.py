@@ -1,0 +1,312 @@
+"""Loss terms: a row for each, with all that generic code needs to know. Imports no torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, Flag, auto
+from types import SimpleNamespace
+from typing import Any
+
+from kdrun.catalog.options import Option, flag, name, names, nullable, real, whole, word
+
+
+class Reads(Flag):
+    """What a term looks at, beside the student's logits and the labels."""
+
+    LABELS = 0
+    PROBABILITIES = auto()
+    """The teacher's logits up to a constant, so that its likeliest classes may stand for them."""
+    LOGITS = auto()
+    """The teacher's logits themselves."""
+    CLASS_LABELS = auto()
+    """Labels as class indices, which mixup and cutmix do not leave."""
+    HIDDEN = auto()
+    """Outputs of layers of both models, what goes into their classifiers included."""
+    ATTENTION = auto()
+    """Attention maps of both models."""
+    INDICES = auto()
+    """The images' places in the training split."""
+    TEACHER_HEAD = auto()
+    """The teacher's classifier."""
+
+
+LABELS = "cross_entropy"
+"""The term that needs no teacher; its weight is loss.weights.hard, or what alpha leaves."""
+
+TEACHER = Reads.PROBABILITIES | Reads.LOGITS | Reads.HIDDEN | Reads.ATTENTION | Reads.TEACHER_HEAD
+INSIDE = Reads.HIDDEN | Reads.ATTENTION | Reads.TEACHER_HEAD
+
+
+class Temperature(Enum):
+    """Whether a term softens logits, and whether its loss has a limit at T = inf."""
+
+    NONE = auto()
+    FINITE = auto()
+    ANY = auto()
+
+
+@dataclass(frozen=True)
+class Term:
+    """A loss term.
+
+    Attributes:
+        code: `module:class` of its `kdrun.losses.term.LossTerm`, imported where a stage trains.
+        label: as formulas show it.
+        paper: where it comes from.
+        reads: what it looks at.
+        options: of its section of `loss`, in the order of `--help`; the weight is the one whose
+            key is `weight`.
+        preset: `configs/loss/NAME.yaml` that switches it on; empty for the row's own name.
+        section: of `loss`; of several rows they may share it, with the options in common.
+        weight: key of its weight in the section.
+        shared: options of `loss` itself that it reads.
+        temperature: of a soft term, whether and how it reads T.
+        soft: whether its weight may be left to loss.weights.soft and alpha.
+        short: other names by which loss.soft may call it.
+        learned: code of the term that takes its place where T is learned.
+        least_batch: images that it compares.
+        couples_batch: whether its value is not a mean over samples, so that it needs those of all
+            processes.
+        lowest_at_teacher: whether equal outputs of both models minimise it.
+        among_others: option that weights its part among the classes beside the label's.
+        check: what is wrong with its options, or None.
+    """
+
+    code: str
+    label: str
+    paper: str
+    reads: Reads
+    options: Mapping[str, Option] = field(default_factory=dict)
+    preset: str = ""
+    section: str = ""
+    weight: str = "weight"
+    shared: tuple[str, ...] = ()
+    temperature: Temperature = Temperature.NONE
+    soft: bool = False
+    short: tuple[str, ...] = ()
+    learned: str | None = None
+    least_batch: int = 1
+    couples_batch: bool = False
+    lowest_at_teacher: bool = False
+    among_others: str | None = None
+    check: Callable[[SimpleNamespace], str | None] | None = None
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether it looks at the teacher at all."""
+        return bool(self.reads & TEACHER)
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether the teacher's logits alone are not enough for it."""
+        return bool(self.reads & INSIDE)
+
+
+def weight(help: str = "0: off") -> Option:
+    """The weight of a term that is off unless it is given one."""
+    return real(0.0, help, 0, 1e6)
+
+
+def soft_term(
+    code: str,
+    label: str,
+    paper: str,
+    reads: Reads,
+    options: Mapping[str, Option] | None = None,
+    *,
+    temperature: Temperature = Temperature.FINITE,
+    **more: Any,
+) -> Term:
+    """A row whose term compares logits; its section begins with what all of these have."""
+    common: dict[str, Option] = {
+        "weight": nullable(weight("0: off; null: loss.weights.soft, else loss.alpha"))
+    }
+    if temperature is not Temperature.NONE:
+        limits = {"above": True, "infinite": temperature is Temperature.ANY}
+        common["T"] = real(None, "a constant T of its own; null: loss.T", 0, 1000, **limits)
+    common["standardize"] = flag(None, "null: loss.standardize")
+    return Term(
+        code,
+        label,
+        paper,
+        reads,
+        common | dict(options or {}),
+        temperature=temperature,
+        soft=True,
+        **more,
+    )
+
+
+def _no_learned_projection(options: SimpleNamespace) -> str | None:
+    if options.projection != "learned":
+        return None
+    return (
+        "projection=learned: a projection of the teacher that is trained together with the student "
+        "lets both collapse to zero; use student or closed_form"
+    )
+
+
+_LAYER = name(None, "a student:teacher pair; null: what goes into the classifiers")
+
+TERMS: dict[str, Term] = {
+    "kl": soft_term(
+        "kdrun.losses.soft_target:KlTerm",
+        "kl",
+        "Hinton, Vinyals and Dean, 2015",
+        Reads.PROBABILITIES,
+        temperature=Temperature.ANY,
+        preset="kd",
+        learned="kdrun.losses.learned_temperature:LearnedTemperatureTerm",
+        lowest_at_teacher=True,
+    ),
+    "dkd": soft_term(
+        "kdrun.losses.dkd:DkdTerm",
+        "dkd",
+        "Zhao et al., 2022",
+        Reads.PROBABILITIES | Reads.CLASS_LABELS,
+        {
+            "alpha": real(1.0, "weight of the target class", 0, 1e6),
+            "beta": real(8.0, "weight of the other classes among themselves", 0, 1e6),
+            "warmup_epochs": whole(20, "the term grows linearly over so many epochs", 0, 100_000),
+        },
+        lowest_at_teacher=True,
+        among_others="beta",
+    ),
+    "dist": soft_term(
+        "kdrun.losses.dist:DistTerm",
+        "dist",
+        "Huang et al., 2022",
+        Reads.PROBABILITIES,
+        {
+            "beta": real(1.0, "weight of the correlation over classes", 0, 1e6),
+            "gamma": real(1.0, "weight of the correlation over samples", 0, 1e6),
+        },
+        couples_batch=True,
+        lowest_at_teacher=True,
+    ),
+    "nkd": soft_term(
+        "kdrun.losses.nkd:NkdTerm",
+        "nkd",
+        "Yang et al., 2023",
+        Reads.PROBABILITIES | Reads.CLASS_LABELS,
+        {"gamma": real(1.5, "weight of the other classes", 0, 1e6)},
+        among_others="gamma",
+    ),
+    "wsl": soft_term(
+        "kdrun.losses.wsl:WslTerm",
+        "wsl",
+        "Zhou et al., 2021",
+        Reads.PROBABILITIES | Reads.CLASS_LABELS,
+    ),
+    "logit_mse": soft_term(
+        "kdrun.losses.soft_target:LogitMseTerm",
+        "logit_mse",
+        "Ba and Caruana, 2014",
+        Reads.LOGITS,
+        temperature=Temperature.NONE,
+        lowest_at_teacher=True,
+    ),
+    "teacher_argmax": soft_term(
+        "kdrun.losses.soft_target:TeacherArgmaxTerm",
+        "teacher_argmax",
+        "Touvron et al., 2021",
+        Reads.PROBABILITIES,
+        temperature=Temperature.NONE,
+        preset="hard",
+        short=("hard",),
+    ),
+    "cross_entropy": Term(
+        "kdrun.losses.label:LabelTerm",
+        "cross-entropy",
+        "label smoothing: Szegedy et al., 2016",
+        Reads.LABELS,
+        preset="none",
+        shared=("label_smoothing",),
+    ),
+    "hint": Term(
+        "kdrun.losses.hint:HintTerm",
+        "hint",
+        "Romero et al., 2015",
+        Reads.HIDDEN,
+        {
+            "weight": weight(),
+            "layers": names("student:teacher pairs, such as [layer2:layer2]; []: the stages"),
+            "projection": word(
+                "student",
+                "student: trained, to the teacher's width; closed_form: fitted each epoch",
+                *("student", "closed_form", "learned"),
+            ),
+            "reduction": word("mean", "mean or sum of the squared differences", "mean", "sum"),
+        },
+        check=_no_learned_projection,
+    ),
+    "attention": Term(
+        "kdrun.losses.attention:AttentionTerm",
+        "attention",
+        "Zagoruyko and Komodakis, 2017",
+        Reads.HIDDEN | Reads.ATTENTION,
+        {
+            "weight": weight(),
+            "layers": names("pairs as above; []: all stages or all attention modules"),
+            "kind": word(
+                "auto",
+                "activation (feature maps), mse or kl (transformers' maps), auto",
+                *("auto", "activation", "mse", "kl"),
+            ),
+        },
+        lowest_at_teacher=True,
+    ),
+    "rkd_distance": Term(
+        "kdrun.losses.rkd:DistanceTerm",
+        "rkd distance",
+        "Park et al., 2019",
+        Reads.HIDDEN,
+        {"distance": weight("weight of the distances; 0: off"), "layer": _LAYER},
+        preset="rkd",
+        section="rkd",
+        weight="distance",
+        couples_batch=True,
+        lowest_at_teacher=True,
+    ),
+    "rkd_angle": Term(
+        "kdrun.losses.rkd:AngleTerm",
+        "rkd angle",
+        "Park et al., 2019",
+        Reads.HIDDEN,
+        {"angle": weight("weight of the angles; 0: off"), "layer": _LAYER},
+        preset="rkd",
+        section="rkd",
+        weight="angle",
+        least_batch=3,
+        couples_batch=True,
+        lowest_at_teacher=True,
+    ),
+}
+"""In the order in which losses are summed and networks of the terms are drawn."""
+
+
+def section_of(term: str) -> str:
+    """The section of `loss` that holds the term's options."""
+    return TERMS[term].section or term
+
+
+def sections() -> dict[str, dict[str, Option]]:
+    """The options of each section of `loss` that belongs to terms.
+
+    Raises:
+        TypeError: two rows of a section mean different options by one key.
+    """
+    found: dict[str, dict[str, Option]] = {}
+    for term, row in TERMS.items():
+        section = found.setdefault(section_of(term), {})
+        for key, option in row.options.items():
+            if section.setdefault(key, option) is not option:
+                raise TypeError(f"loss.{section_of(term)}.{key} is two options, one of {term}")
+    return {section: options for section, options in found.items() if options}
+
+
+def soft_names() -> dict[str, str]:
+    """The words that loss.soft takes, with the term of each."""
+    rows = {term: row for term, row in TERMS.items() if row.soft}
+    return {term: term for term in rows} | {
+        short: term for term, row in rows.items() for short in row.short
+    }

@@ -1,0 +1,85 @@
+"""Lists of presets, such as loss=[kd,dkd]: what two of them set must not contradict."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from kdrun.catalog.terms import TERMS
+from kdrun.errors import ConfigError
+
+ALONE = "none"
+"""The preset that stands for nothing."""
+
+GROUPS = ("loss",)
+"""The groups of which several presets may be chosen."""
+
+WEIGHTS = {row.weight for row in TERMS.values()}
+
+
+def check_preset_lists(overrides: Sequence[str], load: Callable[[str], DictConfig]) -> None:
+    """Refuse lists of presets in which one would undo another.
+
+    Args:
+        overrides: of the command line.
+        load: `group/option` -> its content.
+
+    Raises:
+        ConfigError: two presets switch on one term, or give one key different values.
+    """
+    given = {override.lstrip("+~").partition("=")[0] for override in overrides}
+    faults = [
+        fault
+        for group, options in chosen_lists(overrides).items()
+        for fault in list_faults(group, options, load, given)
+    ]
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def chosen_lists(overrides: Sequence[str]) -> dict[str, list[str]]:
+    """The groups of which the overrides choose several options, with these."""
+    parser = OverridesParser.create()
+    found: dict[str, list[str]] = {}
+    for override in overrides:
+        group, _, value = override.partition("=")
+        if group in GROUPS and value.startswith("["):
+            options = parser.parse_override(override).value()
+            found[group] = [str(one) for one in options] if isinstance(options, list) else []
+    return {group: options for group, options in found.items() if len(options) > 1}
+
+
+def list_faults(
+    group: str, options: Sequence[str], load: Callable[[str], DictConfig], given: set[str]
+) -> Iterator[str]:
+    """A line for each pair of presets that do not go together."""
+    listed = f"{group}=[{','.join(options)}]"
+    if ALONE in options:
+        yield f"{listed}: {ALONE} stands alone"
+        return
+    contents = [flat_content(load(f"{group}/{option}"), f"{group}.") for option in options]
+    for (one, ours), (other, theirs) in combinations(zip(options, contents, strict=True), 2):
+        for key in (key for key in ours if key in theirs):
+            if key.count(".") > 1 and key.rpartition(".")[2] in WEIGHTS:
+                yield f"{listed}: {one} and {other} both have the term of {key}; name one of them"
+            elif ours[key] != theirs[key] and key not in given:
+                yield (
+                    f"{listed}: {one} sets {key}={ours[key]} and {other} {key}={theirs[key]}; "
+                    f"give {key}"
+                )
+
+
+def flat_content(preset: DictConfig, prefix: str) -> dict[str, Any]:
+    """Every key that a preset sets, dotted, with its value."""
+    content = OmegaConf.to_container(preset)
+    return dict(_flat(content, prefix)) if isinstance(content, dict) else {}
+
+
+def _flat(content: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
