@@ -86,6 +86,16 @@ class EpochMeters:
         whole = self.sums.sum()
         self.sums[-1].add_((whole - whole) == 0)
 
+    @torch.no_grad()
+    def undo(self, sums: Tensor) -> None:
+        """Put back the sums from before an update, which counts as good all the same."""
+        self.sums.copy_(sums)
+        self.sums[-1] += 1
+
+    def clear(self) -> None:
+        """Begin the next epoch's sums."""
+        self.sums.zero_()
+
     @property
     def images(self) -> int:
         """How many were added."""

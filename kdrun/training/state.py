@@ -42,6 +42,11 @@ class TrainState:
         """The model whose accuracy counts: the average of the weights where one is kept."""
         return self.student if self.average is None else self.average.module
 
+    def next_epoch(self) -> None:
+        """Move on to the start of the next epoch."""
+        self.totals.clear()
+        self.epoch, self.batch, self.seconds = self.epoch + 1, 0, 0.0
+
     def parameters(self) -> list[nn.Parameter]:
         """All that the optimizer changes."""
         return [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -57,8 +62,7 @@ class UpdateSnapshot:
 
     def put_back(self, training: TrainState) -> None:
         """As if the batch had not been."""
-        training.totals.sums.copy_(self.sums)
-        training.totals.sums[-1] += 1
+        training.totals.undo(self.sums)
         for buffer, value in self.buffers:
             buffer.copy_(value)
         training.optimizer.zero_grad(set_to_none=True)

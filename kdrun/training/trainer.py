@@ -1,24 +1,25 @@
 """Training of a stage epoch by epoch: validate, keep the best, checkpoint, stop."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import nn
 
-from kdrun.analysis.divergence import divergence
 from kdrun.data.batch_views import Views
 from kdrun.data.normalizer import Normalizer
-from kdrun.errors import DataError, NumericError, OutputError, Stopped
+from kdrun.errors import DataError, NumericError, Stopped
 from kdrun.loggers.console import StageProgress
 from kdrun.losses.term import Outputs
-from kdrun.store.files import append_json_line, free_bytes, write_json_lines
+from kdrun.store.files import append_json_line, write_json_lines
 from kdrun.store.stages import CHECKPOINTS, METRICS
 from kdrun.teachers.teacher import Teacher
 from kdrun.training import checkpoint, checkpoint_state
 from kdrun.training.batches import training_batches, view_of
 from kdrun.training.checkpoint_writer import CheckpointSchedule, CheckpointWriter
+from kdrun.training.checks import check_images, check_room, check_scale, warn_of_divergence
 from kdrun.training.context import RunContext, StageRun
 from kdrun.training.epoch_metrics import epoch_line, forget_peak_memory, peak_memory, speed
 from kdrun.training.evaluate import validate
@@ -26,14 +27,10 @@ from kdrun.training.interleaving import Interleavable, Stopwatch
 from kdrun.training.loop import LoopSettings, finite_means, train_epoch
 from kdrun.training.nonfinite import check_skipped, save_snapshot
 from kdrun.training.objective import fit_terms
-from kdrun.training.optimizer import STATES
 from kdrun.training.setup import make_loop_settings, make_objective, make_train_state
 from kdrun.training.state import TrainState
 
 Record = Callable[[dict[str, Any]], None]
-
-LEAST_SCALE = 1e-3
-"""Of the gradient scaler; at a lower one fp16 holds nothing of a gradient."""
 
 
 def fit(
@@ -46,155 +43,167 @@ def fit(
 ) -> Interleavable[TrainState]:
     """Train the network from the last checkpoint, if there is one, to the last epoch.
 
-    Leaves `metrics.jsonl`, the newest checkpoints and the best weights in the job's folder.
+    Leaves `metrics.jsonl`, the newest checkpoints and the best weights in the stage's folder.
 
     Raises:
         Stopped: a signal asked for it; a checkpoint was written.
         NumericError: a loss, a logit or a gradient is not finite.
         OutputError: a file cannot be written; the last checkpoint is whole.
     """
-    options, split = stage_run.stage.train, context.data.train
-    objective, wanted = make_objective(stage_run.stage, network, teachers, normalizer, context)
-    training = make_train_state(stage_run.stage, network, objective, context)
-    resume(stage_run, context, training)
-    check_room(stage_run, training)
-    for line in training.history:
-        record(line)
-    write_json_lines(stage_run.folder / METRICS, training.history)
-    settings = make_loop_settings(stage_run.stage, context, normalizer, teachers, training, wanted)
-    done = training.epoch * len(split) + training.batch * options.batch_size
-    timetable = CheckpointSchedule(options.checkpoint_every, training)
-    with (
-        CheckpointWriter(
-            stage_run.folder / CHECKPOINTS, stage_run.digest, options.keep_last
-        ) as saver,
-        context.reporter.stage(stage_run.title, options.epochs, len(split), done) as progress,
-    ):
-        while training.epoch < options.epochs:
-            line = yield from fit_epoch(
-                stage_run, context, training, settings, progress, saver, timetable
-            )
-            append_json_line(stage_run.folder / METRICS, line)
+    stage = stage_run.stage
+    objective, wanted = make_objective(stage, network, teachers, normalizer, context)
+    state = make_train_state(stage, network, objective, context)
+    settings = make_loop_settings(stage, context, normalizer, teachers, state, wanted)
+    with StageTrainer.resume(stage_run, context, settings, state, record) as trainer:
+        yield from trainer.run()
+    return state
+
+
+class StageTrainer:
+    """The training of one stage, from the position of its state to the last epoch.
+
+    Args:
+        stage_run: the stage.
+        context: what the stages of the run share.
+        settings: of the loop.
+        state: moved on in place.
+        record: takes the metrics of each epoch.
+        writer: of checkpoints and best weights.
+        progress: what a person sees.
+    """
+
+    def __init__(
+        self,
+        stage_run: StageRun,
+        context: RunContext,
+        settings: LoopSettings,
+        state: TrainState,
+        record: Record,
+        writer: CheckpointWriter,
+        progress: StageProgress,
+    ) -> None:
+        self.stage_run = stage_run
+        self.context = context
+        self.settings = settings
+        self.state = state
+        self.record = record
+        self.writer = writer
+        self.progress = progress
+        self.options = stage_run.stage.train
+        self.schedule = CheckpointSchedule(self.options.checkpoint_every, state)
+        self.watch = Stopwatch(state.seconds)
+
+    @classmethod
+    @contextmanager
+    def resume(
+        cls,
+        stage_run: StageRun,
+        context: RunContext,
+        settings: LoopSettings,
+        state: TrainState,
+        record: Record,
+    ) -> Iterator["StageTrainer"]:
+        """The trainer at the stage's newest checkpoint; open while the block runs."""
+        restore_newest(stage_run, context, state)
+        check_room(stage_run, state)
+        for line in state.history:
             record(line)
-            progress.epoch_done(line)
-            warn_of_divergence(stage_run, context, training.history)
-            last = training.epoch == options.epochs
-            if timetable.due(training) or context.stop or last:
-                saver.save(training)
-            if context.stop and not last:
-                raise Stopped(f"stopped after epoch {training.epoch} of {stage_run.title}")
-    return training
+        write_json_lines(stage_run.folder / METRICS, state.history)
+        options, images = stage_run.stage.train, len(context.data.train)
+        done = state.epoch * images + state.batch * options.batch_size
+        folder = stage_run.folder / CHECKPOINTS
+        bar = context.reporter.stage(stage_run.title, options.epochs, images, done)
+        with CheckpointWriter(folder, stage_run.digest, options.keep_last) as writer, bar as shown:
+            yield cls(stage_run, context, settings, state, record, writer, shown)
 
+    def run(self) -> Interleavable[None]:
+        """Train the epochs that are left; a checkpoint is written where it stops."""
+        while self.state.epoch < self.options.epochs:
+            line = yield from self.run_epoch()
+            append_json_line(self.stage_run.folder / METRICS, line)
+            self.record(line)
+            self.progress.epoch_done(line)
+            warn_of_divergence(self.stage_run, self.context, self.state.history)
+            last = self.state.epoch == self.options.epochs
+            stopped = bool(self.context.stop) and not last
+            self.save_if_due(always=stopped or last)
+            if stopped:
+                raise Stopped(f"stopped after epoch {self.state.epoch} of {self.stage_run.title}")
 
-def warn_of_divergence(
-    stage_run: StageRun, context: RunContext, history: list[dict[str, Any]]
-) -> None:
-    """Say at the epoch in which a loss rises far above its start that it did."""
-    classes = len(context.data.class_names)
-    found = divergence(history, classes)
-    if found is not None and divergence(history[:-1], classes) is None:
-        context.reporter.say(f"{stage_run.title} {found}; try a lower train.lr", style="yellow")
+    def run_epoch(self) -> Interleavable[dict[str, Any]]:
+        """Train one epoch and validate; returns its metrics."""
+        self.watch = Stopwatch(self.state.seconds)
+        try:
+            line = yield from self.measure_epoch()
+        except (Stopped, DataError) as error:
+            # A signal to the whole process group also ends the processes that decode images.
+            if isinstance(error, DataError) and not self.context.stop.asked:
+                raise
+            self.writer.save(self.state)
+            number, title = self.state.epoch + 1, self.stage_run.title
+            raise Stopped(f"stopped in epoch {number} of {title}") from error
+        self.state.history.append(line)
+        self.state.next_epoch()
+        return line
 
+    def measure_epoch(self) -> Interleavable[dict[str, Any]]:
+        """Train the rest of the epoch, validate, keep the weights if they are the best."""
+        context, state, title = self.context, self.state, self.stage_run.title
+        forget_peak_memory(context.device)
+        if state.batch == 0 and state.objective.epoch_fits():
+            fit_projections(title, context, state, self.settings)
+        means = yield from self.watch.timed(self.train_rest())
+        check_scale(title, state)
+        line = epoch_line(self.stage_run.stage, state, self.settings, means)
+        line |= speed(len(context.data.train), self.watch.seconds, context.inputs.size)
+        line |= validate(self.stage_run, context, state, self.settings.normalizer, self.writer)
+        return line | {"memory_mb": peak_memory(context.device)}
 
-def fit_epoch(
-    stage_run: StageRun,
-    context: RunContext,
-    training: TrainState,
-    settings: LoopSettings,
-    progress: StageProgress,
-    saver: CheckpointWriter,
-    timetable: CheckpointSchedule,
-) -> Interleavable[dict[str, Any]]:
-    """Train one epoch, validate, keep the weights if they are the best; returns its metrics."""
-    watch = Stopwatch(training.seconds)
-    forget_peak_memory(context.device)
-    report = after_update(context, training, settings, progress, saver, timetable, watch)
-    if training.batch == 0 and training.objective.epoch_fits():
-        fit_projections(stage_run.title, context, training, settings)
-    try:
-        means = yield from watch.timed(train_rest(stage_run, context, training, settings, report))
-        check_scale(stage_run.title, training)
-        line = epoch_line(stage_run.stage, training, settings, means)
-        line |= speed(len(context.data.train), watch.seconds, context.inputs.size)
-        line |= validate(stage_run, context, training, settings.normalizer, saver)
-    except (Stopped, DataError) as error:
-        # A signal to the whole process group also ends the processes that decode images.
-        if isinstance(error, DataError) and not context.stop.asked:
-            raise
-        saver.save(training)
-        raise Stopped(f"stopped in epoch {training.epoch + 1} of {stage_run.title}") from error
-    line["memory_mb"] = peak_memory(context.device)
-    training.history.append(line)
-    training.totals.sums.zero_()
-    training.epoch, training.batch, training.seconds = training.epoch + 1, 0, 0.0
-    return line
+    def train_rest(self) -> Interleavable[dict[str, float]]:
+        """Train the batches that are left of the epoch; returns the epoch's means.
 
+        Raises:
+            Stopped: a signal asked for it, between two updates.
+            NumericError: a number is not finite; its update is saved.
+        """
+        state, settings, first = self.state, self.settings, self.state.batch
+        try:
+            with settings.view(view_of(self.stage_run.stage, state.epoch)):
+                complete = yield from self.train_from(first)
+            means = finite_means(state, state.totals.sums.tolist())
+        except NumericError as error:
+            raise save_snapshot(
+                error, self.stage_run, self.context, state, settings, first
+            ) from error
+        if not complete:
+            raise Stopped("stopped between two updates")
+        check_images(self.stage_run.title, state)
+        return means
 
-def train_rest(
-    stage_run: StageRun,
-    context: RunContext,
-    training: TrainState,
-    settings: LoopSettings,
-    report: Callable[[int, dict[str, float] | None], bool],
-) -> Interleavable[dict[str, float]]:
-    """Train the batches that are left of the epoch; returns the epoch's means.
+    def train_from(self, first: int) -> Interleavable[bool]:
+        """Train the epoch's batches from number `first` on; returns whether to their end."""
+        state, train = self.state, self.context.data.train
+        batches = training_batches(self.stage_run.stage, self.context, state.epoch, first)
+        remaining = train.num_batches(self.options.batch_size) - first
+        return (yield from train_epoch(state, self.settings, batches, remaining, self.after_update))
 
-    Raises:
-        Stopped: a signal asked for it, between two updates.
-        NumericError: a number is not finite; its update is saved.
-    """
-    first = training.batch
-    batches = training_batches(stage_run.stage, context, training.epoch, first)
-    remaining = context.data.train.num_batches(stage_run.stage.train.batch_size) - first
-    try:
-        with settings.view(view_of(stage_run.stage, training.epoch)):
-            complete = yield from train_epoch(training, settings, batches, remaining, report)
-        means = finite_means(training, training.totals.sums.tolist())
-    except NumericError as error:
-        raise save_snapshot(error, stage_run, context, training, settings, first) from error
-    if not complete:
-        raise Stopped("stopped between two updates")
-    if training.totals.images == 0:
-        raise NumericError(
-            f"{stage_run.title}: every update of epoch {training.epoch + 1} was skipped"
-        )
-    return means
+    def after_update(self, images: int, means: dict[str, float] | None) -> bool:
+        """Do what is due between two updates; returns whether to go on. See `train_epoch`."""
+        self.progress.advance(images, means)
+        self.state.seconds = self.watch.seconds
+        self.save_if_due()
+        return not self.context.stop
 
+    def save_if_due(self, always: bool = False) -> None:
+        """Write a checkpoint where the schedule, or the caller, asks for one.
 
-def after_update(
-    context: RunContext,
-    training: TrainState,
-    settings: LoopSettings,
-    progress: StageProgress,
-    saver: CheckpointWriter,
-    timetable: CheckpointSchedule,
-    watch: Stopwatch,
-) -> Callable[[int, dict[str, float] | None], bool]:
-    """What is done between two updates; see `train_epoch`."""
-
-    def report(images: int, means: dict[str, float] | None) -> bool:
-        progress.advance(images, means)
-        training.seconds = watch.seconds
-        if timetable.due(training):
-            finite_means(training, training.totals.sums.tolist())  # lest a bad state is saved
-            saver.save(training)
-            settings.save_view()
-        return not context.stop
-
-    return report
-
-
-def check_scale(title: str, training: TrainState) -> None:
-    """See that fp16 holds the gradients at some scale; waits for the device.
-
-    Raises:
-        NumericError: updates are left out one after the other.
-    """
-    if training.scaler.is_enabled() and training.scaler.get_scale() < LEAST_SCALE:
-        raise NumericError(
-            f"{title}: in epoch {training.epoch + 1} the gradients overflow fp16 at every scale, "
-            "and updates are left out; use train.precision=bf16 or fp32, or a lower train.lr"
-        )
+        Raises:
+            NumericError: the state is not finite, and not saved.
+        """
+        if self.schedule.due(self.state) or always:
+            finite_means(self.state, self.state.totals.sums.tolist())
+            self.writer.save(self.state)
+            self.settings.save_view()
 
 
 FIT_BATCH, FIT_BATCHES = 128, 16
@@ -226,8 +235,8 @@ def fit_projections(
         raise NumericError(f"{title}: {where}: {error}") from error
 
 
-def resume(stage_run: StageRun, context: RunContext, training: TrainState) -> None:
-    """Go on from the newest checkpoint of this stage that verifies."""
+def restore_newest(stage_run: StageRun, context: RunContext, training: TrainState) -> None:
+    """Put back the newest checkpoint of the stage that verifies, if there is one."""
     state, broken = checkpoint.load_newest(stage_run.folder / CHECKPOINTS, stage_run.digest)
     for path in broken:
         context.reporter.say(f"{path} is damaged and was passed over", style="yellow")
@@ -235,19 +244,3 @@ def resume(stage_run: StageRun, context: RunContext, training: TrainState) -> No
         checkpoint_state.restore(training, state)
         check_skipped(stage_run, training.skipped)
         context.reporter.say(f"{stage_run.title}: going on from epoch {training.epoch + 1}")
-
-
-def check_room(stage_run: StageRun, training: TrainState) -> None:
-    """Refuse to start where the disk has no room for two checkpoints.
-
-    Raises:
-        OutputError: says how much is needed.
-    """
-    numbers = 2 + STATES[stage_run.stage.train.optimizer]
-    size = 4 * sum(p.numel() for p in training.parameters()) * numbers
-    needed, free = 2 * size, free_bytes(stage_run.folder)
-    if free < needed:
-        raise OutputError(
-            f"{stage_run.folder}: {needed:,} bytes are needed for the checkpoints of "
-            f"{stage_run.title}, {free:,} are free"
-        )

@@ -7,11 +7,11 @@ from kdrun.data.batch_views import Views
 from kdrun.store.stages import CHECKPOINTS
 from kdrun.teachers.teacher import Teacher
 from kdrun.training.batches import training_batches, view_of
-from kdrun.training.checkpoint_writer import CheckpointSchedule, CheckpointWriter
-from kdrun.training.interleaving import Stopwatch, run_to_end
+from kdrun.training.checkpoint_writer import CheckpointWriter
+from kdrun.training.interleaving import run_to_end
 from kdrun.training.loop import train_epoch
 from kdrun.training.setup import make_loop_settings, make_objective, make_train_state
-from kdrun.training.trainer import after_update
+from kdrun.training.trainer import StageTrainer
 from tests.benchmarks.pairs import Parts
 from tests.benchmarks.rounds import Contender, Mark
 
@@ -36,18 +36,16 @@ class KdrunLoop:
             stage, context, parts.normalizer, teachers, self.training, wanted
         )
         images, epochs = len(context.data.train), stage.train.epochs
-        saver = CheckpointWriter(
+        writer = CheckpointWriter(
             parts.stage_run.folder / CHECKPOINTS, parts.stage_run.digest, stage.train.keep_last
         )
-        self.saver = opened.enter_context(saver)
         self.progress = opened.enter_context(
             context.reporter.stage(parts.stage_run.title, epochs, images, 0)
         )
         self.progress.bar.stop()
-        timetable = CheckpointSchedule(stage.train.checkpoint_every, self.training)
-        self.report = after_update(
-            *(context, self.training, self.settings, self.progress, self.saver, timetable),
-            Stopwatch(),
+        self.trainer = StageTrainer(
+            *(parts.stage_run, context, self.settings, self.training, lambda line: None),
+            *(opened.enter_context(writer), self.progress),
         )
         self._opened = opened
         self.begin_epoch()
@@ -65,7 +63,7 @@ class KdrunLoop:
         """Train so many steps."""
 
         def report(images: int, means: dict[str, float] | None) -> bool:
-            going_on = self.report(images, means)
+            going_on = self.trainer.after_update(images, means)
             mark()
             return going_on
 
@@ -75,7 +73,7 @@ class KdrunLoop:
             steps -= count
             self.left -= count
             if self.left == 0:
-                self.training.epoch += 1
+                self.training.next_epoch()
                 self.begin_epoch()
 
     @contextmanager
@@ -88,7 +86,7 @@ class KdrunLoop:
         """Start a pass over the images, whatever is left of the last one."""
         stage, context, epoch = self.parts.stage_run.stage, self.parts.context, self.training.epoch
         assert view_of(stage, epoch) == 0
-        self.training.totals.sums.zero_()
+        self.training.totals.clear()
         # From the second batch on: the first's gradient shares are a cost of the epoch, measured
         # apart, which in epochs as short as these would weigh too much.
         self.training.batch = 1

@@ -130,8 +130,8 @@ def phases_of(loop: KdrunLoop, steps: int) -> dict[str, Any]:
 def checkpoint_costs(loop: KdrunLoop) -> dict[str, float]:
     """Milliseconds that training waits for a checkpoint, and until it is on the disk."""
     began = time.perf_counter()
-    loop.saver.save(loop.training)
+    loop.trainer.writer.save(loop.training)
     waited = time.perf_counter() - began
-    loop.saver.wait()
+    loop.trainer.writer.wait()
     written = time.perf_counter() - began
     return {"checkpoint_wait_ms": 1000 * waited, "checkpoint_written_ms": 1000 * written}

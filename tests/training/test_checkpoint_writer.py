@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 import torch
 from torch import nn
-from kdrun.training.checkpoint_writer import Saver
+from kdrun.training.checkpoint_writer import CheckpointWriter
 
 torch.set_num_threads(2)
 student = nn.Sequential(nn.Conv2d(64, 256, 3), nn.BatchNorm2d(256))
@@ -36,7 +36,7 @@ training = SimpleNamespace(**models, scaler=scaler, totals=totals, **plain)
 def threads():
     return len(os.listdir("/proc/self/task"))
 
-with tempfile.TemporaryDirectory() as folder, Saver(Path(folder), "hash", 2) as saver:
+with tempfile.TemporaryDirectory() as folder, CheckpointWriter(Path(folder), "hash", 2) as saver:
     saver.keep_best(nn.Linear(1, 1), 0)  # starts the thread
     saver.wait()
     before = threads()
