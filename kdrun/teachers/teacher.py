@@ -8,11 +8,9 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from kdrun.data.batch_views import Views
 from kdrun.data.normalizer import Normalizer
 from kdrun.device import matrix_dtype
 from kdrun.features.extractor import FeatureExtractor, Features
-from kdrun.losses.term import Outputs
 from kdrun.models.batchnorm_folding import fold_batchnorm
 from kdrun.models.heads import PENULTIMATE
 from kdrun.models.operator_fusion import fuse
@@ -124,10 +122,3 @@ def lower_weights(model: nn.Module, dtype: torch.dtype) -> None:
         # Others, such as subclasses, may compute with theirs where autocast does nothing.
         if type(module) in (nn.Conv2d, nn.Linear):
             module.to(dtype)
-
-
-def outputs_of(teachers: Sequence[Teacher], views: Views) -> Outputs:
-    """What one or several teachers say of the views that the student sees; hidden: the first's."""
-    seen = [teacher.outputs(views.images(teacher.normalizer)) for teacher in teachers]
-    ensemble = tuple(one.logits for one in seen) if len(seen) > 1 else ()
-    return Outputs(*seen[0], ensemble)

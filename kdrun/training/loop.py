@@ -1,7 +1,6 @@
 """The training loop of an epoch; a step never waits for the device."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,9 +11,10 @@ from kdrun.data.batch import Batch
 from kdrun.data.batch_views import Views
 from kdrun.data.mixing import Mixing
 from kdrun.data.normalizer import Normalizer
-from kdrun.device import seed_generators
+from kdrun.device import autocast, seed_generators
 from kdrun.errors import NumericError
 from kdrun.losses.term import Outputs, StepContext
+from kdrun.teachers.outputs import TeacherOutputs
 from kdrun.training.interleaving import Interleavable
 from kdrun.training.meters import NonBlockingReader
 from kdrun.training.objective import gradient_shares
@@ -27,21 +27,31 @@ FP16_SCALE = 1024.0
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What an epoch needs and does not change."""
+    """What an epoch needs and does not change.
+
+    Attributes:
+        accumulate: batches of an update.
+        grad_clip: largest norm of the gradient; None: any.
+        max_skipped: updates of the stage that may be left out as not finite; None: the first ends
+            the training.
+        learning_rate: update -> rate.
+        temperature: epoch -> T.
+        student: normalised images -> what the student says of them.
+        mix: (epoch, batch) -> how the batch is mixed; None: no batch is.
+        views: makes a batch's views.
+    """
 
     seed: int
     device: torch.device
+    precision: str
     accumulate: int
     grad_clip: float | None
     max_skipped: int | None
     learning_rate: Callable[[int], float]
     temperature: Callable[[int], float]
     normalizer: Normalizer
-    autocast: Callable[[], AbstractContextManager[object]]
     student: Callable[[Tensor], Outputs]
-    teacher: Callable[[Views], Outputs] | None
-    view: Callable[[int], AbstractContextManager[None]]
-    save_view: Callable[[], None]
+    teachers: TeacherOutputs
     mix: Callable[[int, int], Mixing] | None
     views: Callable[[Batch, Mixing | None], Views]
 
@@ -123,8 +133,8 @@ def forward(
     mixing = settings.mix and settings.mix(training.epoch, training.batch)
     # The teacher sees the student's view: consistent teaching (Beyer et al., 2022).
     views = settings.views(batch, mixing)
-    teacher = None if settings.teacher is None else settings.teacher(views)
-    with settings.autocast():
+    teacher = settings.teachers(views)
+    with autocast(settings.device, settings.precision):
         student = settings.student(views.images(settings.normalizer))
     step = context._replace(indices=batch.indices)
     terms = training.objective(student, teacher, views.labels, step)

@@ -1,7 +1,6 @@
 """Set-up of a stage's training: its state, and the settings of its epochs."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -17,7 +16,7 @@ from kdrun.features.inspection import inspect_model
 from kdrun.losses.term import Outputs
 from kdrun.models.heads import head_of
 from kdrun.plan.stage import Stage
-from kdrun.teachers.teacher import Teacher, outputs_of
+from kdrun.teachers.teacher import Teacher
 from kdrun.training.batches import view_of
 from kdrun.training.build_objective import ObjectiveModels, build_objective
 from kdrun.training.context import RunContext
@@ -28,7 +27,7 @@ from kdrun.training.meters import GRADIENT, TEACHER, EpochMeters
 from kdrun.training.objective import Objective
 from kdrun.training.optimizer import build_optimizer
 from kdrun.training.state import TrainState
-from kdrun.training.teacher_outputs import cached_teachers
+from kdrun.training.teacher_outputs import teacher_outputs
 from kdrun.training.temperature_schedule import temperature_at
 from kdrun.training.term_models import ObservedLayers
 
@@ -104,7 +103,6 @@ def make_loop_settings(
 ) -> LoopSettings:
     """What the epochs of the stage have in common."""
     options = stage.train
-    stored = cached_teachers(stage, context, teachers)
     batches = context.data.train.num_batches(options.batch_size)
     updates = -(-batches // options.accumulate)
     observed = FeatureExtractor(
@@ -116,6 +114,7 @@ def make_loop_settings(
     return LoopSettings(
         seed=options.seed,
         device=context.device,
+        precision=context.precision,
         accumulate=options.accumulate,
         grad_clip=options.grad_clip,
         max_skipped=options.max_skipped if options.on_nonfinite == "skip" else None,
@@ -130,11 +129,8 @@ def make_loop_settings(
         ),
         temperature=temperature_schedule(stage),
         normalizer=normalizer,
-        autocast=context.autocast,
         student=lambda images: Outputs(*observed(images)),
-        teacher=stored or (partial(outputs_of, teachers) if teachers else None),
-        view=stored.view if stored else lambda number: nullcontext(),
-        save_view=stored.save if stored else lambda: None,
+        teachers=teacher_outputs(stage, context, teachers),
         mix=make_mix(stage, context.data),
         views=context.inputs.views,
     )

@@ -1,4 +1,4 @@
-"""Finished stages loaded as teachers, with a cache of their outputs where one is asked for."""
+"""Finished stages as teachers, their outputs computed live or read from a cache."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +11,7 @@ from kdrun.plan.stage import Stage
 from kdrun.teachers.cache.cache import TeacherCache
 from kdrun.teachers.cache.quota import CacheQuota
 from kdrun.teachers.cached_teacher import CachedTeacher, CachedTeachers
+from kdrun.teachers.outputs import LiveTeachers, NoTeachers, TeacherOutputs
 from kdrun.teachers.teacher import Teacher
 from kdrun.training.batches import mixes
 from kdrun.training.context import RunContext, StageRun
@@ -24,6 +25,15 @@ def load_teacher(stage_run: StageRun, context: RunContext) -> Teacher:
     return Teacher(
         stage_run.stage.model.arch, stage_run.digest, network, normalizer, context.autocast, example
     )
+
+
+def teacher_outputs(
+    stage: Stage, context: RunContext, teachers: Sequence[Teacher]
+) -> TeacherOutputs:
+    """The outputs that the stage learns from: stored as its options ask, else live."""
+    if not teachers:
+        return NoTeachers()
+    return cached_teachers(stage, context, teachers) or LiveTeachers(teachers)
 
 
 CACHE = "cache"
@@ -40,7 +50,7 @@ def cached_teachers(
     """
     options = stage.cache
     encoding = cache_encoding(stage.loss, options)
-    if encoding is None or not teachers:
+    if encoding is None:
         return None
     dtype, topk = encoding
     room = CacheQuota(context.output_root / CACHE, options.max_gb * 1e9)

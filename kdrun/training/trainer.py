@@ -168,7 +168,7 @@ class StageTrainer:
         """
         state, settings, first = self.state, self.settings, self.state.batch
         try:
-            with settings.view(view_of(self.stage_run.stage, state.epoch)):
+            with settings.teachers.view(view_of(self.stage_run.stage, state.epoch)):
                 complete = yield from self.train_from(first)
             means = finite_means(state, state.totals.sums.tolist())
         except NumericError as error:
@@ -203,7 +203,7 @@ class StageTrainer:
         if self.schedule.due(self.state) or always:
             finite_means(self.state, self.state.totals.sums.tolist())
             self.writer.save(self.state)
-            self.settings.save_view()
+            self.settings.teachers.save()
 
 
 FIT_BATCH, FIT_BATCHES = 128, 16
@@ -217,15 +217,15 @@ def fit_projections(
     Raises:
         NumericError: a hidden state is not finite.
     """
-    teacher = settings.teacher
-    assert teacher is not None
 
     def outputs() -> Iterator[tuple[Outputs, Outputs]]:
         for batch in islice(context.data.train.batches(FIT_BATCH), FIT_BATCHES):
             views = Views(batch, None)
             with torch.no_grad(), context.autocast():
                 student = settings.student(views.images(settings.normalizer))
-            yield student, teacher(views)
+            teacher = settings.teachers(views)
+            assert teacher is not None
+            yield student, teacher
 
     training.student.eval()
     try:

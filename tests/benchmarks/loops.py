@@ -53,11 +53,10 @@ class KdrunLoop:
     def fill_cache(self) -> None:
         """Store the teacher's outputs for all images, and read them from now on."""
         batches = training_batches(self.parts.stage_run.stage, self.parts.context, 0, 0)
-        assert self.settings.teacher is not None
-        with self.settings.view(0):
+        with self.settings.teachers.view(0):
             for batch in batches:
-                self.settings.teacher(Views(batch, None))
-        self._opened.enter_context(self.settings.view(0))
+                self.settings.teachers(Views(batch, None))
+        self._opened.enter_context(self.settings.teachers.view(0))
 
     def run(self, steps: int, mark: Mark) -> None:
         """Train so many steps."""

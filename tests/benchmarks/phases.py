@@ -78,9 +78,9 @@ def watched(loop: KdrunLoop, clock: Timer) -> Iterator[None]:
     """Inside the block the loop's calls are told apart."""
     settings, batches = loop.settings, loop.batches
     optimizer, objective = loop.training.optimizer, loop.objective
-    teacher = None if settings.teacher is None else clock.timed("teacher", settings.teacher)
     objects: list[tuple[Any, str, str]] = [
         (kdrun.training.loop.Views, "images", "data"),
+        (type(settings.teachers), "__call__", "teacher"),
         (torch.Tensor, "backward", "backward"),
         (kdrun.training.loop, "gradient_shares", SHARES),
         (objective, "forward", "loss"),
@@ -92,9 +92,7 @@ def watched(loop: KdrunLoop, clock: Timer) -> Iterator[None]:
         for owner, name, phase in objects:
             timed = clock.timed(phase, getattr(owner, name))
             patches.enter_context(patch.object(owner, name, timed))
-        loop.settings = replace(
-            settings, teacher=teacher, student=clock.timed("student", settings.student)
-        )
+        loop.settings = replace(settings, student=clock.timed("student", settings.student))
         loop.batches = iter(clock.timed("data", batches.__next__), None)  # type: ignore[arg-type]
         try:
             yield

@@ -1,7 +1,5 @@
 """The hot loop against plain loops written out."""
 
-from contextlib import nullcontext
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,10 +8,11 @@ from torch import nn
 from kdrun.data.batch import Batch
 from kdrun.data.batch_views import Views
 from kdrun.data.normalizer import Normalizer
-from kdrun.device import autocast, seed_generators
+from kdrun.device import seed_generators
 from kdrun.errors import NumericError
 from kdrun.losses.label import LabelTerm
 from kdrun.losses.term import Outputs
+from kdrun.teachers.outputs import NoTeachers
 from kdrun.training.evaluate import evaluate
 from kdrun.training.interleaving import run_to_end
 from kdrun.training.loop import LoopSettings, train_epoch
@@ -23,6 +22,7 @@ from kdrun.training.state import TrainState
 from tests.losses.make_term import logit_term
 
 CPU = torch.device("cpu")
+NO_TEACHERS = NoTeachers()
 
 
 def batches(count=5, size=8, last=None):
@@ -55,24 +55,32 @@ def training_of(model, objective, lr=0.1):
     )
 
 
-def recipe_of(model, *, accumulate=1, teacher=None, lr=0.1, max_skipped=None):
+def recipe_of(model, *, accumulate=1, teachers=NO_TEACHERS, lr=0.1, max_skipped=None):
     return LoopSettings(
         seed=0,
         device=CPU,
+        precision="fp32",
         accumulate=accumulate,
         grad_clip=None,
         max_skipped=max_skipped,
         learning_rate=lambda update: lr,
         temperature=lambda epoch: 4.0,
         normalizer=Normalizer((0.5,), (0.25,)),
-        autocast=lambda: autocast(CPU, "fp32"),
         student=lambda images: Outputs(model(images)),
-        teacher=teacher,
-        view=lambda number: nullcontext(),
-        save_view=lambda: None,
+        teachers=teachers,
         mix=None,
         views=Views,
     )
+
+
+class Saying(NoTeachers):
+    """A teacher whose outputs for views are a function's."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def __call__(self, views):
+        return self.outputs(views)
 
 
 def run(model, data, **options):
@@ -126,9 +134,8 @@ def test_totals_are_means_over_images_of_every_raw_term():
         {"soft": logit_term("kl"), "hard": LabelTerm()}, {"soft": 0.9, "hard": 0.1}
     )
     training = training_of(model, objective, lr=0.0)
-    settings = recipe_of(
-        model, lr=0.0, teacher=lambda views: Outputs(teacher(inputs(views.batch)).detach())
-    )
+    says = Saying(lambda views: Outputs(teacher(inputs(views.batch)).detach()))
+    settings = recipe_of(model, lr=0.0, teachers=says)
     run_to_end(train_epoch(training, settings, iter(data), len(data), lambda images, means: True))
     means = training.totals.means(training.totals.sums.tolist())
     hard = sum(F.cross_entropy(model(inputs(b)), b.labels) for b in data) / 3

@@ -15,7 +15,7 @@ from kdrun.store.files import read_sealed
 from kdrun.training.interleaving import run_to_end
 from kdrun.training.loop import train_epoch
 from kdrun.training.objective import Objective
-from tests.training.test_loop import batches, recipe_of, training_of
+from tests.training.test_loop import Saying, batches, recipe_of, training_of
 
 
 def with_batch_norm():
@@ -65,7 +65,7 @@ def test_a_teachers_bad_logits_are_named():
         return Outputs(logits)
 
     with pytest.raises(NumericError, match=r"^teacher logits are not finite in epoch 1, update 1"):
-        train(with_batch_norm(), batches(), teacher=teacher)
+        train(with_batch_norm(), batches(), teachers=Saying(teacher))
 
 
 def test_a_bad_gradient_of_a_finite_loss_never_reaches_the_weights():
