@@ -1,18 +1,15 @@
 """Run the plan: reuse finished stages, train the others, write the results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from kdrun.config.loss_mixture import mixture
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
 from kdrun.config.unused_settings import idle_lines
-from kdrun.errors import ConfigError, DamagedError, MisplacedError, NumericError, Stopped, reason
+from kdrun.errors import Stopped
 from kdrun.loggers.sinks import check_logger, tracking
 from kdrun.plan.stage import placed_label, stage_label
 from kdrun.plan.warnings import plan_warnings
@@ -25,18 +22,13 @@ from kdrun.runs.lockstep.group import in_lockstep
 from kdrun.runs.lockstep.siblings import Siblings, no_siblings
 from kdrun.runs.plan_sizes import chosen_chain, plan_for
 from kdrun.runs.prepare import make_contexts, make_stage_runs, opening_line
+from kdrun.runs.reuse import reuse_or_train
 from kdrun.runs.run_record import link_stage, write_run_files
 from kdrun.runs.temperature_selection import with_temperature
 from kdrun.signals import stop_requests
-from kdrun.store.files import (
-    append_json_line,
-    read_json_lines,
-    write_json,
-    write_json_lines,
-)
-from kdrun.store.folders import remove_leftovers
+from kdrun.store.files import append_json_line, write_json_lines
 from kdrun.store.run_folder import LOG, METRICS, Status, new_run_folder, occupied, refuse_existing
-from kdrun.store.stages import IDENTITY, finished, locked, make_store, set_aside
+from kdrun.store.stages import make_store
 from kdrun.teachers.acceptance import (
     certainty_warnings,
     check_accuracy,
@@ -44,9 +36,6 @@ from kdrun.teachers.acceptance import (
     least_accuracy,
 )
 from kdrun.training.context import ContextBySeed, RunContext, StageRun
-from kdrun.training.nonfinite import check_skipped
-from kdrun.training.run_stage import run_stage
-from kdrun.training.teacher_outputs import load_teacher
 
 
 def run(
@@ -188,67 +177,6 @@ def do_stage(
     return summary, found and position not in status.trained
 
 
-def reuse_or_train(
-    stage_run: StageRun,
-    teachers: Sequence[StageRun],
-    context: RunContext,
-    record: Callable[[dict[str, Any]], None],
-    begin: Callable[[], None],
-    executor: Executor,
-) -> tuple[dict[str, Any], bool]:
-    """The summary of the stage, and whether the store held it.
-
-    Args:
-        record: takes a line of metrics for each epoch, also of a stage that the store held.
-        begin: called before the stage is trained.
-    """
-    with locked(stage_run.folder, waiting_line(stage_run, context)):
-        summary = finished_and_intact(stage_run, context)
-        if summary is not None:
-            check_skipped(stage_run, summary.get("skipped", 0))
-            context.reporter.say(f"{stage_run.title}: done before, taken from {stage_run.folder}")
-            for line in read_json_lines(stage_run.folder / METRICS):
-                record(line)
-            return summary, True
-        begin()
-        context.reporter.say(f"{stage_run.title}: {objective_line(stage_run)}")
-        remove_leftovers(stage_run.folder)
-        write_json(stage_run.folder / IDENTITY, stage_run.identity)
-        try:
-            loaded = [load_teacher(teacher, context) for teacher in teachers]
-            turns = run_stage(stage_run, context, loaded, record)
-            return executor.train(turns, stage_run, context, loaded), False
-        except RuntimeError as error:
-            told = reason(error)
-            if "does not have a deterministic implementation" in told:
-                raise ConfigError(f"train.deterministic: {stage_run.title}: {told}") from error
-            # The CPU's allocator has no exception of its own.
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate" not in str(error):
-                raise
-            raise NumericError(
-                f"{stage_run.title}: {told} Try a smaller train.batch_size"
-            ) from error
-
-
-def finished_and_intact(stage_run: StageRun, context: RunContext) -> dict[str, Any] | None:
-    """The summary of the stage if it is finished and whole; what is damaged is set aside."""
-    try:
-        return finished(stage_run.folder, stage_run.digest)
-    except DamagedError as error:
-        aside = set_aside(stage_run.folder, checkpoints=isinstance(error, MisplacedError))
-        context.reporter.say(
-            f"{error}; moved to {aside}, {stage_run.title} is done again", "yellow"
-        )
-        return None
-
-
-def objective_line(stage_run: StageRun) -> str:
-    """What the stage is about to do."""
-    if stage_run.stage.pretrained:
-        return f"weights {stage_run.stage.model.weights}, evaluated first"
-    return f"minimises {mixture(stage_run.stage.loss)}"
-
-
 def check_teacher(
     config: Config, stage_run: StageRun, summary: dict[str, Any], context: RunContext
 ) -> None:
@@ -264,19 +192,3 @@ def check_teacher(
     check_accuracy(arch, reached, least, images, given)
     for line in certainty_warnings(stage_run.title, summary.get("certainty"), given):
         context.reporter.say(line, style="yellow")
-
-
-def waiting_line(stage_run: StageRun, context: RunContext) -> Callable[[], None]:
-    """What to do, once a second, while another process holds the stage's lock."""
-    said: list[bool] = []
-
-    def waiting() -> None:
-        if not said:
-            context.reporter.say(
-                f"{stage_run.title}: another process is training it; waiting for it"
-            )
-            said.append(True)
-        if context.stop:
-            raise Stopped(f"stopped while waiting for {stage_run.title}")
-
-    return waiting

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from kdrun.catalog.terms import soft_names
 from kdrun.config.paths import config_folder
 from kdrun.errors import ConfigError, NumericError, Stopped, WeightsError
-from kdrun.runs import runner
+from kdrun.runs import reuse
 from kdrun.runs.runner import run
 from kdrun.store.files import read_json, read_json_lines, read_sealed
 
@@ -253,8 +253,8 @@ def test_an_interrupted_run_goes_on_when_repeated_and_ends_the_same(do, tmp_path
 
 def test_a_stage_that_left_out_updates_is_not_given_to_a_run_that_allows_none(do, monkeypatch):
     do()
-    found = runner.finished
-    monkeypatch.setattr(runner, "finished", lambda *given: {**found(*given), "skipped": 3})
+    found = reuse.finished
+    monkeypatch.setattr(reuse, "finished", lambda *given: {**found(*given), "skipped": 3})
     with pytest.raises(NumericError, match=r"3 of its updates were not finite.*this one allows 0"):
         do()
     with pytest.raises(NumericError, match="this one allows 2"):
@@ -347,7 +347,7 @@ def test_a_bug_of_ours_is_recorded_as_a_failure(do, tmp_path, monkeypatch):
     def broken(*given):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("kdrun.runs.runner.run_stage", broken)
+    monkeypatch.setattr("kdrun.runs.reuse.run_stage", broken)
     with pytest.raises(RuntimeError):
         do()
     (status,) = (tmp_path / "outputs").glob("digits/*/*/status.json")
@@ -358,7 +358,7 @@ def test_memory_that_runs_out_is_told_with_a_remedy(do, monkeypatch):
     def full(*given):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("kdrun.runs.runner.run_stage", full)
+    monkeypatch.setattr("kdrun.runs.reuse.run_stage", full)
     with pytest.raises(NumericError, match=r"out of memory\. Try a smaller train.batch_size"):
         do()
 
@@ -367,7 +367,7 @@ def test_an_operation_without_deterministic_repeats_is_told_by_the_setting(do, m
     def refused(*given):
         raise RuntimeError("adaptive_backward does not have a deterministic implementation, but")
 
-    monkeypatch.setattr("kdrun.runs.runner.run_stage", refused)
+    monkeypatch.setattr("kdrun.runs.reuse.run_stage", refused)
     with pytest.raises(ConfigError, match=r"train.deterministic: .* adaptive_backward does not"):
         do()
 

@@ -1,0 +1,113 @@
+"""Reuse of finished stages from the store; what it does not hold is trained."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kdrun.config.loss_mixture import mixture
+from kdrun.errors import DamagedError, MisplacedError, Stopped
+from kdrun.runs.executor import Executor
+from kdrun.runs.torch_errors import translate
+from kdrun.store.files import read_json_lines, write_json
+from kdrun.store.folders import remove_leftovers
+from kdrun.store.stages import IDENTITY, METRICS, finished, locked, set_aside
+from kdrun.training.context import RunContext, StageRun
+from kdrun.training.nonfinite import check_skipped
+from kdrun.training.run_stage import run_stage
+from kdrun.training.teacher_outputs import load_teacher
+from kdrun.training.trainer import Record
+
+
+def reuse_or_train(
+    stage_run: StageRun,
+    teachers: Sequence[StageRun],
+    context: RunContext,
+    record: Record,
+    begin: Callable[[], None],
+    executor: Executor,
+) -> tuple[dict[str, Any], bool]:
+    """The summary of the stage, and whether the store held it.
+
+    Args:
+        record: takes the metrics of each epoch, also of a stage that the store held.
+        begin: called before the stage is trained.
+    """
+    with locked(stage_run.folder, waiting_line(stage_run, context)):
+        summary = reuse(stage_run, context, record)
+        if summary is not None:
+            return summary, True
+        begin()
+        return train(stage_run, teachers, context, record, executor), False
+
+
+def reuse(stage_run: StageRun, context: RunContext, record: Record) -> dict[str, Any] | None:
+    """The summary of the stage if the store holds it, whose metrics are recorded again."""
+    summary = finished_and_intact(stage_run, context)
+    if summary is None:
+        return None
+    check_skipped(stage_run, summary.get("skipped", 0))
+    context.reporter.say(f"{stage_run.title}: reused from {stage_run.folder}")
+    for line in read_json_lines(stage_run.folder / METRICS):
+        record(line)
+    return summary
+
+
+def train(
+    stage_run: StageRun,
+    teachers: Sequence[StageRun],
+    context: RunContext,
+    record: Record,
+    executor: Executor,
+) -> dict[str, Any]:
+    """Train the stage, from its last checkpoint if there is one; returns its summary.
+
+    Raises:
+        ConfigError: an operation of it has no deterministic implementation.
+        NumericError: the memory does not suffice.
+    """
+    context.reporter.say(f"{stage_run.title}: {objective_line(stage_run)}")
+    remove_leftovers(stage_run.folder)
+    write_json(stage_run.folder / IDENTITY, stage_run.identity)
+    try:
+        loaded = [load_teacher(teacher, context) for teacher in teachers]
+        turns = run_stage(stage_run, context, loaded, record)
+        return executor.train(turns, stage_run, context, loaded)
+    except RuntimeError as error:
+        translated = translate(error, stage_run.title)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def finished_and_intact(stage_run: StageRun, context: RunContext) -> dict[str, Any] | None:
+    """The summary of the stage if it is finished and whole; what is damaged is set aside."""
+    try:
+        return finished(stage_run.folder, stage_run.digest)
+    except DamagedError as error:
+        aside = set_aside(stage_run.folder, checkpoints=isinstance(error, MisplacedError))
+        context.reporter.say(
+            f"{error}; moved to {aside}, {stage_run.title} is done again", "yellow"
+        )
+        return None
+
+
+def objective_line(stage_run: StageRun) -> str:
+    """What the stage is about to do."""
+    if stage_run.stage.pretrained:
+        return f"weights {stage_run.stage.model.weights}, evaluated first"
+    return f"minimises {mixture(stage_run.stage.loss)}"
+
+
+def waiting_line(stage_run: StageRun, context: RunContext) -> Callable[[], None]:
+    """What to do, once a second, while another process holds the stage's lock."""
+    said: list[bool] = []
+
+    def waiting() -> None:
+        if not said:
+            context.reporter.say(
+                f"{stage_run.title}: another process is training it; waiting for it"
+            )
+            said.append(True)
+        if context.stop:
+            raise Stopped(f"stopped while waiting for {stage_run.title}")
+
+    return waiting
