@@ -1,7 +1,7 @@
 """Run the plan: reuse finished stages, train the others, write the results."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from kdrun.teachers.acceptance import (
     least_accuracy,
 )
 from kdrun.training.context import ContextBySeed, RunContext, StageRun
+from kdrun.training.trainer import Record
 
 
 def run(
@@ -89,6 +90,24 @@ def warnings_of(stage_runs: Sequence[StageRun], contexts: ContextBySeed) -> list
     ]
 
 
+@dataclass(frozen=True)
+class ActiveRun:
+    """A run whose stages are being done.
+
+    Attributes:
+        contexts: of its stages, by seed.
+        executor: by which they are trained.
+        track: takes each line of `metrics.jsonl` too.
+    """
+
+    config: Config
+    contexts: ContextBySeed
+    folder: Path
+    status: Status
+    executor: Executor
+    track: Record
+
+
 def run_plan(
     config: Config,
     stage_runs: list[StageRun],
@@ -103,78 +122,58 @@ def run_plan(
         write_json_lines(folder / METRICS, [])  # every stage says again what it has done
         try:
             with tracking(config.logger, folder, flat(config), reporter.say) as track:
-                tracked = {seed: replace(one, track=track) for seed, one in contexts.items()}
-                return run_stages(config, stage_runs, tracked, folder, status, executor)
+                active = ActiveRun(config, contexts, folder, status, executor, track)
+                return run_stages(active, stage_runs)
         except Stopped as error:
             raise Stopped(f"{error}; 'kdrun resume {folder}' goes on from there") from error
 
 
-def run_stages(
-    config: Config,
-    stage_runs: list[StageRun],
-    contexts: ContextBySeed,
-    folder: Path,
-    status: Status,
-    executor: Executor,
-) -> dict[str, Any]:
+def run_stages(active: ActiveRun, stage_runs: list[StageRun]) -> dict[str, Any]:
     """Do the stages in order; write and show the run's summary."""
+    config, contexts = active.config, active.contexts
     stages: list[dict[str, Any]] = []
     while len(stages) < len(stage_runs):
         if stage_runs[len(stages)].stage.undecided:
-            stage_runs = decide(config, stage_runs, len(stages), contexts, folder, executor)
+            stage_runs = decide(active, stage_runs, len(stages))
         stage_run = stage_runs[len(stages)]
-        context = contexts[stage_run.stage.seed]
         teachers = [stage_runs[i] for i in stage_run.stage.teachers]
-        summary, reused = do_stage(
-            len(stages), stage_run, teachers, context, folder, status, executor
-        )
+        summary, reused = do_stage(active, len(stages), stage_run, teachers)
         stages.append(stage_label(stage_run.stage) | {"reused": reused} | summary)
         if stage_run.stage.step == 0:
-            check_teacher(config, stage_run, summary, context)
+            check_teacher(config, stage_run, summary, contexts[stage_run.stage.seed])
         if config.chain.stop_early and len(stages) < len(stage_runs):
             stage_runs = stop_generations(stage_runs, stages, contexts)
-    return close(config, stage_runs, stages, contexts, folder)
+    return close(config, stage_runs, stages, contexts, active.folder)
 
 
-def decide(
-    config: Config,
-    stage_runs: list[StageRun],
-    position: int,
-    contexts: ContextBySeed,
-    folder: Path,
-    executor: Executor,
-) -> list[StageRun]:
-    """The jobs with the T of the stage at `position` chosen; pilots are stages of the store."""
-    context = contexts[stage_runs[position].stage.seed]
+def decide(active: ActiveRun, stage_runs: list[StageRun], position: int) -> list[StageRun]:
+    """The stages with the T of the one at `position` chosen; pilots are stages of the store."""
+    context = active.contexts[stage_runs[position].stage.seed]
 
     def train(stage_run: StageRun, teachers: Sequence[StageRun]) -> dict[str, Any]:
         return reuse_or_train(
-            stage_run, teachers, context, lambda line: None, lambda: None, executor
+            stage_run, teachers, context, lambda line: None, lambda: None, active.executor
         )[0]
 
-    return with_temperature(config, stage_runs, position, contexts, folder, train)
+    return with_temperature(
+        active.config, stage_runs, position, active.contexts, active.folder, train
+    )
 
 
 def do_stage(
-    position: int,
-    stage_run: StageRun,
-    teachers: list[StageRun],
-    context: RunContext,
-    folder: Path,
-    status: Status,
-    executor: Executor,
+    active: ActiveRun, position: int, stage_run: StageRun, teachers: list[StageRun]
 ) -> tuple[dict[str, Any], bool]:
     """Do one stage unless the store holds it; returns its summary and whether it did."""
-    label = placed_label(position, stage_run.stage)
+    label, status = placed_label(position, stage_run.stage), active.status
 
     def record(line: dict[str, Any]) -> None:
-        append_json_line(folder / METRICS, label | line)
-        context.track(label | line)
+        append_json_line(active.folder / METRICS, label | line)
+        active.track(label | line)
 
-    link_stage(folder / "stages" / f"{position:02}-{stage_run.stage.name}", stage_run.folder)
-    begin = partial(status.training, position)
-    summary, found = reuse_or_train(stage_run, teachers, context, record, begin, executor)
-    return summary, found and position not in status.trained
+    link_stage(active.folder / "stages" / f"{position:02}-{stage_run.stage.name}", stage_run.folder)
+    context, begin = active.contexts[stage_run.stage.seed], partial(status.training, position)
+    summary, held = reuse_or_train(stage_run, teachers, context, record, begin, active.executor)
+    return summary, held and position not in status.trained
 
 
 def check_teacher(

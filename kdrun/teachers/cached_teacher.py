@@ -44,14 +44,18 @@ class CachedTeacher:
     def shared_page(self, view: int) -> Page | None:
         """The page of a view on the device, one copy for all students that train side by side."""
         key = (self.cache.layout.key, view)
-        page: Page | None = self.teacher.pages.get(key)
-        if page is None and (found := self.cache.page(view)) is not None:
-            # On the device no batch waits for the host.
-            page = found if self.device.type == "cpu" else found.to(self.device)
-            # Nor for the answer whether it asks for an image that has no row.
-            page = replace(page, whole=page.whole or self.one_order)
-            self.teacher.pages[key] = page
-        return page
+        return self.teacher.pages.get(key, lambda: self.stored_page(view))
+
+    def stored_page(self, view: int) -> Page | None:
+        """The page of a view, read from the disk to the device."""
+        page = self.cache.page(view)
+        if page is None:
+            return None
+        # On the device no batch waits for the host.
+        if self.device.type != "cpu":
+            page = page.to(self.device)
+        # Nor for the answer whether it asks for an image that has no row.
+        return replace(page, whole=page.whole or self.one_order)
 
     def close(self) -> None:
         """Done with the view."""

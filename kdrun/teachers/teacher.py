@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from kdrun.features.extractor import FeatureExtractor, Features
 from kdrun.models.batchnorm_folding import fold_batchnorm
 from kdrun.models.heads import PENULTIMATE
 from kdrun.models.operator_fusion import fuse
-from kdrun.teachers.recent import LastResults
+from kdrun.teachers.recent import LastResults, ResultsInUse
 
 
 class IncompatibleStudents(Exception):
@@ -56,7 +55,7 @@ class Teacher:
         self.hidden: list[str] = []
         self.attention: list[str] = []
         self.recent: LastResults[Features] = LastResults(0)
-        self.pages: WeakValueDictionary[Any, Any] = WeakValueDictionary()
+        self.pages: ResultsInUse[Any] = ResultsInUse()
 
     def watch(self, hidden: Sequence[str] = (), attention: Sequence[str] = ()) -> None:
         """Fold the model, all but the layers named, and take those layers' outputs from now on.

@@ -1,6 +1,6 @@
 """Context of a stage's training: the stage to train, and what all stages of a run share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,6 @@ class RunContext:
     """What all stages of a run share.
 
     Attributes:
-        track: takes each line of `metrics.jsonl` too.
         inputs: what stages trained side by side share.
     """
 
@@ -33,7 +32,6 @@ class RunContext:
     reporter: Reporter
     stop: Stop
     output_root: Path
-    track: Callable[[dict[str, Any]], None] = lambda line: None
     inputs: SharedInputs = field(default_factory=OwnInputs)
 
     def autocast(self) -> AbstractContextManager[object]:

@@ -126,7 +126,7 @@ class LockstepGroup:
                 continue
             title = f"{name}'s {other.title}"
             logged = Reporter(Console(file=StringIO()), context.reporter.log, f"{name}: ")
-            quiet = replace(context, reporter=logged, track=ignore)
+            quiet = replace(context, reporter=logged)
             found[other.digest] = LockstepStage(title, run_stage(other, quiet, teachers, ignore))
         return list(found.values())
 
