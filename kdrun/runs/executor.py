@@ -1,10 +1,13 @@
-"""Executors: how the training of a stage is driven, by itself or with others."""
+"""Executors: how a stage is trained, by itself or with others."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from kdrun.teachers.teacher import Teacher
 from kdrun.training.context import RunContext, StageRun
-from kdrun.training.interleaving import Interleavable, run_to_end
+from kdrun.training.interleaving import run_to_end
+from kdrun.training.run_stage import run_stage
+from kdrun.training.teacher_outputs import load_teacher
+from kdrun.training.trainer import Record
 
 Summary = dict[str, Any]
 
@@ -14,12 +17,12 @@ class Executor(Protocol):
 
     def train(
         self,
-        turns: Interleavable[Summary],
         stage_run: StageRun,
+        teachers: Sequence[StageRun],
         context: RunContext,
-        teachers: list[Teacher],
+        record: Record,
     ) -> Summary:
-        """Do all turns of a job's stage."""
+        """Train the stage; returns its summary."""
         ...
 
 
@@ -28,10 +31,11 @@ class Alone:
 
     def train(
         self,
-        turns: Interleavable[Summary],
         stage_run: StageRun,
+        teachers: Sequence[StageRun],
         context: RunContext,
-        teachers: list[Teacher],
+        record: Record,
     ) -> Summary:
-        """Do all turns of a job's stage."""
-        return run_to_end(turns)
+        """Train the stage; returns its summary."""
+        loaded = [load_teacher(teacher, context) for teacher in teachers]
+        return run_to_end(run_stage(stage_run, context, loaded, record))

@@ -20,7 +20,7 @@ from kdrun.report.findings import verdict
 from kdrun.runs.cpu_load import Watch
 from kdrun.runs.data_warnings import data_notes, refuse_older
 from kdrun.runs.finish import result_tables, write_page
-from kdrun.runs.lockstep.group import in_lockstep
+from kdrun.runs.lockstep.group import make_executor
 from kdrun.runs.lockstep.siblings import Siblings, no_siblings
 from kdrun.runs.plan_sizes import plan_for
 from kdrun.runs.prepare import make_contexts, make_stage_run, make_stage_runs
@@ -112,7 +112,7 @@ def go_on(
     context.reporter.say(f"going on with {folder}, on {context.device}, {context.precision}")
     for line in [*data_notes(contexts), *watch.advice(context.device)]:
         context.reporter.say(line, style="yellow")
-    contexts, executor = in_lockstep(config, contexts, siblings)
+    executor = make_executor(config, contexts, siblings)
     return run_plan(config, stage_runs, contexts, folder, Status(folder, saved.trained), executor)
 
 

@@ -12,8 +12,6 @@ from kdrun.store.folders import remove_leftovers
 from kdrun.store.stages import IDENTITY, METRICS, finished, locked, set_aside
 from kdrun.training.context import RunContext, StageRun
 from kdrun.training.nonfinite import check_skipped
-from kdrun.training.run_stage import run_stage
-from kdrun.training.teacher_outputs import load_teacher
 from kdrun.training.trainer import Record
 
 
@@ -68,9 +66,7 @@ def train(
     remove_leftovers(stage_run.folder)
     write_json(stage_run.folder / IDENTITY, stage_run.identity)
     try:
-        loaded = [load_teacher(teacher, context) for teacher in teachers]
-        turns = run_stage(stage_run, context, loaded, record)
-        return executor.train(turns, stage_run, context, loaded)
+        return executor.train(stage_run, teachers, context, record)
     except RuntimeError as error:
         translated = translate(error, stage_run.title)
         if translated is None:

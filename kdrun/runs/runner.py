@@ -18,7 +18,7 @@ from kdrun.runs.cpu_load import Watch
 from kdrun.runs.data_warnings import data_notes, older_stage_lines, teacher_split_lines
 from kdrun.runs.executor import Executor
 from kdrun.runs.finish import close
-from kdrun.runs.lockstep.group import in_lockstep
+from kdrun.runs.lockstep.group import make_executor
 from kdrun.runs.lockstep.siblings import Siblings, no_siblings
 from kdrun.runs.plan_sizes import chosen_chain, plan_for
 from kdrun.runs.prepare import make_contexts, make_stage_runs, opening_line
@@ -71,7 +71,7 @@ def run(
             told = [*idle_lines(config, overrides), *warnings_of(stage_runs, contexts)]
             for line in [*told, *watch.advice(context.device)]:
                 context.reporter.say(line, style="yellow")
-            contexts, executor = in_lockstep(config, contexts, siblings)
+            executor = make_executor(config, contexts, siblings)
             return run_plan(config, stage_runs, contexts, folder, Status(folder), executor)
 
 

@@ -30,9 +30,10 @@ class Teacher:
         normalizer: the normalisation it was trained with.
         autocast: the precision it computes in.
         example: a batch of images to fold and check the copy on.
+        kept: passes whose outputs are kept, for students that ask for the same ones in turns.
 
     Attributes:
-        pages: what is stored of its outputs and is now on the device, for all who train beside.
+        pages: stored outputs that students train on now, one copy for all.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Teacher:
         normalizer: Normalizer,
         autocast: Callable[[], AbstractContextManager[object]],
         example: Tensor,
+        kept: int = 0,
     ) -> None:
         self.name = name
         self.digest = digest
@@ -54,7 +56,7 @@ class Teacher:
         self.structure: tuple[str, ...] | None = None
         self.hidden: list[str] = []
         self.attention: list[str] = []
-        self.recent: LastResults[Features] = LastResults(0)
+        self.recent: LastResults[Features] = LastResults(kept)
         self.pages: ResultsInUse[Any] = ResultsInUse()
 
     def watch(self, hidden: Sequence[str] = (), attention: Sequence[str] = ()) -> None:

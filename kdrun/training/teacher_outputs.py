@@ -18,13 +18,12 @@ from kdrun.training.context import RunContext, StageRun
 from kdrun.training.stage_model import load_finished
 
 
-def load_teacher(stage_run: StageRun, context: RunContext) -> Teacher:
-    """A finished stage, frozen and folded."""
+def load_teacher(stage_run: StageRun, context: RunContext, kept: int = 0) -> Teacher:
+    """A finished stage, frozen and folded; `kept` are the passes whose outputs it keeps."""
     network, normalizer = load_finished(stage_run, context)
     example = next(iter(context.data.train.batches(2))).images
-    return Teacher(
-        stage_run.stage.model.arch, stage_run.digest, network, normalizer, context.autocast, example
-    )
+    arch, digest = stage_run.stage.model.arch, stage_run.digest
+    return Teacher(arch, digest, network, normalizer, context.autocast, example, kept)
 
 
 def teacher_outputs(

@@ -19,14 +19,9 @@ from unittest.mock import patch
 
 import torch
 
-from kdrun.config.compose import compose_job
-from kdrun.config.parse import parse
 from kdrun.device import resolve_device, resolve_precision
 from kdrun.runs.environment import environment
-from kdrun.runs.lockstep.group import LockstepGroup
-from kdrun.runs.lockstep.round_robin import HeldStop
-from kdrun.runs.lockstep.siblings import no_siblings
-from kdrun.signals import StopRequest
+from kdrun.runs.lockstep.shared_pass import SharedPass
 from kdrun.store.files import write_json
 from tests.benchmarks.loops import KdrunLoop, kdrun_contender
 from tests.benchmarks.pairs import PAIRS, Pair, Parts, prepared
@@ -148,10 +143,8 @@ def unfolded(model: torch.nn.Module, *_: Any, **__: Any) -> torch.nn.Module:
 
 def in_lockstep(parts: Parts, opened: ExitStack) -> Contender:
     """Students side by side on one live teacher."""
-    lockstep = LockstepGroup(parse(compose_job([])), no_siblings, HeldStop(StopRequest()))
-    context = replace(parts.context, inputs=lockstep)
-    teacher = parts.teacher()
-    lockstep.share(1, [teacher])
+    context = replace(parts.context, inputs=SharedPass(STUDENTS, accumulate=1))
+    teacher = parts.teacher(kept=1)
     loops = []
     for number in range(STUDENTS):
         stage_run = replace(parts.stage_run, folder=parts.stage_run.folder / str(number))

@@ -86,8 +86,8 @@ class Parts:
         layout = stage_run.stage.train.channels_last if channels_last is None else channels_last
         return place(network, self.context.device, layout)
 
-    def teacher(self) -> Teacher:
-        """The teacher as a stage is handed it."""
+    def teacher(self, kept: int = 0) -> Teacher:
+        """The teacher as a stage is handed it; `kept` are the passes whose outputs it keeps."""
         return Teacher(
             self.teacher_job.stage.model.arch,
             self.teacher_job.digest,
@@ -95,6 +95,7 @@ class Parts:
             self.normalizer,
             self.context.autocast,
             next(iter(self.context.data.train.batches(2))).images,
+            kept,
         )
 
 

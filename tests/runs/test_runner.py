@@ -347,7 +347,7 @@ def test_a_bug_of_ours_is_recorded_as_a_failure(do, tmp_path, monkeypatch):
     def broken(*given):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("kdrun.runs.reuse.run_stage", broken)
+    monkeypatch.setattr("kdrun.runs.executor.run_stage", broken)
     with pytest.raises(RuntimeError):
         do()
     (status,) = (tmp_path / "outputs").glob("digits/*/*/status.json")
@@ -358,7 +358,7 @@ def test_memory_that_runs_out_is_told_with_a_remedy(do, monkeypatch):
     def full(*given):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("kdrun.runs.reuse.run_stage", full)
+    monkeypatch.setattr("kdrun.runs.executor.run_stage", full)
     with pytest.raises(NumericError, match=r"out of memory\. Try a smaller train.batch_size"):
         do()
 
@@ -367,7 +367,7 @@ def test_an_operation_without_deterministic_repeats_is_told_by_the_setting(do, m
     def refused(*given):
         raise RuntimeError("adaptive_backward does not have a deterministic implementation, but")
 
-    monkeypatch.setattr("kdrun.runs.reuse.run_stage", refused)
+    monkeypatch.setattr("kdrun.runs.executor.run_stage", refused)
     with pytest.raises(ConfigError, match=r"train.deterministic: .* adaptive_backward does not"):
         do()
 

@@ -1,11 +1,9 @@
-"""Round-robin training of stages, and the pass over the data that they share."""
+"""Round-robin training of stages: each takes a turn of one update."""
 
 import traceback
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kdrun.data.batch import Batch
 from kdrun.runs.executor import Summary
 from kdrun.signals import Stop
 from kdrun.training.interleaving import Interleavable, Position
@@ -27,55 +25,14 @@ class HeldStop:
         return bool(self.request)
 
 
-class SharedBatches:
-    """One pass over an epoch's batches, read by several; the last few are kept.
-
-    Args:
-        epoch: whose.
-        start: number of the first batch.
-        source: the batches.
-        most: how many are kept.
-    """
-
-    def __init__(self, epoch: int, start: int, source: Iterator[Batch], most: int) -> None:
-        self.epoch = epoch
-        self.next = start
-        self.source = source
-        self.kept: deque[Batch] = deque(maxlen=most)
-        self.error: Exception | None = None
-
-    def has(self, position: Position) -> bool:
-        """Whether it can be read from the position on."""
-        epoch, batch = position
-        return epoch == self.epoch and self.next - len(self.kept) <= batch <= self.next
-
-    def read(self, start: int) -> Iterator[Batch]:
-        """The batches from number `start` on; what the source fails with, every reader gets."""
-        while True:
-            if start == self.next:
-                if self.error is not None:
-                    raise self.error
-                try:
-                    batch = next(self.source, None)
-                except Exception as error:
-                    self.error = error
-                    raise
-                if batch is None:
-                    return
-                self.kept.append(batch)
-                self.next += 1
-            yield self.kept[start - self.next]
-            start += 1
-
-
 @dataclass
 class LockstepStage:
     """A stage that is trained beside others.
 
     Attributes:
         title: for messages.
-        turns: what it does.
-        position: where it waits; before its first turn, before everything.
+        turns: its training.
+        position: (epoch, batch) of its next update; (-1, -1) before it started, None at its end.
     """
 
     title: str
@@ -85,7 +42,7 @@ class LockstepStage:
     error: Exception | None = None
 
     def step(self) -> None:
-        """Do one turn; what it came to, or failed with, is kept."""
+        """Do one turn; keep its result or its error."""
         try:
             self.position = next(self.turns)
         except StopIteration as end:
@@ -93,3 +50,15 @@ class LockstepStage:
         except Exception as error:
             traceback.clear_frames(error.__traceback__)  # they hold its model and activations
             self.error, self.position = error, None
+
+
+def take_turns(stages: Sequence[LockstepStage], stop: HeldStop) -> None:
+    """Do turns until all stages are done; those behind go first."""
+    try:
+        while waiting := [one.position for one in stages if one.position is not None]:
+            stop.held = stop.asked
+            for stage in stages:
+                if stage.position == min(waiting):
+                    stage.step()
+    finally:
+        stop.held = None

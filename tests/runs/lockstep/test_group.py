@@ -12,7 +12,8 @@ from kdrun.data.normalizer import Normalizer
 from kdrun.errors import ConfigError, DataError, NumericError, OutputError, Stopped
 from kdrun.models.build import build_model
 from kdrun.runs.lockstep.group import outcome
-from kdrun.runs.lockstep.round_robin import HeldStop, LockstepStage, SharedBatches
+from kdrun.runs.lockstep.round_robin import HeldStop, LockstepStage
+from kdrun.runs.lockstep.shared_pass import SharedBatches
 from kdrun.runs.resume import resume_run
 from kdrun.runs.runner import run
 from kdrun.signals import StopRequest
@@ -142,7 +143,7 @@ def test_what_another_jobs_stage_fails_with_stays_its_own(do, alone, monkeypatch
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(f"kdrun.runs.lockstep.group.{what}", fail)
+    monkeypatch.setattr(f"kdrun.runs.lockstep.members.{what}", fail)
     assert stages(do(["loss.T=2"], ["loss.T=8"])) == stages(alone(["loss.T=2"]))
 
 
