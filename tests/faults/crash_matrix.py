@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from kdrun.runs.resume import resume_run
 from kdrun.runs.verify import show_verified
 from kdrun.store.run_folder import in_use
 from kdrun.store.stages import STORE
-from tests.faults.kinds import KINDS, Kind, arm_children, exchange, outcome
+from tests.faults.kinds import KINDS, Kind, arm_children, exchange, of_another, outcome
 from tests.faults.mutations import MUTATIONS
 from tests.faults.points import IN_MEMORY, NEVER, ON_DISK, PHASES, POINTS, Board, Moment
 from tests.faults.process import PLAN, in_child, with_dropout
@@ -62,6 +62,18 @@ def check(
             show_verified(root)
     except KdrunError as error:
         raise Failure(f"kdrun verify: {error}") from error
+
+
+def remove_set_aside(exchanged: Collection[Path]) -> None:
+    """Remove what entries that had changed places held of another stage.
+
+    Raises:
+        Failure: one of them has set its own stage aside.
+    """
+    for aside in (path for entry in exchanged for path in entry.glob("damaged-*")):
+        if not of_another(aside):
+            raise Failure(f"set aside without need: {aside}")
+        shutil.rmtree(aside)
 
 
 class Matrix:
@@ -163,24 +175,32 @@ class Matrix:
         self.trials += 1
         root = self.fresh(f"trial-{self.trials}")
         moments = [self.moment() for _ in range(self.random.choice((1, 1, 2, 3)))]
+        exchanged: set[Path] = set()
         try:
             for moment in moments:
                 code, _ = self.launch(root, moment)
                 if code == 0:
                     break
                 self.kills[self.board.phase()] += 1
-                self.between(root)
+                self.between(root, exchanged)
             else:
                 self.launch(root, NEVER)
+            remove_set_aside(exchanged)
             check(root, self.kind.runs(root), self.expected, self.kind.blind)
         except (Failure, KdrunError, OSError) as error:
             raise Failure(f"trial {self.trials}, killed at {moments}: {error}") from error
         shutil.rmtree(root)
 
-    def between(self, root: Path) -> None:
-        """What happens after a kill: often nothing; `kdrun resume`; entries change places."""
+    def between(self, root: Path, exchanged: set[Path]) -> None:
+        """What happens after a kill: often nothing; `kdrun resume`; entries change places.
+
+        Args:
+            root: the output root.
+            exchanged: receives the entries of the store that changed places.
+        """
         if self.exchanged:
-            exchange(root / STORE)
+            remove_set_aside(exchanged)  # before it changes places too
+            exchanged.update(exchange(root / STORE))
         if self.kind.resumed and self.random.random() < 0.5:
             self.launch(root, NEVER, lambda: resume_run(root / "run", []) and None)
 

@@ -16,7 +16,7 @@ from kdrun.runs.resume import resume_run
 from kdrun.runs.sweep import sweep
 from kdrun.store.files import read_json_lines, read_sealed
 from kdrun.store.run_folder import ANALYSIS, METRICS, SUMMARY
-from kdrun.store.stages import WEIGHTS
+from kdrun.store.stages import CHECKPOINTS, IDENTITY, WEIGHTS, own_digest
 from tests.faults import works
 from tests.faults.points import Board, Moment
 from tests.faults.process import run_or_resume
@@ -138,11 +138,34 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def exchange(store: Path) -> None:
-    """Let two finished entries of the store change places, as a careless copy would."""
+def exchange(store: Path) -> tuple[Path, ...]:
+    """Let two finished entries of the store change places, as a careless copy would.
+
+    Returns:
+        Both; none where fewer are finished.
+    """
     done = sorted(path.parent for path in store.glob(f"*/{SUMMARY}"))
-    if len(done) > 1:
-        aside = store.with_name("aside")
-        shutil.move(done[0], aside)
-        shutil.move(done[1], done[0])
-        shutil.move(aside, done[1])
+    if len(done) < 2:
+        return ()
+    aside = store.with_name("aside")
+    shutil.move(done[0], aside)
+    shutil.move(done[1], done[0])
+    shutil.move(aside, done[1])
+    return tuple(done[:2])
+
+
+def of_another(aside: Path) -> bool:
+    """Whether what an entry of the store moved aside are files of another stage.
+
+    A kill may leave them in two folders, of which the later has no identity.
+    """
+    files = {path.name for path in aside.iterdir()}
+    if not files <= {SUMMARY, WEIGHTS, METRICS, IDENTITY, CHECKPOINTS}:
+        return False
+    for name in (SUMMARY, IDENTITY):
+        if name not in files:
+            continue
+        found = read_sealed(aside / name)["hash"] if name == SUMMARY else own_digest(aside)
+        if found == aside.parent.name:
+            return False
+    return True
