@@ -12,6 +12,7 @@ from kdrun.report.gains import ACCURACIES, compared_groups, gain_entry, read_gai
 from kdrun.report.paired_gain import MCNEMAR, Discordant, PairedGain, mcnemar, paired_gain
 from kdrun.store.correct_images import CorrectImages, read_correct, same_images
 from kdrun.store.run_folder import CORRECT, SUMMARY
+from kdrun.store.stage_figures import run_faults
 from kdrun.store.summary import Entry, places, seeds
 
 ROUNDING = 1e-6
@@ -26,9 +27,14 @@ A stage of the store may have been measured on another device or by other kernel
 def check_figures(folder: Path, summary: Entry) -> None:
     """See that a run's gains follow from its accuracies, and these from its right images.
 
+    Values may be missing only where another says why: train accuracy of given weights, validation
+    without validation images.
+
     Raises:
         DamagedError: they do not.
     """
+    if fault := next(run_faults(summary["stages"]), None):
+        raise DamagedError(f"{folder / SUMMARY} is damaged: {fault}")
     correct = read_correct(folder)
     fault = next(chain(_right_faults(summary, correct), _pair_faults(summary, correct)), None)
     if fault is not None:

@@ -30,7 +30,18 @@ ACCURACY: Shape = {
     "train": Maybe(FRACTION),
     "last": Maybe(FRACTION),
     "best_validation": Maybe(FRACTION),
+    "best_validation_loss?": Maybe(AMOUNT),
     "test_at_best_validation": FRACTION,
+}
+CERTAINTY: Shape = {
+    "images": SEVERAL,
+    "entropy": Each(FRACTION, 1),
+    "calibration_T": Maybe(AMOUNT),
+    **{"nll": AMOUNT, "calibrated_nll": AMOUNT},
+}
+CLASS_ORDER: Shape = {
+    "outputs": Some(Some(COUNT, 2)),
+    **{"moved": SEVERAL, "accuracy": FRACTION, "relabelled": FRACTION},
 }
 STAGE_SUMMARY: Shape = {
     "hash?": HASH,
@@ -47,6 +58,8 @@ STAGE_SUMMARY: Shape = {
     "seconds": AMOUNT,
     "images_per_second?": Maybe(AMOUNT),
     "accuracy": ACCURACY,
+    "certainty?": CERTAINTY,
+    "class_order?": CLASS_ORDER,
     "files": FILES,
 }
 BORN_AGAIN: Shape = {

@@ -24,6 +24,7 @@ from kdrun.store.files import (
 from kdrun.store.folders import LOCK, folder_lock, make_folder, refuse_links_to
 from kdrun.store.formats import STAGE, STAGE_SUMMARY
 from kdrun.store.shapes import check_shape, read_shaped
+from kdrun.store.stage_figures import stage_faults
 
 STORE, CHECKPOINTS = "store", "checkpoints"
 MARKER = ".kdrun"
@@ -99,7 +100,7 @@ def finished(folder: Path, digest: str) -> dict[str, Any] | None:
     """The summary of the finished stage of this hash, or None; every file of it is verified.
 
     Raises:
-        DamagedError: one is not as it was written, or the folder holds another stage.
+        DamagedError: one is not as it was written, contradicts itself, or is of another stage.
         OutputError: the folder is a link.
     """
     refuse_links_to(folder, folder.parent.parent)
@@ -109,6 +110,8 @@ def finished(folder: Path, digest: str) -> dict[str, Any] | None:
     for name in (WEIGHTS, IDENTITY):
         if name not in summary["files"]:
             raise DamagedError(f"{folder / SUMMARY} is damaged: it does not list {name}")
+    if fault := next(stage_faults(summary), None):
+        raise DamagedError(f"{folder / SUMMARY} is damaged: {fault}")
     check_files(folder, summary["files"])
     check_digest(folder, summary.get("hash", digest), digest)
     check_digest(folder, stage_hash(read_identity(folder)), digest)
@@ -149,6 +152,8 @@ def own_digest(folder: Path) -> str:
 def set_aside(folder: Path, checkpoints: bool = False) -> Path:
     """Move a damaged stage's files to a folder inside its own, so that it can be done again.
 
+    The summary goes last: a process that is killed before leaves the stage to be set aside again.
+
     Args:
         folder: the stage's.
         checkpoints: whether they go too, as where they are another stage's.
@@ -156,7 +161,7 @@ def set_aside(folder: Path, checkpoints: bool = False) -> Path:
     aside = folder / datetime.now().strftime("damaged-%Y-%m-%d_%H-%M-%S-%f")
     try:
         aside.mkdir()
-        for name in (SUMMARY, WEIGHTS, METRICS, IDENTITY, *[CHECKPOINTS] * checkpoints):
+        for name in (*[CHECKPOINTS] * checkpoints, WEIGHTS, METRICS, IDENTITY, SUMMARY):
             if os.path.lexists(folder / name):
                 (folder / name).rename(aside / name)
     except OSError as error:

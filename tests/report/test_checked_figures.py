@@ -83,6 +83,13 @@ def test_models_that_are_paired_have_to_answer_the_same_images(tmp_path):
         check_figures(tmp_path, content)
 
 
+def test_a_missing_train_accuracy_of_a_trained_stage_is_refused(tmp_path):
+    content = seeds()
+    content["stages"][1]["accuracy"]["train"] = None
+    with pytest.raises(DamagedError, match=r"stage 1: accuracy\.train is None with 10 epochs"):
+        check_figures(tmp_path, content)
+
+
 def test_a_resealed_summary_is_refused_by_the_report(altered):
     def better(content):
         content["gains"][0]["points"] += 10

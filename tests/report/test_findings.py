@@ -11,7 +11,9 @@ from kdrun.store.correct_images import Correct
 
 def stage(role, test, seed=None, step=None, parameters=100, arch="net", validation=None):
     accuracy = {"test_at_best_validation": test, "best_validation": validation}
+    accuracy |= {"train": test, "last": validation}
     entry = {"role": role, "arch": arch, "parameters": parameters, "accuracy": accuracy}
+    entry["epochs"] = 10
     return (
         entry | ({} if seed is None else {"seed": seed}) | ({} if step is None else {"step": step})
     )

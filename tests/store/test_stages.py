@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -94,12 +95,45 @@ def test_a_stage_that_lists_no_weights_is_damaged(tmp_path):
         finished(folder, digest)
 
 
+def test_a_stage_whose_figures_contradict_each_other_is_damaged(tmp_path):
+    folder, digest = stage(tmp_path, epochs=0)
+    assert finished(folder, digest) is not None
+    folder, digest = stage(tmp_path, 8, best_epoch=2)
+    with pytest.raises(DamagedError, match="is damaged: best_epoch is 2 of 1 epochs"):
+        finished(folder, digest)
+
+
 def test_checkpoints_of_another_stage_go_aside_with_it(tmp_path):
     folder, _ = stage(tmp_path)
     (folder / "checkpoints").mkdir()
     aside = set_aside(folder, checkpoints=True)
     assert (aside / "checkpoints").is_dir()
     assert not (folder / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("moved", range(4))
+def test_setting_aside_that_was_interrupted_is_done_again(tmp_path, monkeypatch, moved):
+    folder, _ = stage(tmp_path)
+    stranger = folder.with_name("0123456789abcdef")
+    folder.rename(stranger)
+    (stranger / "checkpoints").mkdir()
+    rename, left = Path.rename, [None] * moved
+
+    def interrupted(path, target):
+        if not left:
+            raise OSError("killed")
+        left.pop()
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(OutputError):
+        set_aside(stranger, checkpoints=True)
+    monkeypatch.undo()
+    with pytest.raises(DamagedError) as told:
+        finished(stranger, stranger.name)
+    set_aside(stranger, checkpoints=isinstance(told.value, MisplacedError))
+    assert finished(stranger, stranger.name) is None
+    assert not (stranger / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("level", ["store", "store/hash"])
