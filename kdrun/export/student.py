@@ -13,6 +13,7 @@ from kdrun.evaluation.latency import latency
 from kdrun.export.deployed import Deployed
 from kdrun.export.formats import FORMATS, Call, Format, chosen_formats
 from kdrun.export.model_card import model_card
+from kdrun.report.checked_figures import check_figures
 from kdrun.runs.finished_run import finished_jobs
 from kdrun.store.files import (
     cannot_write,
@@ -45,12 +46,14 @@ def export_student(
 
     Raises:
         ConfigError: the folder holds no finished run, or a package is missing.
+        DamagedError: a file of it is not as it was written, or its figures contradict each other.
         WeightsError: a file does not decide as the network does.
         OutputError: it cannot be written.
     """
     formats = chosen_formats(names)
     with finished_jobs(folder, changes) as (stage_runs, contexts):
         summary = read_summary(folder)
+        check_figures(folder, summary)
         stage_run = stage_runs[student_place(summary)]
         context = contexts[stage_run.stage.seed]
         target = export_folder(folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.escaping import show
+from kdrun.report.checked_figures import check_figures
 from kdrun.store.files import read_json, read_json_lines, read_sealed, read_yaml
 from kdrun.store.finished_runs import (
     linked_stage,
@@ -115,7 +116,7 @@ def faults_of(folder: Path) -> Iterator[str]:
 
 
 def run_faults(folder: Path) -> Iterator[str]:
-    """What is wrong with a run as a whole: its checksums, its stages, its analysis."""
+    """What is wrong with a run as a whole: its checksums, figures, stages, its analysis."""
     for link in sorted((folder / LINKS).glob("*")):
         if not link.exists():
             yield f"{link} points to a stage that is no longer there"
@@ -124,6 +125,7 @@ def run_faults(folder: Path) -> Iterator[str]:
         if (folder / SUMMARY).exists():
             summary = read_summary(folder)
             hashes = [stage.get("hash") for stage in summary["stages"]]
+            yield from _fault(partial(check_figures, folder, summary))
             read_analysis(folder, summary)
         elif (folder / PLAN).exists():
             hashes = planned_hashes(folder)

@@ -14,6 +14,7 @@ from kdrun.models.safe_load import file_sha256
 from kdrun.models.timm_models import timm_config, timm_normalization
 from kdrun.store.finished_runs import linked_stage, planned_hashes, read_summary
 from kdrun.store.run_folder import PLAN
+from kdrun.store.stage_figures import run_faults
 from kdrun.store.stages import SUMMARY, WEIGHTS, finished, own_digest, read_identity
 from kdrun.store.summary import student_place
 
@@ -133,6 +134,9 @@ def _made(folder: Path) -> Iterator[Path]:
         return
     if (folder / SUMMARY).is_file():
         summary = read_summary(folder)
+        # Accuracies are not used here: what decides which stage is meant has to be in order.
+        if fault := next(run_faults(summary["stages"]), None):
+            raise DamagedError(f"{folder / SUMMARY} is damaged: {fault}")
         place = student_place(summary)
         found = linked_stage(folder, place, summary["stages"][place].get("hash"))
         yield from [] if found is None else [found]

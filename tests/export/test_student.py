@@ -1,6 +1,7 @@
 """An exported student, read back by other means than the export's own."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from kdrun.cli.main import main
-from kdrun.errors import ConfigError, WeightsError
+from kdrun.errors import ConfigError, DamagedError, WeightsError
 from kdrun.export import formats
 from kdrun.export.deployed import Deployed
 from kdrun.export.model_card import model_card
@@ -17,7 +18,7 @@ from kdrun.export.student import export_student
 from kdrun.models.build import build_model
 from kdrun.runs.prepare import load_data
 from kdrun.runs.runner import run
-from kdrun.store.files import read_sealed
+from kdrun.store.files import read_sealed, write_sealed
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,20 @@ def test_weights_and_card_rebuild_the_student_with_its_test_accuracy(done):
     summary = read_sealed(folder / "summary.json")
     assert card["test_accuracy"] == accuracy
     assert accuracy == pytest.approx(summary["stages"][1]["accuracy"]["test_at_best_validation"])
+
+
+def test_a_run_whose_figures_contradict_each_other_is_not_exported(done, tmp_path):
+    _, folder = done
+    root = tmp_path / "outputs"
+    without = shutil.ignore_patterns("export")
+    shutil.copytree(folder.parent, root, symlinks=True, ignore=without)
+    path = root / "run" / "summary.json"
+    content = read_sealed(path)
+    content["gains"][0]["points"] += 20
+    write_sealed(path, content)
+    with pytest.raises(DamagedError, match="the gain of student convnet over control convnet"):
+        export_student(root / "run", ["safetensors"])
+    assert not (root / "run" / "export").exists()
 
 
 def test_a_program_takes_any_number_of_images(done):

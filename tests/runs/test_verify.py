@@ -92,6 +92,25 @@ def test_a_stage_in_anothers_place_is_told(root):
         show_verified(root)
 
 
+def test_figures_that_contradict_each_other_are_told(root):
+    path = root / "run" / "summary.json"
+    content = read_sealed(path)
+    write_sealed(path, {**content, "gains": [gain | {"points": 50.0} for gain in content["gains"]]})
+    with pytest.raises(DamagedError, match=r"summary\.json is damaged: the gain of student"):
+        show_verified(root)
+    content["stages"][0]["accuracy"]["train"] = None
+    write_sealed(path, content)
+    with pytest.raises(DamagedError, match=r"summary\.json is damaged: stage 0: accuracy\.train"):
+        show_verified(root)
+
+
+def test_figures_of_a_stage_that_contradict_each_other_are_told(root):
+    path = next(root.glob("store/*/summary.json"))
+    write_sealed(path, read_sealed(path) | {"images_per_second": None})
+    with pytest.raises(DamagedError, match=r"summary\.json is damaged: images_per_second is None"):
+        show_verified(root)
+
+
 def test_a_link_among_the_files_is_told(root, tmp_path):
     (root / "run" / "notes").symlink_to(tmp_path)
     with pytest.raises(DamagedError, match="notes is a link"):

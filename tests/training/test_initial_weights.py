@@ -3,7 +3,7 @@
 import pytest
 
 from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
-from kdrun.errors import WeightsError
+from kdrun.errors import DamagedError, WeightsError
 from kdrun.store.files import read_sealed, write_sealed
 from kdrun.training.initial_weights import resolve_weights
 
@@ -38,9 +38,21 @@ def chosen(folder, monkeypatch):
 
 def test_of_several_seeds_it_is_the_first_ones_student(made, monkeypatch):
     roles = ["teacher", "teacher", "student", "student", "control", "control"]
-    stages = [{"role": role, "seed": n % 2} for n, role in enumerate(roles)]
+    accuracy = {"train": 0.9, "last": 0.8, "best_validation": 0.8}
+    stages = [
+        {"role": role, "seed": n % 2, "epochs": 1, "accuracy": accuracy}
+        for n, role in enumerate(roles)
+    ]
     names = [f"{n:02}-{role}-resnet8-seed{n % 2}" for n, role in enumerate(roles)]
     assert chosen(made(*names, stages=stages), monkeypatch) == "02-student-resnet8-seed0"
+
+
+def test_a_run_whose_stages_contradict_themselves_teaches_nothing(made, monkeypatch):
+    accuracy = {"train": None, "last": 0.8, "best_validation": 0.8}
+    stages = [{"role": "student", "seed": 0, "epochs": 1, "accuracy": accuracy}]
+    run = made("00-student-resnet8", stages=stages)
+    with pytest.raises(DamagedError, match=r"stage 0: accuracy\.train is None with 1 epochs"):
+        chosen(run, monkeypatch)
 
 
 def test_of_an_unfinished_run_it_is_what_was_made_last(made, monkeypatch):
