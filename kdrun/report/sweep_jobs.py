@@ -46,13 +46,18 @@ def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, An
     """
     jobs = sweep_jobs(folder)
     values, shared = listed_values(jobs, config_dir), noted_values(folder)
-    read = [read_job(folder / name, job, shared | values[name]) for name, job in jobs.items()]
+    # Without a list a job's overrides come from its own folder, which may be another sweep's.
+    read = [
+        read_job(folder / name, job, shared | values[name] | shared) for name, job in jobs.items()
+    ]
     return sorted(read, key=_order)
 
 
 def foreign_jobs(folder: Path) -> dict[Path, str]:
-    """Why the runs in folders of a listed sweep are not its jobs, by the folder."""
-    if not (folder / SWEEP).exists() or listed_jobs(folder) is None:
+    """Why the runs in folders of a sweep that its notes describe are not its jobs."""
+    if not (folder / SWEEP).exists():
+        return {}
+    if listed_jobs(folder) is None and not noted_values(folder):
         return {}
     jobs = read_jobs(folder)
     return {folder / job["job"]: job["error"] for job in jobs if job["status"] == FOREIGN}

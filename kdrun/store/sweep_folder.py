@@ -109,7 +109,7 @@ def listed_jobs(folder: Path) -> Jobs | None:
 
 
 def noted_values(folder: Path) -> dict[str, Any]:
-    """The values that all jobs share; none of a sweep that has no list, or of an earlier kdrun.
+    """The values that all jobs share; none of a sweep of an earlier kdrun.
 
     Raises:
         DamagedError: the sweep's notes cannot be read.

@@ -5,10 +5,10 @@ from pathlib import Path
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
-from kdrun.config.listed_values import shared_values
 from kdrun.config.sweep_overrides import as_typed, planned_jobs
 from kdrun.early_signals import resumable_by
 from kdrun.runs.sweep.claims import CLAIMS
+from kdrun.runs.sweep.shared_settings import shared_settings
 from kdrun.store.run_folder import occupied
 from kdrun.store.stages import make_store
 from kdrun.store.sweep_folder import begin_sweep, refuse_taken
@@ -27,7 +27,7 @@ def begin(config: DictConfig) -> None:
     CLAIMS.enter_context(occupied(folder))
     refuse_taken(folder, jobs, claimed=True)  # another process may have been faster
     make_store(Path(config.output_root))  # by which a resumed sweep finds its output root
-    shared = shared_values(jobs or [], config, own_yaml(config.hydra))
+    shared = shared_settings(config, jobs, own_yaml(config.hydra))
     begin_sweep(folder, as_typed(config.hydra), jobs, shared)
     resumable_by(f"'kdrun resume {folder}' goes on")
 

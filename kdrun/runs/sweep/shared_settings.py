@@ -1,0 +1,82 @@
+"""Settings that all jobs of a sweep share, to tell their runs from those of other sweeps."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from kdrun.config.listed_values import group_names, plain_values, shared_values
+from kdrun.config.sweep_overrides import NUMBERS, as_typed, planned_jobs
+from kdrun.errors import ConfigError
+from kdrun.store.sweep_folder import refers
+
+OWN_SPACE = "custom_search_space"
+"""Key of a sweeper (Optuna's) for a function that may search over any setting."""
+
+
+def shared_settings(
+    config: DictConfig, jobs: list[list[str]] | None, config_dir: Path | None
+) -> dict[str, Any]:
+    """The values of the keys that are the same in all jobs, as far as it can be told.
+
+    Args:
+        config: of the command line, with Hydra's section.
+        jobs: the overrides of every job; None where the sweep has no list of them.
+        config_dir: a folder of the user's own YAML.
+    """
+    if jobs is None:
+        jobs = numbered_jobs(config.hydra, config_dir)
+    if jobs is not None:
+        return shared_values(jobs, config, config_dir)
+    fixed, searched = fixed_overrides(config.hydra)
+    plain = plain_values(fixed)
+    if config.hydra.sweeper.get(OWN_SPACE) or searched & group_names():
+        return {key: one for key, one in plain.items() if not touches(key, searched)}
+    values = shared_values([fixed], config, config_dir) | plain
+    return {key: one for key, one in values.items() if not touches(key, searched)}
+
+
+def numbered_jobs(hydra: DictConfig, config_dir: Path | None) -> list[list[str]] | None:
+    """The jobs of Hydra's own sweeper whose folders have other names; None of another sweeper."""
+    section = OmegaConf.to_container(hydra, resolve=False)
+    assert isinstance(section, dict)
+    section["sweep"]["subdir"] = NUMBERS
+    try:
+        return planned_jobs(OmegaConf.create(section), config_dir)
+    except ConfigError:  # told where a job begins
+        return []
+
+
+def fixed_overrides(hydra: DictConfig) -> tuple[list[str], set[str]]:
+    """The overrides that every job has, and the keys that the sweeper searches over."""
+    fixed, searched = [], set(hydra.sweeper.get("search_space") or {})
+    for text in given_overrides(hydra):
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException:
+            searched.add(text.lstrip("+~").partition("=")[0])
+            continue
+        key = override.get_key_element().lstrip("+~")
+        if override.is_sweep_override() or override.is_delete() or refers(text):
+            searched.add(key)
+        else:
+            fixed.append(f"{key}={text.partition('=')[2]}")
+    return fixed, searched
+
+
+def given_overrides(hydra: DictConfig) -> Iterator[str]:
+    """Those of the sweeper's own config and of the command line."""
+    params = OmegaConf.to_container(hydra.sweeper, resolve=False)
+    assert isinstance(params, dict)
+    yield from (f"{key}={value}" for key, value in (params.get("params") or {}).items())
+    yield from as_typed(hydra)
+
+
+def touches(key: str, searched: set[str]) -> bool:
+    """Whether the key, one that contains it or one inside it is searched over."""
+    return any(
+        f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for one in searched
+    )
