@@ -77,7 +77,10 @@ def control_p_words(named: Sequence[tuple[str, PairedGain | None]]) -> str | Non
     values = zip(known, holm([p for _, p in known]), strict=True)
     told = [f"{name}: {p_words(p)}" for (name, _), p in values]
     told = [*told[:MOST_NAMES], *(["..."] if len(told) > MOST_NAMES else [])]
-    return f"over control, Holm-adjusted for {len(known)} comparisons: {'; '.join(told)}"
+    return (
+        f"over control, p Holm-adjusted for {len(known)} comparisons, which the intervals are not: "
+        f"{'; '.join(told)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Ties:
         tied: cannot be told from the best.
         apart: are worse.
         ahead: are better at the seeds that both have, though not on the average of their own.
+        untested: their difference is the same at all seeds, without a spread to test it by.
         unknown: could not be compared.
         tests: names of the tests that were used.
         holm: whether p were adjusted for their number.
@@ -97,6 +101,7 @@ class Ties:
     tied: list[int]
     apart: list[int]
     ahead: list[int]
+    untested: list[int]
     unknown: list[int]
     tests: list[str]
     holm: bool
@@ -116,7 +121,7 @@ def ties_with_best(settings: Sequence[Scores]) -> Ties:
         for place, gain in enumerate(gains, 1)
         if gain and gain.seeds < max(len(settings[0]), len(settings[place]))
     }
-    ties = Ties([], [], [], [], tests, len(settings) > FEW, shared)
+    ties = Ties([], [], [], [], [], tests, len(settings) > FEW, shared)
     for place, (gain, p) in enumerate(zip(gains, adjusted(gains, len(settings)), strict=True), 1):
         if gain is None or gain.test is None:
             ties.unknown.append(place)
@@ -127,7 +132,9 @@ def ties_with_best(settings: Sequence[Scores]) -> Ties:
 
 def _side(ties: Ties, gain: PairedGain, p: float | None) -> list[int]:
     """Where a compared setting belongs, by its p and the sign of its difference."""
-    if p is None or p >= 1 - CONFIDENCE:
+    if p is None:
+        return ties.untested
+    if p >= 1 - CONFIDENCE:
         return ties.tied
     return ties.apart if gain.points < 0 else ties.ahead
 
@@ -144,10 +151,14 @@ def ties_words(ties: Ties, names: Sequence[str]) -> str:
     if ties.tied or ties.apart or ties.ahead:
         how = " and ".join(TESTS[name] for name in ties.tests)
         how += ", p Holm-adjusted" if ties.holm else ""
-        shown = [names[place] for place in ties.tied[:MOST_NAMES]]
-        shown += ["..."] if len(ties.tied) > MOST_NAMES else []
-        of_which = f": {', '.join(shown)}" if shown and (ties.apart or ties.ahead) else ""
+        shown = _few([names[place] for place in ties.tied])
+        of_which = f": {shown}" if shown and (ties.apart or ties.ahead) else ""
         told.append(f"{_how_many(ties)} at 95 % ({how}){of_which}")
+    if ties.untested:
+        told.append(
+            f"{len(ties.untested)} untested, differing from the best equally at every seed: "
+            f"{_few([names[place] for place in ties.untested])}"
+        )
     if ties.shared:
         told.append(f"not of all seeds: {_shared_words(ties, names)}")
     if MCNEMAR in ties.tests:
@@ -165,21 +176,27 @@ def _shared_words(ties: Ties, names: Sequence[str]) -> str:
     told = [
         f"{names[place]} (of {n} shared seed{'s' * (n > 1)})" for place, n in ties.shared.items()
     ]
-    return ", ".join([*told[:MOST_NAMES], *(["..."] if len(told) > MOST_NAMES else [])])
+    return _few(told)
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first of the names."""
+    return ", ".join([*names[:MOST_NAMES], *(["..."] if len(names) > MOST_NAMES else [])])
 
 
 def _how_many(ties: Ties) -> str:
     tied, others = len(ties.tied), len(ties.tied) + len(ties.apart) + len(ties.ahead)
     best = "the best on validation"
+    which = "tested" if ties.untested or ties.unknown else "other"
     if ties.ahead:
         counts = {"worse": len(ties.apart), "better at the shared seeds": len(ties.ahead)}
         told = [f"{count} {words}" for words, count in counts.items() if count]
         told += [f"{tied} not to be told from it"] * bool(tied)
         return f"of the other {others} compared with {best}: {', '.join(told)}"
     if others == 1:
-        return f"the other setting {'cannot be told from' if tied else 'is worse than'} {best}"
+        return f"the {which} setting {'cannot be told from' if tied else 'is worse than'} {best}"
     if tied == others:
-        return f"none of the other {others} settings can be told from {best}"
+        return f"none of the {which} {others} settings can be told from {best}"
     if tied == 0:
-        return f"the other {others} settings are worse than {best}"
-    return f"{tied} of the other {others} settings cannot be told from {best}"
+        return f"the {which} {others} settings are worse than {best}"
+    return f"{tied} of the {which} {others} settings cannot be told from {best}"

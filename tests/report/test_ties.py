@@ -69,9 +69,18 @@ def test_equal_models_are_tied_and_other_images_are_not_compared():
     assert "could not be compared" in ties_words(other, ["a", "b"])
 
 
-def test_differences_without_a_spread_tell_nothing_apart():
-    settings = [setting(first(95), first(93)), setting(first(94), first(92))]
-    assert ties_with_best(settings).tied == [1]
+@pytest.mark.parametrize("difference", [0, 1, 40])
+def test_differences_without_a_spread_are_untested(difference):
+    best = setting(first(95), first(93))
+    same = setting(first(95 - difference), first(93 - difference))
+    ties = ties_with_best([best, same])
+    assert (ties.tied, ties.untested, ties.apart) == ([], [1], [])
+    words = ties_words(ties, ["a", "b"])
+    assert words == "1 untested, differing from the best equally at every seed: b"
+    near = setting(first(95), first(92))
+    words = ties_words(ties_with_best([best, same, near]), ["a", "b", "c"])
+    assert words.startswith("the tested setting cannot be told from the best")
+    assert "; 1 untested, " in words
 
 
 def test_seeds_of_other_validation_images_are_not_paired():
@@ -116,5 +125,5 @@ def test_p_over_a_control_are_adjusted_where_there_are_more_than_three():
         f"{name}: p = {p * rank:.2g}"
         for name, p, rank in zip("abcd", raw, (1, 2, 3, 4), strict=True)
     )
-    expected = f"over control, Holm-adjusted for 4 comparisons: {'; '.join(told)}"
-    assert control_p_words(gains) == expected
+    expected = "over control, p Holm-adjusted for 4 comparisons, which the intervals are not: "
+    assert control_p_words(gains) == expected + "; ".join(told)
