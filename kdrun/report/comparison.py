@@ -1,10 +1,17 @@
 """Comparison of several runs: their results read from files, and grouped by settings."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError
+from kdrun.report.other_images import (
+    mark_chosen,
+    separate_trained,
+    training_hash,
+    validation_hash,
+)
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.report.run_settings import fill_settings, told_settings
 from kdrun.report.seeds_table import SEED, rank_of
@@ -34,6 +41,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     rows = [row for folder in done for row in run_rows(folder)]
     apart = separate(rows)
     varied = fill_settings(rows)
+    apart += separate_trained(rows) + mark_chosen(rows, "run")
     kept, repeated = without_repeats(rows, varied)
     settings, ties = setting_rows(kept, varied)
     for row in rows:
@@ -41,7 +49,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     return {
         "format": 2,
         "varied": varied,
-        "runs": sorted(rows, key=rank_of),
+        "runs": sorted(rows, key=lambda row: (row["chosen_apart"], *rank_of(row))),
         "settings": settings,
         "ties": ties,
         "counted": len({row["run"] for row in kept}),
@@ -123,6 +131,7 @@ def student_row(
         "arch": str(student["arch"]),
         "config": files.config,
         "settings": {**settings, SEED: str(seed)},
+        "seed": str(seed),
         "train": accuracy["train"],
         "validation": accuracy["best_validation"],
         "validation_loss": accuracy.get("best_validation_loss"),
@@ -131,6 +140,8 @@ def student_row(
         "teacher": _test_of(teachers[0]) if teachers else None,
         "images": int(files.summary["test_images"]),
         "test_hash": test_hash(correct, place),
+        "train_hash": training_hash(plan, student.get("seed")),
+        "validation_hash": validation_hash(correct, place),
         "parameters": int(student["parameters"]),
         "macs": int(student["macs"]),
         "latency_ms": measured.get("latency", {}).get("median_ms"),
@@ -149,9 +160,12 @@ def without_repeats(
     """The rows without those of the settings and seed of an earlier one; and which these are."""
     kept: dict[tuple[str, ...], Row] = {}
     repeated = []
+    of_run = Counter(row["run"] for row in rows)
     for row in rows:
         first = kept.setdefault((row["dataset"], *(row["settings"][name] for name in varied)), row)
         if first is not row:
             equal = first["test"] == row["test"]
-            repeated.append({"run": row["run"], "of": first["run"], "equal": equal})
+            # A run of one seed is left out as a whole.
+            seed = row["seed"] if of_run[row["run"]] > 1 else None
+            repeated.append({"run": row["run"], "seed": seed, "of": first["run"], "equal": equal})
     return list(kept.values()), repeated

@@ -28,8 +28,8 @@ def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Returns:
         Rows of `settings` without the seed, the `jobs`, `seeds`, mean `train`, `validation`,
         `validation_loss` and `test` with its `deviation`, and the `gain` over the control of the
-        same seed as in the `gains` of a run; None where one cannot be computed. Best mean
-        validation accuracy first.
+        same seed as in the `gains` of a run; None where one cannot be computed; `chosen_apart`,
+        whether one was chosen on other validation images. Best mean validation accuracy first.
     """
     groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = defaultdict(list)
     for job in jobs:
@@ -61,6 +61,7 @@ def _row(settings: dict[str, str], jobs: Sequence[Mapping[str, Any]]) -> dict[st
         "test": mean(tests),
         "deviation": stdev(tests) if len(jobs) > 1 else None,
         "gain": gain,
+        "chosen_apart": any(job.get("chosen_apart", False) for job in jobs),
     }
 
 

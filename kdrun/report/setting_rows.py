@@ -21,10 +21,10 @@ def setting_rows(
 ) -> tuple[list[Row], list[dict[str, Any]]]:
     """Runs that differ in the seed alone as one row; best mean validation accuracy first.
 
-    Data sets one after the other. `gain` is that of test over the control of the same seed,
-    `difference` that of validation to the first row of the data set at the seeds that both have,
-    each as in the `gains` of a run, with `holm`, its p adjusted for the number of rows;
-    `shared_seeds` how many these are where one of the two has more.
+    Those of other validation images come after. Data sets one after the other. `gain` is that of
+    test over the control of the same seed, `difference` that of validation to the first row of the
+    data set at the seeds that both have, each as in the `gains` of a run, with `holm`, its p
+    adjusted for the number of rows; `shared_seeds` how many these are where one side has more.
 
     Returns:
         The rows; and for each data set what cannot be told from its first row.
@@ -100,12 +100,14 @@ def ties_of(settings: Sequence[Row], groups: Sequence[Mapping[str, Row]]) -> lis
         ", ".join(f"{k}={v}" for k, v in row["settings"].items()) or row["arch"] for row in settings
     ]
     tied = [settings[place]["settings"] for place in ties.tied]
-    return [{"tied": tied, "unknown": len(ties.unknown), "words": ties_words(ties, names)}]
+    counts = {"untested": len(ties.untested), "unknown": len(ties.unknown)}
+    return [{"tied": tied, **counts, "words": ties_words(ties, names)}]
 
 
 def _rank_of(group: Mapping[str, Row]) -> tuple[Any, ...]:
     names = ("validation", "train", "validation_loss")
-    return rank_of({name: mean_of(group.values(), name) for name in names})
+    other = any(row["chosen_apart"] for row in group.values())
+    return other, *rank_of({name: mean_of(group.values(), name) for name in names})
 
 
 def latency_of_networks(rows: Sequence[Row]) -> dict[tuple[Any, ...], float | None]:

@@ -11,13 +11,15 @@ from kdrun.config.listed_values import Values, difference, listed_values
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.report.checked_figures import check_figures
 from kdrun.report.gains import gain_between
+from kdrun.report.other_images import training_hash, validation_hash
 from kdrun.report.run_settings import UNTOLD, setting
 from kdrun.report.seeds_table import rank_of
 from kdrun.report.tested_images import test_hash
 from kdrun.store.correct_images import read_correct
 from kdrun.store.files import check_files
+from kdrun.store.formats import PLAN as PLAN_SHAPE
 from kdrun.store.formats import RUN_SUMMARY
-from kdrun.store.run_folder import CONFIG, STATUS, SUMMARY, in_use, read_status
+from kdrun.store.run_folder import CONFIG, PLAN, STATUS, SUMMARY, in_use, read_status
 from kdrun.store.saved_config import saved_config
 from kdrun.store.shapes import read_shaped
 from kdrun.store.summary import group_of, mean_of, result_of, student_place
@@ -113,7 +115,7 @@ def run_config(folder: Path) -> DictConfig | None:
 
 _RESULT = (
     *("train", "validation", "validation_loss", "test", "control_test", "gain"),
-    *("dataset", "images", "test_hash"),
+    *("dataset", "images", "test_hash", "train_hash", "validation_hash"),
 )
 _NOTHING: dict[str, Any] = dict.fromkeys(_RESULT)
 
@@ -143,19 +145,23 @@ def job_state(folder: Path) -> dict[str, Any]:
         if state["status"] == "done":
             summary = read_shaped(folder / SUMMARY, RUN_SUMMARY)
             check_figures(folder, summary)
-            state |= accuracies(summary) | tested_on(folder, summary)
+            state |= accuracies(summary) | images_of(folder, summary)
     except DamagedError as error:
         state |= {"status": "interrupted", "error": f"damaged: {error}"}
     state["code"] = _CODES.get(state["status"], state.get("code", 70))
     return state
 
 
-def tested_on(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    """The data set of a finished run, how many test images it has, and their hash."""
+def images_of(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """The data set of a finished run, how many test images it has, and hashes of its images."""
+    correct, place = read_correct(folder), student_place(summary)
+    plan = read_shaped(folder / PLAN, PLAN_SHAPE)["stages"] if (folder / PLAN).exists() else []
     return {
         "dataset": summary["dataset"],
         "images": summary["test_images"],
-        "test_hash": test_hash(read_correct(folder), student_place(summary)),
+        "test_hash": test_hash(correct, place),
+        "train_hash": training_hash(plan, summary["stages"][place].get("seed")),
+        "validation_hash": validation_hash(correct, place),
     }
 
 

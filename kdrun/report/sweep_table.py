@@ -9,10 +9,11 @@ from rich.table import Table
 from kdrun.escaping import printable, show
 from kdrun.loggers.tables import add_columns, add_settings, console, percent, plain_table
 from kdrun.report.gains import read_gain
+from kdrun.report.other_images import TRAINING, common_first, mark_jobs
 from kdrun.report.result_table import OVER_CONTROL
 from kdrun.report.seeds_table import SEED, gain_words, over_seeds, seeds_table
 from kdrun.report.sweep_jobs import read_jobs
-from kdrun.report.tested_images import IMAGES, by_images, separate_jobs
+from kdrun.report.tested_images import IMAGES, separate_jobs
 from kdrun.report.ties import Ties, control_p_words, scores_of, ties_with_best, ties_words
 from kdrun.store.correct_images import read_correct
 from kdrun.store.formats import RUN_SUMMARY
@@ -30,11 +31,11 @@ def show_sweep(folder: Path, config_dir: Path | None = None) -> dict[str, Any]:
         config_dir: a folder of the user's own YAML.
     """
     jobs = read_jobs(folder, config_dir)
-    apart = separate_jobs(jobs)
-    jobs = by_images(jobs)
+    apart = separate_jobs(jobs) + mark_jobs(jobs)
+    jobs = common_first(jobs)
     varied = varied_settings(jobs)
     console().print(sweep_table(jobs))
-    rows = by_images(over_seeds(jobs))
+    rows = common_first(over_seeds(jobs))
     means = rows if SEED in varied else []
     if means:
         console().print(seeds_table(means, varied))
@@ -61,10 +62,11 @@ def sweep_ties(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Ties | None:
 
     Args:
         folder: the sweep's.
-        rows: of `over_seeds`; those that were tested on other images than the first come last, and
+        rows: of `over_seeds`; those of other test or training images than the first come last, and
             are not compared with it.
     """
-    rows = [row for row in rows if row["settings"].get(IMAGES) == rows[0]["settings"].get(IMAGES)]
+    images = [[row["settings"].get(name) for name in (IMAGES, TRAINING)] for row in rows]
+    rows = [row for row, own in zip(rows, images, strict=True) if own == images[0]]
     if len(rows) < 2 or rows[0]["validation"] is None:
         return None
     scores = []

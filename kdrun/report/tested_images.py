@@ -65,7 +65,7 @@ def image_notes(rows: Sequence[Row], labels: Sequence[str], names: Sequence[str]
     if apart:
         lines.append(
             "not tested on the images of the others, so neither averaged, paired nor ranked with "
-            f"them: {_named(apart)}"
+            f"them: {named(apart)}"
         )
     several = Counter(row["dataset"] for row in rows)
     unknown = [
@@ -75,12 +75,13 @@ def image_notes(rows: Sequence[Row], labels: Sequence[str], names: Sequence[str]
     ]
     if unknown:
         lines.append(
-            f"which images were tested on is unknown, taken for the same: {_named(unknown)}"
+            f"which images were tested on is unknown, taken for the same: {named(unknown)}"
         )
     return lines
 
 
-def _named(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """The first of the names, each once."""
     once = list(dict.fromkeys(map(printable, names)))
     return ", ".join([*once[:MOST_NAMED], *(["..."] if len(once) > MOST_NAMED else [])])
 
@@ -106,8 +107,3 @@ def separate_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
         for job, label in zip(done, labels, strict=True):
             job["settings"] = {**job["settings"], IMAGES: label or COMMON}
     return image_notes(done, labels, [f"job {job['job']}" for job in done])
-
-
-def by_images(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows in their order, those of the common test images first."""
-    return sorted(rows, key=lambda row: row["settings"].get(IMAGES, COMMON))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kdrun.report.tested_images import by_images, image_labels, image_notes, separate_jobs
+from kdrun.report.other_images import common_first
+from kdrun.report.tested_images import image_labels, image_notes, separate_jobs
 
 
 def row(test_hash, images=36, dataset="imagefolder"):
@@ -48,5 +49,5 @@ def test_jobs_of_a_sweep_on_other_images_have_a_setting_more_and_come_last():
     assert [job["settings"].get("test images") for job in jobs] == [
         "other images", "common", "common", None,
     ]  # fmt: skip
-    assert [job["job"] for job in by_images(jobs)] == ["1", "2", "3", "0"]
+    assert [job["job"] for job in common_first(jobs)] == ["1", "2", "3", "0"]
     assert separate_jobs(jobs[1:]) == []
