@@ -53,8 +53,10 @@ def measured(content: Content) -> list[str]:
 
 
 def runs_words(content: Content) -> str:
-    """How many runs the table is of."""
-    return f"{content['counted']} run{'s' * (content['counted'] != 1)}"
+    """How many runs the table is of, and of how many seeds where a run has several."""
+    runs, seeds = content["counted"], sum(row["seeds"] for row in content["settings"])
+    told = f"{runs} run{'s' * (runs != 1)}"
+    return told if seeds == runs else f"{told} ({seeds} seeds)"
 
 
 def columns(content: Content) -> list[str]:
@@ -106,7 +108,8 @@ def table(content: Content) -> Table:
     names, rows = columns(content), cells(content)
     kept = [place for place in range(len(names)) if any(row[place] != "-" for row in rows)]
     varied = len(settings_of(content))
-    spare = ("deviation", "MACs", "ms", "params", "val", "train", *DIFFERENCES[:0:-1])
+    # The column by which the rows are in order stays.
+    spare = ("deviation", "MACs", "ms", "params", *DIFFERENCES[:0:-1])
     told = f"{runs_words(content)} by {chosen_by(content['settings'])} accuracy"
     shown = plain_table(told, spare)
     heads = {escape(names[place]): place for place in kept if place < varied}
@@ -126,8 +129,9 @@ def notes(content: Content) -> list[str]:
     told += content["tested_images"]
     for row in content["repeated"]:
         same = "the same result" if row["equal"] else "another result"
+        seed = "" if row["seed"] is None else f"seed {row['seed']} of "
         told.append(
-            f"{printable(row['run'])} is left out: the settings and seed of "
+            f"{printable(seed + row['run'])} is left out: the settings and seed of "
             f"{printable(row['of'])}, with {same}"
         )
     for job in content["unfinished"]:
@@ -172,6 +176,11 @@ def _comparability(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What bars rows from being compared."""
     if len({row["dataset"] for row in rows}) > 1:
         yield "to the first: of the same data set"
+    if any(row["shared_seeds"] is not None for row in rows):
+        yield (
+            "val and test are means over the seeds of a row, to the first is over the seeds that "
+            "both rows have: the two need not agree"
+        )
     unknown = sum(row["validation"] is None for row in rows)
     if unknown:
         which = "those without" if unknown < len(rows) else "there are no"

@@ -11,12 +11,21 @@ import numpy as np
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from rich.console import Console
 from scipy import stats
 
 from kdrun.cli.main import main
 from kdrun.errors import ConfigError, DamagedError
-from kdrun.report.comparison import compare
-from kdrun.report.comparison_formats import csv_text, latex, markdown, notes, tie_notes
+from kdrun.report.comparison import compare, without_repeats
+from kdrun.report.comparison_formats import (
+    csv_text,
+    latex,
+    markdown,
+    notes,
+    runs_words,
+    table,
+    tie_notes,
+)
 from kdrun.report.comparison_page import comparison_figures, lead, title
 from kdrun.report.comparison_plots import COSTS, costs_of, pareto
 from kdrun.report.gains import run_gains
@@ -59,7 +68,8 @@ def made_run(
         planned["identity"]["train"]["seed"] = seed + 1000 * (stage["role"] == "teacher")
         value = {"student": test, "control": control}.get(stage["role"], 0.95)
         stage["accuracy"] |= {"best_validation": validation, "test_at_best_validation": value}
-        stage["accuracy"] |= {"train": train}
+        loss = None if validation is None else stage["accuracy"]["best_validation_loss"]
+        stage["accuracy"] |= {"train": train, "last": validation, "best_validation_loss": loss}
     accuracies = {"student": test, "control": control}
     correct = {
         place: {"test": right(accuracies[stage["role"]])}
@@ -536,6 +546,33 @@ def test_differences_of_fewer_seeds_say_so(finished_run, tmp_path):
     told = " ".join(tie_notes(content))
     assert "worse" not in told
     assert "loss.T=2 (of 1 shared seed)" in told
+    assert "val and test are means over the seeds of a row" in " ".join(notes(content))
+
+
+def test_the_column_by_which_rows_are_in_order_stays_in_a_narrow_terminal(sweep):
+    content = compare([sweep])
+    narrow = Console(width=80, file=io.StringIO())
+    narrow.print(table(content))
+    lines = narrow.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(" val " in line for line in lines)
+    assert "no room for deviation, MACs" in lines[-1]
+
+
+def test_seeds_of_a_run_are_not_counted_as_runs(sweep):
+    content = compare([sweep])
+    assert runs_words(content) == "6 runs"
+    assert runs_words(content | {"counted": 2}) == "2 runs (6 seeds)"
+
+
+def test_a_seed_of_several_that_is_left_out_is_named():
+    rows = [
+        {"run": run, "dataset": "digits", "settings": {"train.seed": seed}, "seed": seed, "test": 1}
+        for run, seed in (("a", "0"), ("b", "0"), ("b", "1"), ("c", "0"))
+    ]
+    kept, repeated = without_repeats(rows, ["train.seed"])
+    assert len(kept) == 2
+    assert [(one["run"], one["seed"]) for one in repeated] == [("b", "0"), ("c", None)]
 
 
 def test_the_title_counts_the_runs_of_the_table(finished_run, tmp_path):
