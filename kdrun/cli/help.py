@@ -8,27 +8,15 @@ from textwrap import fill
 from kdrun.catalog.architectures import ARCHITECTURES
 from kdrun.catalog.options import option_lines
 from kdrun.catalog.terms import TERMS, section_of, sections
+from kdrun.cli.verbs import VERBS
 from kdrun.config.paths import config_folder, shipped_options
 
 NARROWEST, WIDEST = 60, 100
-COMMANDS = (
-    ("kdrun [run] [key=value ...]", "train a teacher, distil it into a student, report"),
-    ("kdrun -m key=v1,v2 [...]", "a sweep; teachers are trained once and shared"),
-    ("kdrun resume DIR [key=value ...]", "go on with a run or a sweep; finished work is kept"),
-    ("kdrun verify DIR", "check every file of a run, sweep, stage or store"),
-    ("kdrun analyze DIR", "measure a finished run: layers, attention, fine grids of T too"),
-    (
-        "kdrun report DIR... [--format F]",
-        "the page of a run; several or a sweep side by side, with F one of table, md, csv, json, "
-        "latex, html",
-    ),
-    ("kdrun export DIR [--format F]", "the student alone, checked: safetensors,pt2,onnx"),
-    ("kdrun plan [--probe] [...]", "show the stages and what they will take; write nothing"),
-    ("kdrun layers MODEL [...]", "module paths and shapes of a model"),
-    ("kdrun --cfg job [key=value ...]", "show the whole configuration"),
-    ("kdrun --version", ""),
-    ("kdrun --hydra-help", "flags of Hydra: --config-dir, --info, shell completion, ..."),
-)
+FLAGS = {
+    "kdrun --cfg job [key=value ...]": "show the whole configuration",
+    "kdrun --version": "",
+    "kdrun --hydra-help": "flags of Hydra: --config-dir, --info, shell completion, ...",
+}
 
 
 def help_text() -> str:
@@ -41,7 +29,7 @@ def help_text() -> str:
     return "\n\n".join(
         [
             "kdrun: knowledge-distillation experiments from one command",
-            _rows(COMMANDS, 32, width),
+            _rows(_commands(), 32, width),
             "--traceback with any command shows where an error came from.",
             f"Groups, chosen as group=option:\n{_rows(groups, 12, width)}",
             "Models of teacher= and student=:\n"
@@ -61,6 +49,11 @@ def _with_terms(block: str) -> str:
         papers = [row.paper for name, row in TERMS.items() if section_of(name) == section]
         lines += [f"{f'  {section}:':<26}# {papers[0]}", *option_lines(options, 4)]
     return "\n".join(lines)
+
+
+def _commands() -> list[tuple[str, str]]:
+    uses = [use for verb in VERBS.values() for use in verb.uses.items()]
+    return [*uses, *FLAGS.items()]
 
 
 def _options(group: Path) -> str:

@@ -9,15 +9,8 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from kdrun import __version__
-from kdrun.cli.commands.analyze import analyze
-from kdrun.cli.commands.export import export
-from kdrun.cli.commands.layers import layers
-from kdrun.cli.commands.plan import plan
-from kdrun.cli.commands.report import report
-from kdrun.cli.commands.resume import resume
-from kdrun.cli.commands.run import run
-from kdrun.cli.commands.verify import verify
 from kdrun.cli.help import help_text
+from kdrun.cli.verbs import VERBS
 from kdrun.errors import ConfigError, KdrunError, first_line, near_miss
 from kdrun.escaping import show, write_any_text
 
@@ -99,16 +92,4 @@ def call(verb: str, words: Sequence[str]) -> None:
         late = [b for a, b in zip(before, words, strict=False) if b in VERBS and a[:1] != "-"]
         if late:
             raise ConfigError(f"'{late[0]}' is a command, which comes first: kdrun {late[0]} ...")
-    VERBS[verb](words)
-
-
-VERBS: dict[str, Callable[[Sequence[str]], None]] = {
-    "run": run,
-    "resume": resume,
-    "verify": verify,
-    "analyze": analyze,
-    "report": report,
-    "export": export,
-    "plan": plan,
-    "layers": layers,
-}
+    VERBS[verb](list(words))

@@ -1,0 +1,64 @@
+"""The commands: how each is written, what it does, and where its code is."""
+
+from dataclasses import dataclass
+
+from kdrun.catalog.rows import load_code
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command of `kdrun`.
+
+    Attributes:
+        code: `package.module:function` of the words after the verb, imported when it is called.
+        uses: each form in which it is written, with its explanation.
+    """
+
+    code: str
+    uses: dict[str, str]
+
+    def __call__(self, words: list[str]) -> None:
+        """Do it."""
+        load_code(self.code)(words)
+
+
+VERBS: dict[str, Verb] = {
+    "run": Verb(
+        "kdrun.cli.commands.run:run",
+        {
+            "kdrun [run] [key=value ...]": "train a teacher, distil it into a student, report",
+            "kdrun -m key=v1,v2 [...]": "a sweep; teachers are trained once and shared",
+        },
+    ),
+    "resume": Verb(
+        "kdrun.cli.commands.resume:resume",
+        {"kdrun resume DIR [key=value ...]": "go on with a run or a sweep; finished work is kept"},
+    ),
+    "verify": Verb(
+        "kdrun.cli.commands.verify:verify",
+        {"kdrun verify DIR": "check every file of a run, sweep, stage or store"},
+    ),
+    "analyze": Verb(
+        "kdrun.cli.commands.analyze:analyze",
+        {"kdrun analyze DIR": "measure a finished run: layers, attention, fine grids of T too"},
+    ),
+    "report": Verb(
+        "kdrun.cli.commands.report:report",
+        {
+            "kdrun report DIR... [--format F]": "the page of a run; several or a sweep side by "
+            "side, with F one of table, md, csv, json, latex, html"
+        },
+    ),
+    "export": Verb(
+        "kdrun.cli.commands.export:export",
+        {"kdrun export DIR [--format F]": "the student alone, checked: safetensors,pt2,onnx"},
+    ),
+    "plan": Verb(
+        "kdrun.cli.commands.plan:plan",
+        {"kdrun plan [--probe] [...]": "show the stages and what they will take; write nothing"},
+    ),
+    "layers": Verb(
+        "kdrun.cli.commands.layers:layers",
+        {"kdrun layers MODEL [...]": "module paths and shapes of a model"},
+    ),
+}
