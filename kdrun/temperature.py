@@ -10,6 +10,7 @@ from kdrun.analysis.temperature_guideline import (
     normalised_entropy,
     optimal_temperature,
 )
+from kdrun.catalog.schedules import TEMPERATURE_SCHEDULES
 from kdrun.losses.temperature import (
     FLOAT64_FROM,
     check_temperature,
@@ -17,7 +18,12 @@ from kdrun.losses.temperature import (
     softmax_with_temperature,
     widened,
 )
-from kdrun.training.temperature_schedule import SCHEDULES, Schedule, temperature_at
+from kdrun.training.temperature_schedule import Schedule, temperature_at
+
+SCHEDULES: dict[str, Schedule] = {
+    name: row.load() for name, row in TEMPERATURE_SCHEDULES.items() if row.code
+}
+"""The schedules of T that are functions of the epoch."""
 
 __all__ = [
     "FLOAT64_FROM",

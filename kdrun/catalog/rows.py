@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from kdrun.catalog.options import Option
+from kdrun.errors import near_miss
 
 Section = TypeVar("Section", bound=type)
 
@@ -45,6 +46,19 @@ class Row:
     def values(self, section: Any) -> dict[str, Any]:
         """The values that a section has for the options that it reads."""
         return {name: getattr(section, name) for name in self.option_names}
+
+    def chosen(self, given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that it reads, of those that rows share and those that it adds itself.
+
+        Raises:
+            TypeError: `own` has an option that it does not read.
+        """
+        unknown = [name for name in own if name not in self.option_names]
+        if unknown:
+            raise TypeError(f"no option '{unknown[0]}'{near_miss(unknown[0], self.option_names)}")
+        defaults = {name: option.default for name, option in self.options.items()}
+        values = defaults | dict(given) | dict(own)
+        return {name: values[name] for name in self.option_names}
 
 
 def own_options(rows: Mapping[str, Row]) -> dict[str, Option]:

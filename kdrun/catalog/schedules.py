@@ -1,12 +1,49 @@
-"""The options that each temperature schedule reads. Imports no torch."""
+"""Schedules of the temperature and of the learning rate by name. Imports no torch."""
 
-# What each temperature schedule reads beside loss.T.
-SCHEDULE_OPTIONS: dict[str, tuple[str, ...]] = {
-    "constant": (),
-    "linear": ("end",),
-    "cosine": ("end",),
-    "exponential": ("end",),
-    "step": ("end", "gamma", "every"),
-    "learned": ("warmup_epochs",),
-    "auto": ("method", "pilot_share"),  # before T is known; afterwards it is a constant
+from dataclasses import dataclass
+
+from kdrun.catalog.rows import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperatureSchedule(Row):
+    """T over the epochs, from `start, progress, epoch` and the options that it reads.
+
+    Attributes:
+        starts_at_T: whether it starts at loss.T; otherwise T is found while training or before it.
+        infinite: whether it takes loss.T=inf.
+    """
+
+    starts_at_T: bool = True
+    infinite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateSchedule(Row):
+    """The share of the peak rate, from `progress` and the options that it reads.
+
+    Attributes:
+        after_warmup: whether progress runs over the updates after the warm-up, not over all.
+    """
+
+    after_warmup: bool = True
+
+
+_T = "kdrun.training.temperature_schedule"
+TEMPERATURE_SCHEDULES: dict[str, TemperatureSchedule] = {
+    "constant": TemperatureSchedule(code=f"{_T}:constant", infinite=True),
+    "linear": TemperatureSchedule(code=f"{_T}:linear", reads=("end",)),
+    "cosine": TemperatureSchedule(code=f"{_T}:cosine", reads=("end",)),
+    "exponential": TemperatureSchedule(code=f"{_T}:exponential", reads=("end",)),
+    "step": TemperatureSchedule(code=f"{_T}:step", reads=("end", "gamma", "every")),
+    # Neither is a function of the epoch: a term of the loss trains T, or the teacher decides it.
+    "learned": TemperatureSchedule(reads=("warmup_epochs",), starts_at_T=False),
+    "auto": TemperatureSchedule(reads=("method", "pilot_share"), starts_at_T=False),
+}
+
+_RATE = "kdrun.training.lr_schedule"
+RATE_SCHEDULES: dict[str, RateSchedule] = {
+    "cosine": RateSchedule(code=f"{_RATE}:cosine"),
+    "step": RateSchedule(code=f"{_RATE}:step", reads=("milestones", "gamma"), after_warmup=False),
+    "constant": RateSchedule(code=f"{_RATE}:constant"),
 }

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from kdrun.catalog.architectures import ARCHITECTURES
+from kdrun.catalog.schedules import TEMPERATURE_SCHEDULES
 from kdrun.catalog.terms import TERMS, Reads, Temperature, section_of, soft_names
 from kdrun.config.loss_mixture import (
     active_terms,
@@ -76,9 +77,11 @@ def _some_term(config: Config) -> str | None:
 
 
 def _finite_schedule(config: Config) -> str | None:
-    if config.temperature.schedule == "constant" or math.isfinite(config.loss.T):
+    schedule = config.temperature.schedule
+    if TEMPERATURE_SCHEDULES[schedule].infinite or math.isfinite(config.loss.T):
         return None
-    return f"loss.T=inf: needs temperature=constant, not {config.temperature.schedule}"
+    able = " or ".join(name for name, row in TEMPERATURE_SCHEDULES.items() if row.infinite)
+    return f"loss.T=inf: needs temperature={able}, not {schedule}"
 
 
 def _one_soft_term_named(config: Config) -> str | None:

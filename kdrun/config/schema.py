@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from kdrun.catalog.datasets import AUGMENTATIONS, DATASETS
+from kdrun.catalog.optimizers import OPTIMIZERS
 from kdrun.catalog.options import choice, make_section, number, text
+from kdrun.catalog.rows import own_options, with_options
+from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_SCHEDULES
 from kdrun.catalog.terms import sections, soft_names
 
 EVERY = r"(\d+(?:\.\d+)?)\s*(min|epoch|step)s?"
@@ -106,10 +109,11 @@ else:
 
 
 @dataclass
+@with_options(own_options(TEMPERATURE_SCHEDULES))
 class TemperatureConfig:
     """How T moves over the epochs; it starts at loss.T, or is chosen from the teacher."""
 
-    schedule: str = choice("constant", "linear", "cosine", "exponential", "step", "learned", "auto")
+    schedule: str = choice(*TEMPERATURE_SCHEDULES)
     method: str = choice("guideline", "formula", "cmi", "search")
     pilot_share: float = number(0, 1, above=True)
     end: float = number(0, 1000, above=True)
@@ -146,6 +150,7 @@ class ChainConfig:
 
 
 @dataclass
+@with_options(own_options(OPTIMIZERS) | own_options(RATE_SCHEDULES))
 class TrainConfig:
     """How every stage is trained."""
 
@@ -153,12 +158,12 @@ class TrainConfig:
     batch_size: int = number(2, 1_000_000)
     eval_batch_size: int = number(1, 1_000_000)
     accumulate: int = number(1, 10_000)
-    optimizer: str = choice("sgd", "adamw")
+    optimizer: str = choice(*OPTIMIZERS)
     lr: float = number(0, 1000, above=True)
     momentum: float = number(0, 1, below=True)
     nesterov: bool = MISSING
     weight_decay: float = number(0, 10)
-    schedule: str = choice("cosine", "step", "constant")
+    schedule: str = choice(*RATE_SCHEDULES)
     milestones: list[float] = field(default_factory=list)
     gamma: float = number(0, 1, above=True)
     warmup_epochs: float = number(0, 100_000)

@@ -1,8 +1,10 @@
 """Detection of overrides that no stage reads."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
-from kdrun.catalog.schedules import SCHEDULE_OPTIONS
+from kdrun.catalog.schedules import TEMPERATURE_SCHEDULES
+from kdrun.catalog.tables import TABLES
 from kdrun.catalog.terms import TERMS, section_of, sections
 from kdrun.config.loss_mixture import (
     active_terms,
@@ -12,9 +14,6 @@ from kdrun.config.loss_mixture import (
     uses_temperature,
 )
 from kdrun.config.schema import Config
-
-FOUND = ("auto", "learned")
-"""Schedules that do not start from loss.T."""
 
 CHAIN_OPTIONS = {
     **{"assistants": "assistants", "ratio": "auto", "max_assistants": "auto"},
@@ -37,7 +36,7 @@ def idle_lines(config: Config, overrides: Sequence[str]) -> list[str]:
 
 def why_idle(config: Config, key: str) -> str | None:
     """Why a setting is read by no stage, or None where one reads it."""
-    reasons = (why(config, key) for why in (_loss, _temperature, _chain, _teacher, _train, _rest))
+    reasons = (why(config, key) for why in (_loss, _rows, _chain, _teacher, _rest))
     return next(filter(None, reasons), None)
 
 
@@ -51,7 +50,7 @@ def _loss(config: Config, key: str) -> str | None:
         return _why_shared_weight_is_idle(config, rest)
     if rest == "T" and not uses_temperature(loss):
         return f"{mixture(loss)} reads no scheduled T"
-    if rest == "T" and config.temperature.schedule in FOUND:
+    if rest == "T" and not TEMPERATURE_SCHEDULES[config.temperature.schedule].starts_at_T:
         return f"temperature={config.temperature.schedule} finds its own"
     if rest == "standardize" and all(_standardizes_itself(config, name) for name in _soft(config)):
         return f"no soft term of {mixture(loss)} reads it"
@@ -97,12 +96,14 @@ def _why_shared_weight_is_idle(config: Config, key: str) -> str | None:
     return f"{' and '.join(given)} {'are' if len(given) > 1 else 'is'} set"
 
 
-def _temperature(config: Config, key: str) -> str | None:
+def _rows(config: Config, key: str) -> str | None:
+    """The chosen row that leaves the option to others."""
     section, _, name = key.rpartition(".")
-    schedule = config.temperature.schedule
-    options = {option for names in SCHEDULE_OPTIONS.values() for option in names}
-    unread = section == "temperature" and name in options - set(SCHEDULE_OPTIONS[schedule])
-    return f"temperature={schedule} does not read it" if unread else None
+    for table in TABLES:
+        chosen = attrgetter(table.key)(config)
+        if section == table.section and table.unread(name, chosen):
+            return f"{table.key}={chosen} does not read it"
+    return None
 
 
 def _chain(config: Config, key: str) -> str | None:
@@ -121,20 +122,11 @@ def _teacher(config: Config, key: str) -> str | None:
     return None if needs_teacher(config.loss) else "no term of the loss looks at a teacher"
 
 
-def _train(config: Config, key: str) -> str | None:
-    train = config.train
-    if key in ("train.momentum", "train.nesterov") and train.optimizer != "sgd":
-        return f"train.optimizer={train.optimizer}"
-    if key in ("train.milestones", "train.gamma") and train.schedule != "step":
-        return f"train.schedule={train.schedule}"
-    if key == "train.max_skipped" and train.on_nonfinite != "skip":
-        return f"train.on_nonfinite={train.on_nonfinite}"
-    return None
-
-
 def _rest(config: Config, key: str) -> str | None:
     section, _, name = key.rpartition(".")
     dataset, mode = config.dataset.name, config.cache.mode
+    if key == "train.max_skipped" and config.train.on_nonfinite != "skip":
+        return f"train.on_nonfinite={config.train.on_nonfinite}"
     if section == "dataset" and name in ("num_classes", "num_images", "channels"):
         return None if dataset == "fake" else f"it is of dataset=fake, not {dataset}"
     if key == "dataset.range" and not dataset.startswith("image"):

@@ -3,8 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from kdrun.catalog.schedules import SCHEDULE_OPTIONS
+from kdrun.catalog.rows import own_options
+from kdrun.catalog.schedules import TEMPERATURE_SCHEDULES
+from kdrun.catalog.tables import TABLES
 from kdrun.config.loss_mixture import cache_identity, mixture_identity, uses_temperature
+from kdrun.config.schema import TrainConfig
 from kdrun.plan.stage import Stage
 from kdrun.store.files import json_number
 
@@ -50,7 +53,8 @@ def identity(
     if stage.pretrained:
         return {"format": FORMAT, "model": model, "data": data, "precision": precision}
     cache = cache_identity(stage.loss, stage.cache)
-    train = {k: v for k, v in asdict(stage.train).items() if k not in NO_IDENTITY}
+    left_out = NO_IDENTITY | _options_of_other_rows(stage.train)
+    train = {k: v for k, v in asdict(stage.train).items() if k not in left_out}
     return {
         "format": FORMAT,
         "model": model,
@@ -68,8 +72,22 @@ def identity(
 def _loss_identity(stage: Stage) -> dict[str, Any]:
     loss: dict[str, Any] = {"terms": mixture_identity(stage.loss)}
     schedule = stage.temperature.schedule
+    row = TEMPERATURE_SCHEDULES[schedule]
     if uses_temperature(stage.loss):
-        loss["T"] = None if schedule in ("learned", "auto") else json_number(stage.loss.T)
-        options = {name: getattr(stage.temperature, name) for name in SCHEDULE_OPTIONS[schedule]}
-        loss["temperature"] = {"schedule": schedule} | options
+        loss["T"] = json_number(stage.loss.T) if row.starts_at_T else None
+        loss["temperature"] = {"schedule": schedule} | row.values(stage.temperature)
     return loss
+
+
+def _options_of_other_rows(train: TrainConfig) -> set[str]:
+    """Options that a row adds to `train` which the stage does not use.
+
+    Those of the schema always count, as momentum does for adamw: the stored hashes hold them.
+    """
+    tables = [table for table in TABLES if table.section == "train"]
+    return {
+        name
+        for table in tables
+        for name in own_options(table.rows)
+        if table.unread(name, getattr(train, table.key.partition(".")[2]))
+    }

@@ -2,29 +2,25 @@
 
 import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
+
+from kdrun.catalog.schedules import RATE_SCHEDULES
 
 
-def cosine(progress: float, milestones: Sequence[float], gamma: float) -> float:
+def cosine(progress: float) -> float:
     """Half a cosine from 1 to 0 (Loshchilov and Hutter, 2017)."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def step(progress: float, milestones: Sequence[float], gamma: float) -> float:
+def step(progress: float, *, milestones: Sequence[float], gamma: float) -> float:
     """1, times gamma for every milestone passed."""
     return gamma ** bisect.bisect_right(milestones, progress)
 
 
-def constant(progress: float, milestones: Sequence[float], gamma: float) -> float:
+def constant(progress: float) -> float:
     """1 all along."""
     return 1.0
-
-
-SCHEDULES: dict[str, Callable[[float, Sequence[float], float], float]] = {
-    "cosine": cosine,
-    "step": step,
-    "constant": constant,
-}
 
 
 def learning_rate_at(
@@ -36,14 +32,21 @@ def learning_rate_at(
     warmup: int = 0,
     milestones: Sequence[float] = (),
     gamma: float = 0.1,
+    **own: Any,
 ) -> float:
     """The rate of the 0-based optimizer update out of `updates`.
 
     It rises linearly over the first `warmup` updates, then follows the schedule, whose progress
     runs from 0 to 1 over all updates ("step") or over those after the warm-up ("cosine").
+
+    Args:
+        own: options that the schedule's row adds, as far as they are not the default.
     """
     if update < warmup:
         return peak * (update + 1) / warmup
-    start = 0 if schedule == "step" else warmup
+    row = RATE_SCHEDULES[schedule]
+    start = warmup if row.after_warmup else 0
     progress = (update - start) / max(1, updates - start)
-    return peak * SCHEDULES[schedule](progress, milestones, gamma)
+    options = row.chosen({"milestones": milestones, "gamma": gamma}, own)
+    share: float = row.load()(progress, **options)
+    return peak * share

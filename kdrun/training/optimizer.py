@@ -1,28 +1,52 @@
 """Optimizers, and the parameters that each trains."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-STATES = {"sgd": 1, "adamw": 2}
+from kdrun.catalog.optimizers import OPTIMIZERS
+
+STATES = {name: row.states for name, row in OPTIMIZERS.items()}
 """Numbers that an optimizer keeps of each parameter."""
 
 
 def build_optimizer(
-    name: str,
+    name: str, parameters: Sequence[nn.Parameter], *, lr: float, weight_decay: float, **options: Any
+) -> Optimizer:
+    """The optimizer over the parameters, in one fused kernel where the device has it.
+
+    Args:
+        name: a row of `OPTIMIZERS`.
+        options: of all rows; its own are passed on.
+    """
+    row = OPTIMIZERS[name]
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    optimizer: Optimizer = row.load()(
+        parameters, lr=lr, weight_decay=weight_decay, fused=fused, **row.chosen(options, {})
+    )
+    return optimizer
+
+
+def adamw(
+    parameters: Sequence[nn.Parameter], *, lr: float, weight_decay: float, fused: bool
+) -> Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+    return AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
+
+
+def sgd(
     parameters: Sequence[nn.Parameter],
     *,
     lr: float,
+    weight_decay: float,
+    fused: bool,
     momentum: float,
     nesterov: bool,
-    weight_decay: float,
 ) -> Optimizer:
-    """SGD or AdamW over the parameters, in one fused kernel where the device has it."""
-    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-    if name == "adamw":
-        return AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
+    """Stochastic gradient descent with momentum."""
     optimizer = SGD(
         parameters,
         lr=lr,

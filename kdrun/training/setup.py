@@ -7,6 +7,8 @@ import torch
 import torch._functorch.config
 from torch import Tensor, nn
 
+from kdrun.catalog.optimizers import OPTIMIZERS
+from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_SCHEDULES
 from kdrun.config.loss_mixture import looks_inside
 from kdrun.data.dataset import ImageData
 from kdrun.data.mixing import Mixing, draw_cutmix, draw_mixup
@@ -75,9 +77,8 @@ def make_train_state(
         options.optimizer,
         [*network.parameters(), *objective.parameters()],
         lr=options.lr,
-        momentum=options.momentum,
-        nesterov=options.nesterov,
         weight_decay=options.weight_decay,
+        **OPTIMIZERS[options.optimizer].values(options),
     )
     average = None
     if options.ema is not None:
@@ -124,8 +125,7 @@ def make_loop_settings(
             peak=options.lr,
             schedule=options.schedule,
             warmup=round(options.warmup_epochs * updates),
-            milestones=options.milestones,
-            gamma=options.gamma,
+            **RATE_SCHEDULES[options.schedule].values(options),
         ),
         temperature=temperature_schedule(stage),
         normalizer=normalizer,
@@ -139,15 +139,14 @@ def make_loop_settings(
 def temperature_schedule(stage: Stage) -> Callable[[int], float]:
     """Epoch -> T."""
     options = stage.temperature
+    # A trained T stands in its term, and labels alone have none: nothing reads it.
+    name = options.schedule if TEMPERATURE_SCHEDULES[options.schedule].code else "constant"
     return partial(
         temperature_at,
-        # A trained T stands in its term, and labels alone have none: nothing reads it.
-        "constant" if options.schedule in ("learned", "auto") else options.schedule,
+        name,
         epochs=stage.train.epochs,
         start=stage.loss.T,
-        end=options.end,
-        gamma=options.gamma,
-        every=options.every,
+        **TEMPERATURE_SCHEDULES[name].values(options),
     )
 
 

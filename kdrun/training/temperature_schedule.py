@@ -2,22 +2,41 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+from kdrun.catalog.schedules import TEMPERATURE_SCHEDULES
 from kdrun.errors import near_miss
 from kdrun.losses.temperature import check_temperature
 
-Schedule = Callable[[float, float, float, float], float]
+Schedule = Callable[..., float]
+"""(start, progress from 0 to 1, epoch, options of its row) -> T."""
 
-# Each maps (start, end, progress from 0 to 1, decay of the steps so far) to T.
-SCHEDULES: dict[str, Schedule] = {
-    "constant": lambda start, end, progress, decay: start,
-    "linear": lambda start, end, progress, decay: start + (end - start) * progress,
-    "cosine": lambda start, end, progress, decay: (
-        end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
-    ),
-    "exponential": lambda start, end, progress, decay: start * (end / start) ** progress,
-    "step": lambda start, end, progress, decay: max(end, start * decay),
-}
+
+def constant(start: float, progress: float, epoch: float) -> float:
+    """The start, all along."""
+    return start
+
+
+def linear(start: float, progress: float, epoch: float, *, end: float) -> float:
+    """A straight line from start to end."""
+    return start + (end - start) * progress
+
+
+def cosine(start: float, progress: float, epoch: float, *, end: float) -> float:
+    """Half a period from start to end."""
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def exponential(start: float, progress: float, epoch: float, *, end: float) -> float:
+    """The same factor for each epoch from start to end."""
+    return start * (end / start) ** progress
+
+
+def step(
+    start: float, progress: float, epoch: float, *, end: float, gamma: float, every: int
+) -> float:
+    """The start, times gamma after `every` epochs each, not below end."""
+    return max(end, start * gamma ** (epoch // every))
 
 
 def temperature_at(
@@ -28,24 +47,28 @@ def temperature_at(
     end: float = 1.0,
     gamma: float = 0.5,
     every: int = 10,
+    **own: Any,
 ) -> float:
     """T at an epoch, 0-based and fractional within one; `end` is reached as the last one starts.
 
     Args:
-        schedule: a key of `SCHEDULES`; ValueError for any other.
+        schedule: a row of `TEMPERATURE_SCHEDULES` with code; ValueError for any other.
         epoch: from 0; a value past the last epoch's start stays at its T.
         epochs: how many there are, at least 1.
         start: T of epoch 0, in (0, 1000]; "constant" also takes inf.
         end: T of the last epoch, and the floor of "step".
         gamma: factor of each step, in (0, 1].
         every: epochs between steps.
+        own: options that the schedule's row adds, as far as they are not the default.
     """
-    if schedule not in SCHEDULES:
-        known = ", ".join(SCHEDULES)
+    rows = {name: row for name, row in TEMPERATURE_SCHEDULES.items() if row.code}
+    if schedule not in rows:
+        known = ", ".join(rows)
         raise ValueError(
-            f"unknown schedule '{schedule}'{near_miss(schedule, SCHEDULES)} (known: {known})"
+            f"unknown schedule '{schedule}'{near_miss(schedule, rows)} (known: {known})"
         )
-    check_temperature(start, infinite=schedule == "constant")
+    row = rows[schedule]
+    check_temperature(start, infinite=row.infinite)
     check_temperature(end, infinite=False)
     if not (epoch >= 0 and epochs >= 1 and 0 < gamma <= 1 and every >= 1):
         raise ValueError(
@@ -53,4 +76,6 @@ def temperature_at(
             f"got epoch={epoch}, epochs={epochs}, gamma={gamma}, every={every}"
         )
     progress = min(1.0, epoch / (epochs - 1)) if epochs > 1 else 0.0
-    return SCHEDULES[schedule](start, end, progress, gamma ** (epoch // every))
+    options = row.chosen({"end": end, "gamma": gamma, "every": every}, own)
+    T: float = row.load()(start, progress, epoch, **options)
+    return T

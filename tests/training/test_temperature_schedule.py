@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from kdrun.training.temperature_schedule import SCHEDULES, temperature_at
+from kdrun.temperature import SCHEDULES, temperature_at
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from kdrun.catalog.datasets import ImageShape
+from kdrun.catalog.schedules import TEMPERATURE_SCHEDULES
 from kdrun.config.loss_mixture import looks_inside, mixture, uses_temperature
 from kdrun.config.schema import ChainConfig, Config
 from kdrun.config.unused_settings import idle_lines
@@ -147,11 +148,12 @@ def temperature_told(stage: Stage) -> str:
     temperature = stage.temperature
     if stage.undecided:
         return f"chosen by method={temperature.method} once its teacher is there"
-    if temperature.schedule == "learned":
-        return "learned"
-    if temperature.schedule == "constant":
-        return "constant"
-    return f"from {stage.loss.T:g} to {temperature.end:g}, {temperature.schedule}"
+    row = TEMPERATURE_SCHEDULES[temperature.schedule]
+    if "end" in row.reads:
+        return f"from {stage.loss.T:g} to {temperature.end:g}, {temperature.schedule}"
+    return ", ".join(
+        [temperature.schedule, *(f"{k}={getattr(temperature, k)}" for k in row.options)]
+    )
 
 
 def totals_line(

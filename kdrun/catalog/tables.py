@@ -1,0 +1,39 @@
+"""Tables of the catalog by the key that chooses among their rows. Imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kdrun.catalog.optimizers import OPTIMIZERS
+from kdrun.catalog.rows import Row, readers
+from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_SCHEDULES
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows among which a key of the config chooses.
+
+    Attributes:
+        key: such as `temperature.schedule`.
+        common: options of its section that count for every row, whether a row names them or not.
+    """
+
+    key: str
+    rows: Mapping[str, Row]
+    common: tuple[str, ...] = ()
+
+    @property
+    def section(self) -> str:
+        """The section of the key, in which the options of the rows stand."""
+        return self.key.rpartition(".")[0]
+
+    def unread(self, option: str, chosen: str) -> bool:
+        """Whether an option is another row's, and the chosen row does not read it."""
+        found = readers(self.rows, option)
+        return bool(found) and option not in self.common and chosen not in found
+
+
+TABLES = (
+    Table("temperature.schedule", TEMPERATURE_SCHEDULES),
+    Table("train.optimizer", OPTIMIZERS),
+    Table("train.schedule", RATE_SCHEDULES),
+)

@@ -1,0 +1,109 @@
+"""What holds for every row of every table: its code, its options, and what they change."""
+
+import inspect
+from dataclasses import fields, replace
+from typing import get_type_hints
+
+import pytest
+
+from kdrun.catalog.options import Choice
+from kdrun.catalog.rows import readers
+from kdrun.catalog.tables import TABLES, Table
+from kdrun.config.schema import Config
+from kdrun.config.unused_settings import why_idle
+from kdrun.plan.build import build_plan
+from tests.plan.test_identity import digest
+
+ROWS = [(table, name) for table in TABLES for name in table.rows]
+BY_KEY = {table.key: table for table in TABLES}
+HASHED = ("temperature.schedule", "train.optimizer", "train.schedule")
+GIVEN = {
+    "train.optimizer": {"lr", "weight_decay", "fused"},
+}
+"""Keywords that generic code passes to the code of every row."""
+
+
+def row_id(value):
+    return value.key if isinstance(value, Table) else value
+
+
+def section_of(table):
+    return get_type_hints(Config)[table.section]
+
+
+def another(section, name):
+    """Another value of the option."""
+    value = getattr(section, name)
+    rule = next(item.metadata.get("rule") for item in fields(section) if item.name == name)
+    if isinstance(rule, Choice):
+        return next(word for word in rule.words if word != value)
+    if isinstance(value, bool):
+        return not value
+    return [*value, 0.9] if isinstance(value, list) else value / 2 if value else 1
+
+
+@pytest.fixture(scope="module")
+def student(make_config):
+    """The student of a plain run with other words and options of a section."""
+    stage = next(one for one in build_plan(make_config()) if one.role == "student")
+
+    def student(section, **changes):
+        return replace(stage, **{section: replace(getattr(stage, section), **changes)})
+
+    return student
+
+
+@pytest.mark.parametrize(("table", "name"), ROWS, ids=row_id)
+def test_the_code_of_a_row_takes_the_options_that_it_reads_and_no_others(table, name):
+    row = table.rows[name]
+    if row.code is None:
+        return
+    taken = inspect.signature(row.load()).parameters.values()
+    keywords = {one.name for one in taken if one.kind is one.KEYWORD_ONLY}
+    assert keywords == GIVEN.get(table.key, set()) | {*row.option_names, *row.arguments}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=row_id)
+def test_every_option_of_a_row_is_one_of_its_section(table):
+    declared = {item.name for item in fields(section_of(table))}
+    assert {name for row in table.rows.values() for name in row.option_names} <= declared
+
+
+def test_every_option_of_the_temperature_is_read_by_a_schedule():
+    table = BY_KEY["temperature.schedule"]
+    options = {item.name for item in fields(section_of(table))} - {"schedule"}
+    assert {name for name in options if readers(table.rows, name)} == options
+
+
+@pytest.mark.parametrize(("table", "name"), ROWS, ids=row_id)
+def test_an_option_changes_the_hash_of_the_rows_that_read_it(student, table, name):
+    if table.key not in HASHED:
+        return
+    chooser = table.key.rpartition(".")[2]
+    plain = student(table.section, **{chooser: name})
+    for option in table.rows[name].option_names:
+        value = another(getattr(plain, table.section), option)
+        changed = student(table.section, **{chooser: name, option: value})
+        assert digest(changed) != digest(plain), option
+
+
+@pytest.mark.parametrize("name", BY_KEY["temperature.schedule"].rows)
+def test_an_option_of_another_schedule_keeps_the_hash(student, name):
+    table = BY_KEY["temperature.schedule"]
+    plain = student("temperature", schedule=name)
+    others = {item.name for item in fields(plain.temperature)} - {"schedule"}
+    for option in others - {*table.rows[name].option_names}:
+        value = another(plain.temperature, option)
+        assert digest(student("temperature", schedule=name, **{option: value})) == digest(plain)
+
+
+@pytest.mark.parametrize(("table", "name"), ROWS, ids=row_id)
+def test_what_a_row_does_not_read_is_told_and_nothing_else(make_config, table, name):
+    config = make_config()
+    setattr(getattr(config, table.section), table.key.rpartition(".")[2], name)
+    for option in {one for row in table.rows.values() for one in row.option_names}:
+        why = why_idle(config, f"{table.section}.{option}")
+        if option in (*table.rows[name].option_names, *table.common):
+            assert why is None, option
+        else:
+            assert why == f"{table.key}={name} does not read it", option
