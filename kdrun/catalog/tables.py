@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kdrun.catalog.datasets import DATASETS
 from kdrun.catalog.optimizers import OPTIMIZERS
 from kdrun.catalog.rows import Row, readers
 from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_SCHEDULES
@@ -33,6 +34,7 @@ class Table:
 
 
 TABLES = (
+    Table("dataset.name", DATASETS, common=("image_size",)),
     Table("temperature.schedule", TEMPERATURE_SCHEDULES),
     Table("train.optimizer", OPTIMIZERS),
     Table("train.schedule", RATE_SCHEDULES),

@@ -17,6 +17,7 @@ EVERY = r"(\d+(?:\.\d+)?)\s*(min|epoch|step)s?"
 
 
 @dataclass
+@with_options(own_options(DATASETS))
 class DatasetConfig:
     """Where the images come from and how they are split."""
 

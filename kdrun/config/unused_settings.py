@@ -124,13 +124,9 @@ def _teacher(config: Config, key: str) -> str | None:
 
 def _rest(config: Config, key: str) -> str | None:
     section, _, name = key.rpartition(".")
-    dataset, mode = config.dataset.name, config.cache.mode
+    mode = config.cache.mode
     if key == "train.max_skipped" and config.train.on_nonfinite != "skip":
         return f"train.on_nonfinite={config.train.on_nonfinite}"
-    if section == "dataset" and name in ("num_classes", "num_images", "channels"):
-        return None if dataset == "fake" else f"it is of dataset=fake, not {dataset}"
-    if key == "dataset.range" and not dataset.startswith("image"):
-        return f"it is of image files, not {dataset}"
     if section == "cache" and name in ("dtype", "topk") and mode == "auto":
         return "cache.mode=auto keeps every bit"
     return "cache.mode=off" if section == "cache" and name != "mode" and mode == "off" else None

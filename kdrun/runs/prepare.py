@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
-from kdrun.catalog.datasets import ImageShape
+from kdrun.catalog.datasets import ImageShape, dataset_options
 from kdrun.config.loss_mixture import looks_inside
 from kdrun.config.schema import Config
 from kdrun.data.dataset import ImageData
 from kdrun.data.load import load_dataset
+from kdrun.data.splitting import SplitOptions
 from kdrun.device import resolve_device, resolve_precision, set_determinism, use_device
 from kdrun.errors import ConfigError, WeightsError
 from kdrun.features.extractor import FeatureExtractor
@@ -96,20 +97,15 @@ def load_data(
     """
     options = config.dataset
     return load_dataset(
-        options.name,
-        root=options.root,
-        image_size=options.image_size,
-        download=options.download,
-        val_fraction=options.val_fraction,
-        limit=options.limit,
-        label_noise=options.label_noise,
-        seed=config.train.seed,
+        dataset_options(options),
+        SplitOptions(
+            limit=options.limit,
+            val_fraction=options.val_fraction,
+            label_noise=options.label_noise,
+            seed=config.train.seed,
+        ),
         device=device,
         workers=default_workers() if config.train.workers is None else config.train.workers,
-        num_classes=options.num_classes,
-        num_images=options.num_images,
-        channels=options.channels,
-        value_range=None if options.range is None else (options.range[0], options.range[1]),
         identified=identified,
         stop=stop,
         say=say,

@@ -1,6 +1,6 @@
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from kdrun.catalog.datasets import DatasetOptions, dataset_options
 from kdrun.data.dataset import ImageData
 from kdrun.data.load import load_dataset
+from kdrun.data.splitting import SplitOptions
 
 CLASSES = ("bird", "cat", "dog")
 
@@ -34,22 +36,23 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("pictures"), {"train": 11, "val": 3})
 
 
+def options(name: str, **given: Any) -> DatasetOptions:
+    """The data set with options that a section `dataset` would have, the others off."""
+    off = {"root": None, "image_size": None, "download": False, "range": None}
+    made_up = {"num_classes": 10, "num_images": 2000, "channels": 3}
+    return dataset_options(SimpleNamespace(name=name, **(off | made_up | given)))
+
+
 @pytest.fixture
 def load() -> Callable[..., ImageData]:
     """`load_dataset` with everything off, on the CPU."""
-    plain: dict[str, Any] = {
-        "root": None,
-        "image_size": None,
-        "download": False,
-        "val_fraction": 0.0,
-        "limit": None,
-        "label_noise": 0.0,
-        "seed": 0,
-        "device": torch.device("cpu"),
-        "workers": 0,
-    }
+    off = {"limit": None, "val_fraction": 0.0, "label_noise": 0.0, "seed": 0}
+    place = {"device": torch.device("cpu"), "workers": 0, "identified": True}
 
-    def load_with(name: str, **changes: Any) -> ImageData:
-        return partial(load_dataset, **(plain | changes))(name)
+    def load_with(name: str, **given: Any) -> ImageData:
+        own = {key: value for key, value in given.items() if key not in {*off, *place}}
+        split = SplitOptions(**{key: given.get(key, value) for key, value in off.items()})
+        rest = {key: given.get(key, value) for key, value in place.items()}
+        return load_dataset(options(name, **own), split, **rest)
 
     return load_with

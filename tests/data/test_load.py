@@ -3,24 +3,16 @@ import pytest
 import torch
 from PIL import Image
 
-from kdrun.catalog.datasets import DATASETS, SHAPES
-from kdrun.data.load import FOLDER_SETS
 from kdrun.data.pixels import channel_statistics, resized
 from kdrun.data.readers.digits import read_digits
-from kdrun.data.readers.mnist import CLASS_NAMES
-from kdrun.data.readers.torchvision_sets import DOWNLOADS
 from kdrun.data.shapes import known_shape
 from kdrun.data.source import Images, Source, check_images
 from kdrun.errors import DataError
+from tests.data.conftest import options
 
 
 def images_of(split):
     return torch.cat([batch.images for batch in split.batches(100)])
-
-
-def test_every_named_data_set_can_be_loaded():
-    assert set(DATASETS) == {"digits", "fake", *DOWNLOADS, *CLASS_NAMES, *FOLDER_SETS}
-    assert set(SHAPES) == set(DATASETS) - {"fake", "imagefolder"}
 
 
 def test_digits_are_scikit_learns_with_a_quarter_for_the_test(load):
@@ -39,7 +31,7 @@ def test_digits_are_scikit_learns_with_a_quarter_for_the_test(load):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "given"),
     [
         ("digits", {}),
         ("digits", {"image_size": 16}),
@@ -47,10 +39,9 @@ def test_digits_are_scikit_learns_with_a_quarter_for_the_test(load):
         ("fake", {"image_size": 20}),
     ],
 )
-def test_the_shape_is_known_without_reading_the_data(load, name, options):
-    given = {"root": None, "image_size": None, "num_classes": 10, "channels": 3} | options
-    data = load(name, **options)
-    assert data.shape == known_shape(name, **given)
+def test_the_shape_is_known_without_reading_the_data(load, name, given):
+    data = load(name, **given)
+    assert data.shape == known_shape(options(name, **given))
     assert images_of(data.test).shape[1:] == (data.channels, data.image_size, data.image_size)
 
 
@@ -108,7 +99,7 @@ def test_one_other_pixel_or_label_makes_another_fingerprint(load, monkeypatch, p
     before = load("digits").fingerprint
     changed = getattr(getattr(source, part), array)
     changed[(7,) + (3,) * (changed.ndim - 2) + (0,) * (changed.ndim > 1)] ^= 1
-    monkeypatch.setattr("kdrun.data.load.read_digits", lambda: source)
+    monkeypatch.setattr("kdrun.data.readers.digits.read_digits", lambda: source)
     assert load("digits").fingerprint != before
 
 
@@ -162,7 +153,7 @@ def test_inconsistent_images_are_refused(source, fault):
 
 
 def test_blank_images_are_refused(load, monkeypatch):
-    monkeypatch.setattr("kdrun.data.load.read_digits", lambda: make_source(images()))
+    monkeypatch.setattr("kdrun.data.readers.digits.read_digits", lambda: make_source(images()))
     with pytest.raises(DataError, match="digits: the training images are blank in a channel"):
         load("digits")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdrun.catalog.datasets import SHAPES, ImageShape
+from kdrun.catalog.datasets import DATASETS, ImageShape
 from kdrun.errors import ConfigError
 from kdrun.plan.assistants import ChainSizes
 from kdrun.plan.build import build_plan
@@ -112,7 +112,9 @@ def test_auto_chooses_among_the_teachers_family_by_their_size_on_these_images(ma
 
 def test_auto_says_when_it_has_nothing_to_choose_from(make_config):
     with pytest.raises(ConfigError, match="knows no other sizes of mlp"):
-        plan_for(make_config("chain=auto", "teacher=mlp", "student=convnet"), SHAPES["digits"])
+        plan_for(
+            make_config("chain=auto", "teacher=mlp", "student=convnet"), DATASETS["digits"].shape
+        )
 
 
 def test_options_of_a_stage_that_auto_does_not_make_are_refused(make_config):

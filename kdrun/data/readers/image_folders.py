@@ -1,11 +1,13 @@
 """Image folders: one folder per class. Imports no torch."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from kdrun.catalog.datasets import FOLDER_IMAGE_SIZE, ImageShape
 from kdrun.data.readers.passed_over import PassedOver, hidden
 from kdrun.data.regular_files import Stamp, check_regular, stamp
 from kdrun.data.source import Files, Source
@@ -41,6 +43,16 @@ def read_class_folders(name: str, root: str | None, stop: Stop | None = None) ->
         class_names=class_names,
         notes=scan.passed.lines(),
     )
+
+
+def folder_shape(values: Mapping[str, Any]) -> ImageShape:
+    """The shape of decoded images, with as many classes as train/ has folders.
+
+    Raises:
+        DataError: there are none.
+    """
+    folder = given_root(values["name"], values["root"])
+    return ImageShape(len(list_classes(folder / "train")), 3, FOLDER_IMAGE_SIZE)
 
 
 def given_root(name: str, root: str | None) -> Path:

@@ -1,12 +1,20 @@
 """Synthetic images for benchmarks and trials (dataset=fake)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from kdrun.catalog.datasets import FAKE_IMAGE_SIZE
+from kdrun.catalog.datasets import FAKE_IMAGE_SIZE, ImageShape
 from kdrun.data.counter_random import RandomStream, host_generator
 from kdrun.data.source import Images, Source
 
 BLOCKS = 4  # a side of a fake class's pattern
+
+
+def fake_shape(values: Mapping[str, Any]) -> ImageShape:
+    """The shape of the images that are asked for."""
+    return ImageShape(values["num_classes"], values["channels"], FAKE_IMAGE_SIZE)
 
 
 def make_fake(

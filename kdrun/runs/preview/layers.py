@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from kdrun.catalog.datasets import ImageShape
+from kdrun.catalog.datasets import ImageShape, dataset_options
 from kdrun.config.schema import Config
 from kdrun.data.shapes import known_shape
 from kdrun.features.layers import LayerInfo, describe_layers
@@ -15,14 +15,7 @@ from kdrun.training.stage_model import build
 
 def shape_of(config: Config) -> ImageShape:
     """The images of the config's data set."""
-    options = config.dataset
-    return known_shape(
-        options.name,
-        root=options.root,
-        image_size=options.image_size,
-        num_classes=options.num_classes,
-        channels=options.channels,
-    )
+    return known_shape(dataset_options(config.dataset))
 
 
 def plan_title(config: Config, shape: ImageShape) -> str:

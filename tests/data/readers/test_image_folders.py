@@ -10,7 +10,7 @@ from kdrun.data.fingerprint import fingerprint
 from kdrun.data.readers.image_folders import read_class_folders
 from kdrun.data.shapes import known_shape
 from kdrun.errors import DataError
-from tests.data.conftest import CLASSES, write_pictures
+from tests.data.conftest import CLASSES, options, write_pictures
 
 
 def read(root):
@@ -48,7 +48,7 @@ def test_the_shape_is_known_without_reading_the_images(tmp_path, load):
     write_pictures(tmp_path, {"train": 2, "val": 1})
     (tmp_path / "train" / ".hidden").mkdir()
     given = {"root": str(tmp_path), "image_size": None}
-    shape = known_shape("imagefolder", num_classes=10, channels=1, **given)
+    shape = known_shape(options("imagefolder", **given))
     assert load("imagefolder", **given).shape == shape
 
 
@@ -86,8 +86,7 @@ def test_hidden_and_system_folders_are_passed_over_at_every_depth(tmp_path, name
     (line,) = source.notes
     assert line.startswith("passed over 5 hidden or system folders (")
     assert f"train/{name}" in line
-    given = {"root": str(tmp_path), "image_size": None, "num_classes": 10, "channels": 1}
-    assert known_shape("imagefolder", **given).num_classes == 3
+    assert known_shape(options("imagefolder", root=str(tmp_path))).num_classes == 3
 
 
 def test_files_of_other_suffixes_are_counted_in_one_line(tmp_path):
@@ -294,8 +293,7 @@ def test_the_older_fingerprint_is_the_one_by_paths_and_sizes(tmp_path, load):
 
 def test_a_range_of_values_is_part_of_the_fingerprint(pictures, load):
     plain, one, other = (
-        fingerprint_of(load, pictures, value_range=limits)
-        for limits in (None, (0.0, 4095.0), (0.0, 1.0))
+        fingerprint_of(load, pictures, range=limits) for limits in (None, (0.0, 4095.0), (0.0, 1.0))
     )
     assert len({plain, one, other}) == 3
 
@@ -305,8 +303,7 @@ def test_what_is_only_previewed_is_not_read(pictures, load, monkeypatch):
         raise AssertionError(path)
 
     monkeypatch.setattr("kdrun.data.file_digests.hash_file", refuse)
-    given = {"root": str(pictures), "image_size": None, "num_classes": 10, "channels": 1}
-    assert known_shape("imagefolder", **given).num_classes == 3
+    assert known_shape(options("imagefolder", root=str(pictures))).num_classes == 3
     assert load("imagefolder", root=str(pictures), identified=False).fingerprint == ""
 
 
