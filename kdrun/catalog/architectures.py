@@ -1,145 +1,105 @@
 """Architectures by name, and their families. Imports no torch."""
 
-# The field's networks for 32×32 images. `vgg13` is the CIFAR one (9.46 M parameters at 100
-# classes), which shadows torchvision's; torchvision's stays within reach as `vgg13_bn`.
-CIFAR_NETS = (
-    "resnet8",
-    "resnet14",
-    "resnet20",
-    "resnet32",
-    "resnet44",
-    "resnet56",
-    "resnet110",
-    "resnet8x4",
-    "resnet32x4",
-    "wrn_16_1",
-    "wrn_16_2",
-    "wrn_40_1",
-    "wrn_40_2",
-    "vgg8",
-    "vgg13",
-)
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-# Networks whose `width` and `depth` are free.
-SMALL_NETS = ("convnet", "mlp")
+from kdrun.catalog.rows import load_code
+from kdrun.catalog.torchvision_nets import TORCHVISION_ALONE, TORCHVISION_FAMILIES
 
-TORCHVISION = (
-    "alexnet",
-    "convnext_base",
-    "convnext_large",
-    "convnext_small",
-    "convnext_tiny",
-    "densenet121",
-    "densenet161",
-    "densenet169",
-    "densenet201",
-    "efficientnet_b0",
-    "efficientnet_b1",
-    "efficientnet_b2",
-    "efficientnet_b3",
-    "efficientnet_b4",
-    "efficientnet_b5",
-    "efficientnet_b6",
-    "efficientnet_b7",
-    "efficientnet_v2_l",
-    "efficientnet_v2_m",
-    "efficientnet_v2_s",
-    "googlenet",
-    "inception_v3",
-    "maxvit_t",
-    "mnasnet0_5",
-    "mnasnet0_75",
-    "mnasnet1_0",
-    "mnasnet1_3",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "mobilenet_v3_small",
-    "regnet_x_16gf",
-    "regnet_x_1_6gf",
-    "regnet_x_32gf",
-    "regnet_x_3_2gf",
-    "regnet_x_400mf",
-    "regnet_x_800mf",
-    "regnet_x_8gf",
-    "regnet_y_128gf",
-    "regnet_y_16gf",
-    "regnet_y_1_6gf",
-    "regnet_y_32gf",
-    "regnet_y_3_2gf",
-    "regnet_y_400mf",
-    "regnet_y_800mf",
-    "regnet_y_8gf",
-    "resnet101",
-    "resnet152",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnext101_32x8d",
-    "resnext101_64x4d",
-    "resnext50_32x4d",
-    "shufflenet_v2_x0_5",
-    "shufflenet_v2_x1_0",
-    "shufflenet_v2_x1_5",
-    "shufflenet_v2_x2_0",
-    "squeezenet1_0",
-    "squeezenet1_1",
-    "swin_b",
-    "swin_s",
-    "swin_t",
-    "swin_v2_b",
-    "swin_v2_s",
-    "swin_v2_t",
-    "vgg11",
-    "vgg11_bn",
-    "vgg13",
-    "vgg13_bn",
-    "vgg16",
-    "vgg16_bn",
-    "vgg19",
-    "vgg19_bn",
-    "vit_b_16",
-    "vit_b_32",
-    "vit_h_14",
-    "vit_l_16",
-    "vit_l_32",
-    "wide_resnet101_2",
-    "wide_resnet50_2",
-)
 
-ARCHITECTURES = tuple(sorted({*CIFAR_NETS, *SMALL_NETS, *TORCHVISION}))
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network by name.
 
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "CIFAR ResNet": (
-        *("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
-    ),
-    "CIFAR ResNet, four times wider": ("resnet8x4", "resnet32x4"),
-    "CIFAR Wide ResNet": ("wrn_16_1", "wrn_16_2", "wrn_40_1", "wrn_40_2"),
-    "CIFAR VGG": ("vgg8", "vgg13"),
-    "ConvNeXt": ("convnext_tiny", "convnext_small", "convnext_base", "convnext_large"),
-    "DenseNet": ("densenet121", "densenet161", "densenet169", "densenet201"),
-    "EfficientNet": tuple(f"efficientnet_b{n}" for n in range(8)),
-    "EfficientNetV2": ("efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l"),
-    "MNASNet": ("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
-    "MobileNetV3": ("mobilenet_v3_small", "mobilenet_v3_large"),
-    "RegNetX": tuple(name for name in TORCHVISION if name.startswith("regnet_x_")),
-    "RegNetY": tuple(name for name in TORCHVISION if name.startswith("regnet_y_")),
-    "ResNet": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
-    "ResNeXt": ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
-    "ShuffleNetV2": tuple(name for name in TORCHVISION if name.startswith("shufflenet_")),
-    "SqueezeNet": ("squeezenet1_0", "squeezenet1_1"),
-    "Swin": ("swin_t", "swin_s", "swin_b"),
-    "SwinV2": ("swin_v2_t", "swin_v2_s", "swin_v2_b"),
-    "VGG": ("vgg11", "vgg16", "vgg19"),
-    "VGG with BatchNorm": ("vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"),
-    "ViT": ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"),
-    "Wide ResNet": ("wide_resnet50_2", "wide_resnet101_2"),
+    Attributes:
+        family: of networks that differ in their size alone; None of one that has none such.
+        code: `package.module:Class`, imported when it is built; None: torchvision's of that name.
+        arguments: fixed arguments of the code, beside num_classes and in_channels.
+        sizes: which of `width` and `depth` are free.
+        image_size: whether the code is told the size of the images.
+    """
+
+    family: str | None = None
+    code: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    sizes: tuple[str, ...] = ()
+    image_size: bool = False
+
+    def load(self) -> Any:
+        """The code, imported now."""
+        assert self.code is not None
+        return load_code(self.code)
+
+
+_NETS = "kdrun.models.architectures"
+_FOUR_TIMES_WIDER = (32, 64, 128, 256)
+
+
+def _resnet(depth: int) -> Architecture:
+    code = f"{_NETS}.resnet:CifarResNet"
+    return Architecture(family="CIFAR ResNet", code=code, arguments={"depth": depth})
+
+
+def _wider_resnet(depth: int) -> Architecture:
+    return Architecture(
+        family="CIFAR ResNet, four times wider",
+        code=f"{_NETS}.resnet:CifarResNet",
+        arguments={"depth": depth, "widths": _FOUR_TIMES_WIDER},
+    )
+
+
+def _wide_resnet(depth: int, widen: int) -> Architecture:
+    return Architecture(
+        family="CIFAR Wide ResNet",
+        code=f"{_NETS}.wide_resnet:WideResNet",
+        arguments={"depth": depth, "widen": widen},
+    )
+
+
+def _vgg(convolutions: int) -> Architecture:
+    code = f"{_NETS}.vgg:CifarVGG"
+    return Architecture(family="CIFAR VGG", code=code, arguments={"convolutions": convolutions})
+
+
+# The field's networks for 32×32 images, and small ones. `vgg13` is the CIFAR one (9.46 M parameters
+# at 100 classes), which shadows torchvision's; torchvision's stays within reach as `vgg13_bn`.
+OWN_NETS: dict[str, Architecture] = {
+    "resnet8": _resnet(8),
+    "resnet14": _resnet(14),
+    "resnet20": _resnet(20),
+    "resnet32": _resnet(32),
+    "resnet44": _resnet(44),
+    "resnet56": _resnet(56),
+    "resnet110": _resnet(110),
+    "resnet8x4": _wider_resnet(8),
+    "resnet32x4": _wider_resnet(32),
+    "wrn_16_1": _wide_resnet(16, 1),
+    "wrn_16_2": _wide_resnet(16, 2),
+    "wrn_40_1": _wide_resnet(40, 1),
+    "wrn_40_2": _wide_resnet(40, 2),
+    "vgg8": _vgg(1),
+    "vgg13": _vgg(2),
+    "convnet": Architecture(code=f"{_NETS}.convnet:ConvNet", sizes=("width", "depth")),
+    "mlp": Architecture(code=f"{_NETS}.mlp:MLP", sizes=("width", "depth"), image_size=True),
 }
 
-ALONE = ("alexnet", "convnet", "googlenet", "inception_v3", "maxvit_t", "mlp", "mobilenet_v2")
-"""Architectures of one size, or of any that is asked for."""
+_TORCHVISION: dict[str, Architecture] = {
+    **{name: Architecture() for name in TORCHVISION_ALONE},
+    **{
+        name: Architecture(family=family)
+        for family, names in TORCHVISION_FAMILIES.items()
+        for name in names
+    },
+}
+
+ARCHITECTURES: dict[str, Architecture] = dict(sorted((_TORCHVISION | OWN_NETS).items()))
 
 
 def family_of(arch: str) -> tuple[str, ...]:
     """The others of the architecture's family; none of one that is alone or unknown."""
-    members = next((names for names in FAMILIES.values() if arch in names), ())
-    return tuple(name for name in members if name != arch)
+    family = ARCHITECTURES[arch].family if arch in ARCHITECTURES else None
+    if family is None:
+        return ()
+    in_order = {**OWN_NETS, **_TORCHVISION}  # from small to large, as rows and families list them
+    return tuple(name for name in in_order if name != arch and ARCHITECTURES[name].family == family)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdrun.catalog.architectures import CIFAR_NETS, TORCHVISION
+from kdrun.catalog.architectures import ARCHITECTURES
 from kdrun.catalog.terms import LABELS
 from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
 from kdrun.errors import DamagedError, WeightsError
@@ -98,7 +98,7 @@ def _label_smoothing(loss: dict[str, Any]) -> float:
 
 
 def _published(weights: str, arch: str) -> WeightsSource:
-    if arch not in TORCHVISION or arch in CIFAR_NETS:
+    if arch not in ARCHITECTURES or ARCHITECTURES[arch].code is not None:
         raise WeightsError(
             f"{arch} has no published weights ('{weights}' was given): train it, or give a file"
         )

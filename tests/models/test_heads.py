@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdrun.catalog.architectures import CIFAR_NETS, SMALL_NETS
+from kdrun.catalog.architectures import OWN_NETS
 from kdrun.models.build import build_model
 from kdrun.models.heads import head_classes, head_path, replace_head
 
@@ -37,7 +37,7 @@ def test_the_head_of_every_torchvision_family_is_found_and_replaced(arch, path):
         assert model.eval()(torch.empty(2, 3, 224, 224)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("arch", [*CIFAR_NETS, *SMALL_NETS])
+@pytest.mark.parametrize("arch", list(OWN_NETS))
 def test_own_nets_end_in_fc(arch):
     with torch.device("meta"):
         assert head_path(build_model(arch, num_classes=10)) == "fc"

@@ -7,17 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdrun.catalog.architectures import CIFAR_NETS, SMALL_NETS
+from kdrun.catalog.architectures import OWN_NETS as ROWS
 from kdrun.features.layers import describe_layers
 from kdrun.models.build import build_model
 from kdrun.models.complexity import count_parameters
 
 # Deep nets repeat the blocks of the shallow ones, so they run with the slow tests.
 DEEP = {"resnet32", "resnet44", "resnet56", "resnet110", "resnet32x4", "wrn_40_1", "wrn_40_2"}
-OWN_NETS = [
-    pytest.param(arch, marks=pytest.mark.slow) if arch in DEEP else arch
-    for arch in (*CIFAR_NETS, *SMALL_NETS)
-]
+OWN_NETS = [pytest.param(arch, marks=pytest.mark.slow) if arch in DEEP else arch for arch in ROWS]
 
 # At 100 classes and three channels. Blocks of a stage are alike, so 14 and 44 lie halfway.
 PARAMETERS = {
