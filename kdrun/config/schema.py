@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from kdrun.catalog.datasets import AUGMENTATIONS, DATASETS
+from kdrun.catalog.loggers import LOGGERS
 from kdrun.catalog.optimizers import OPTIMIZERS
 from kdrun.catalog.options import choice, make_section, number, text
 from kdrun.catalog.rows import own_options, with_options
@@ -201,7 +202,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     recipe: str = "none"
     analysis: str = choice("off", "basic", "full")
-    logger: str = choice("none", "tensorboard", "mlflow", "wandb")
+    logger: str = choice(*LOGGERS)
     seeds: list[int] = field(default_factory=list)
     output_root: str = MISSING
 

@@ -9,10 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from kdrun.catalog.loggers import LOGGERS
 from kdrun.errors import ConfigError, first_line
-from kdrun.loggers.mlflow import Mlflow
-from kdrun.loggers.tensorboard import TensorBoard
-from kdrun.loggers.wandb import Wandb
 
 Line = Mapping[str, Any]
 
@@ -29,21 +27,15 @@ class Sink(Protocol):
         ...
 
 
-SINKS: dict[str, Callable[[Path, Mapping[str, Any]], Sink]] = {
-    "tensorboard": TensorBoard,
-    "mlflow": Mlflow,
-    "wandb": Wandb,
-}
-
-
 def check_logger(name: str) -> None:
     """Refuse a sink whose package is missing, before anything is trained.
 
     Raises:
         ConfigError: says how to install it.
     """
-    if name in SINKS and find_spec(name) is None:
-        raise ConfigError(f"logger={name}: is not installed: pip install 'kdrun[{name}]'")
+    row = LOGGERS[name]
+    if row.package is not None and find_spec(row.package) is None:
+        raise ConfigError(f"logger={name}: is not installed: {row.remedy}")
 
 
 @contextmanager
@@ -72,8 +64,9 @@ def tracking(
         for sink in tuple(open_sinks):
             guarded(lambda sink=sink: sink.log(numbers(line), line["epoch"]))  # type: ignore[misc]
 
-    if name in SINKS:
-        guarded(lambda: open_sinks.append(SINKS[name](folder, config)))
+    row = LOGGERS[name]
+    if row.code is not None:
+        guarded(lambda: open_sinks.append(row.load()(folder, config)))
     try:
         yield take
     finally:

@@ -1,13 +1,18 @@
 """Sinks of the epochs: what they are given, and that they never hurt a run."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
+from kdrun.catalog.loggers import LOGGERS
 from kdrun.errors import ConfigError
 from kdrun.loggers import sinks
 from kdrun.loggers.sinks import check_logger, numbers
 from kdrun.runs.runner import run
 from kdrun.store.files import read_json_lines
 
+ROOT = Path(__file__).parents[2]
 QUICK = (
     *("teacher=mlp", "student=mlp", "student.width=8", "train.epochs=2", "train.device=cpu"),
     *("teacher.min_accuracy=0", "analysis=off"),
@@ -40,7 +45,7 @@ def do(make_config, tmp_path, monkeypatch):
     """Run with a recording sink in tensorboard's place; returns the folder."""
 
     def do(sink):
-        monkeypatch.setitem(sinks.SINKS, "tensorboard", sink)
+        monkeypatch.setattr("kdrun.loggers.tensorboard.TensorBoard", sink)
         monkeypatch.setattr(sinks, "find_spec", lambda name: True)
         config = make_config(*QUICK, "logger=tensorboard", f"output_root={tmp_path}")
         assert run(config, tmp_path / "run", [])["status"] == "done"
@@ -85,12 +90,27 @@ def test_a_sink_without_its_package_is_refused_before_anything_is_made(
     check_logger("none")
 
 
-def test_the_logger_is_no_part_of_what_a_stage_is(make_config, tmp_path):
+def test_the_logger_is_no_part_of_what_a_stage_is(make_config, tmp_path, monkeypatch):
     config = make_config(*QUICK, f"output_root={tmp_path}")
     run(config, tmp_path / "a", [])
-    config.logger = "unheard of"
+    config.logger = "tensorboard"
+    monkeypatch.setattr("kdrun.loggers.tensorboard.TensorBoard", Recorded(fails_at=None))
+    monkeypatch.setattr(sinks, "find_spec", lambda name: True)
     summary = run(config, tmp_path / "b", [])
     assert all(stage["reused"] for stage in summary["stages"])
+
+
+@pytest.mark.parametrize("name", LOGGERS)
+def test_the_row_of_a_sink_has_a_class_and_an_extra_that_there_is(name):
+    row = LOGGERS[name]
+    if row.code is None:
+        assert (name, row.package, row.extra) == ("none", None, None)
+        return
+    assert {"log", "close"} <= {*dir(row.load())}
+    assert row.remedy == f"pip install 'kdrun[{row.extra}]'"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (requirement,) = project["optional-dependencies"][row.extra]
+    assert requirement.startswith(row.package)
 
 
 LINE = {
