@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kdrun.catalog.chains import CHAIN_METHODS
 from kdrun.catalog.datasets import DATASETS
 from kdrun.catalog.optimizers import OPTIMIZERS
 from kdrun.catalog.rows import Row, readers
@@ -35,6 +36,7 @@ class Table:
 
 TABLES = (
     Table("dataset.name", DATASETS, common=("image_size",)),
+    Table("chain.method", CHAIN_METHODS),
     Table("temperature.schedule", TEMPERATURE_SCHEDULES),
     Table("train.optimizer", OPTIMIZERS),
     Table("train.schedule", RATE_SCHEDULES),

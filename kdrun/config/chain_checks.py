@@ -1,9 +1,11 @@
 """Checks of chains and of several seeds."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from kdrun.catalog.architectures import ARCHITECTURES
+from kdrun.catalog.chains import CHAIN_METHODS
+from kdrun.catalog.rows import readers
 from kdrun.config.loss_mixture import needs_teacher
 from kdrun.config.schema import Config
 from kdrun.config.stage_overrides import stage_options
@@ -12,12 +14,23 @@ from kdrun.errors import near_miss
 LARGEST_SEED = 2**53
 
 
-def _assistants_wanted(config: Config) -> str | None:
+def _required_options(config: Config) -> str | None:
     chain = config.chain
-    if chain.method == "assistants" and not chain.assistants:
-        return "chain.assistants: is empty; name at least one, or let chain=auto choose"
-    if chain.method != "assistants" and chain.assistants:
-        return f"chain.assistants={chain.assistants}: is for chain=assistants, not {chain.method}"
+    required = CHAIN_METHODS[chain.method].required
+    empty = [name for name in required if not getattr(chain, name)]
+    return f"chain.{empty[0]}: is empty; {required[empty[0]]}" if empty else None
+
+
+def _options_of_other_chains(config: Config) -> str | None:
+    """A list or a switch that is given and that only other chains read."""
+    chain = config.chain
+    for name, value in asdict(chain).items():
+        found = readers(CHAIN_METHODS, name)
+        given = value is True or (isinstance(value, list) and value)
+        if given and found and chain.method not in found:
+            shown = f"={value}" if isinstance(value, list) else ""
+            chains = " or ".join(f"chain={one}" for one in found)
+            return f"chain.{name}{shown}: is for {chains}, not {chain.method}"
     return None
 
 
@@ -37,33 +50,21 @@ def _no_model_twice(config: Config) -> str | None:
 
 
 def _taught_by_a_teacher(config: Config) -> str | None:
-    if config.chain.method == "none" or needs_teacher(config.loss):
+    if not CHAIN_METHODS[config.chain.method].teaches or needs_teacher(config.loss):
         return None
     return f"chain={config.chain.method}: no term of the loss looks at a teacher; see loss="
 
 
 def _fresh_generations(config: Config) -> str | None:
-    if config.chain.method != "born_again" or config.student.weights is None:
+    method = config.chain.method
+    if not CHAIN_METHODS[method].generations or config.student.weights is None:
         return None
-    return "student.weights: each generation of chain=born_again is a fresh network; leave it out"
-
-
-def _born_again_only(config: Config) -> str | None:
-    chain = config.chain
-    asked = [name for name in ("stop_early", "ensemble_control") if getattr(chain, name)]
-    if not asked or chain.method == "born_again":
-        return None
-    return f"chain.{asked[0]}: is for chain=born_again, not {chain.method}"
+    return f"student.weights: each generation of chain={method} is a fresh network; leave it out"
 
 
 def _stages_exist(config: Config) -> str | None:
     chain = config.chain
-    last = {
-        "none": 1,
-        "assistants": len(chain.assistants) + 1,
-        "auto": chain.max_assistants + 1,
-        "born_again": chain.generations - 1,
-    }[chain.method]
+    last = CHAIN_METHODS[chain.method].last_stage(chain)
     beyond = [position for position in chain.stage if int(position) > last]
     return f"chain.stage.{beyond[0]}: the chain's last stage is {last}" if beyond else None
 
@@ -85,12 +86,12 @@ def _seeds(config: Config) -> str | None:
 
 
 CHAIN_CHECKS: tuple[Callable[[Config], str | None], ...] = (
-    _assistants_wanted,
+    _required_options,
+    _options_of_other_chains,
     _known_assistants,
     _no_model_twice,
     _taught_by_a_teacher,
     _fresh_generations,
-    _born_again_only,
     _stages_exist,
     _labels_only_first,
     _seeds,

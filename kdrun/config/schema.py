@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
+from kdrun.catalog.chains import CHAIN_METHODS
 from kdrun.catalog.datasets import AUGMENTATIONS, DATASETS
 from kdrun.catalog.loggers import LOGGERS
 from kdrun.catalog.optimizers import OPTIMIZERS
@@ -137,10 +138,11 @@ class CacheConfig:
 
 
 @dataclass
+@with_options(own_options(CHAIN_METHODS))
 class ChainConfig:
     """Stages between and beside the teacher and the student."""
 
-    method: str = choice("none", "assistants", "auto", "born_again")
+    method: str = choice(*CHAIN_METHODS)
     assistants: list[str] = field(default_factory=list)
     generations: int = number(2, 100)
     ratio: float = number(1, 1e6, above=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from operator import attrgetter
 
+from kdrun.catalog.chains import CHAIN_METHODS
 from kdrun.catalog.schedules import TEMPERATURE_SCHEDULES
 from kdrun.catalog.tables import TABLES
 from kdrun.catalog.terms import TERMS, section_of, sections
@@ -14,12 +15,6 @@ from kdrun.config.loss_mixture import (
     uses_temperature,
 )
 from kdrun.config.schema import Config
-
-CHAIN_OPTIONS = {
-    **{"assistants": "assistants", "ratio": "auto", "max_assistants": "auto"},
-    **{"generations": "born_again", "stop_early": "born_again", "ensemble_control": "born_again"},
-}
-"""The chain that reads an option."""
 
 
 def idle_lines(config: Config, overrides: Sequence[str]) -> list[str]:
@@ -36,7 +31,7 @@ def idle_lines(config: Config, overrides: Sequence[str]) -> list[str]:
 
 def why_idle(config: Config, key: str) -> str | None:
     """Why a setting is read by no stage, or None where one reads it."""
-    reasons = (why(config, key) for why in (_loss, _rows, _chain, _teacher, _rest))
+    reasons = (why(config, key) for why in (_loss, _rows, _teacher, _rest))
     return next(filter(None, reasons), None)
 
 
@@ -106,19 +101,13 @@ def _rows(config: Config, key: str) -> str | None:
     return None
 
 
-def _chain(config: Config, key: str) -> str | None:
-    section, _, name = key.rpartition(".")
-    method = config.chain.method
-    unread = section == "chain" and CHAIN_OPTIONS.get(name, method) != method
-    return f"chain={method}" if unread else None
-
-
 def _teacher(config: Config, key: str) -> str | None:
     if key.partition(".")[0] != "teacher":
         return None
-    if config.chain.method == "born_again":
+    method = config.chain.method
+    if CHAIN_METHODS[method].generations:
         same = key == "teacher.min_accuracy"  # of generation 0, which teaches
-        return None if same else "chain=born_again starts from the student's architecture"
+        return None if same else f"chain={method} starts from the student's architecture"
     return None if needs_teacher(config.loss) else "no term of the loss looks at a teacher"
 
 

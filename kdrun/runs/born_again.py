@@ -12,7 +12,7 @@ from kdrun.analysis.ensembles import arithmetic_ensemble, logit_ensemble
 from kdrun.evaluation.predictions import REPORTED, Predictions, check_same_images
 from kdrun.evaluation.right_images import packed
 from kdrun.evaluation.run_predictions import RunPredictions, probabilities
-from kdrun.plan.build import controls
+from kdrun.plan.controls import controls
 from kdrun.plan.stage import CONTROL, DIRECT, GENERATION, INDEPENDENT
 from kdrun.report.chain_tables import ensemble_names
 from kdrun.report.gains import discordant, gain_entry

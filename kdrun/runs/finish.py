@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from kdrun.catalog.chains import CHAIN_METHODS
 from kdrun.config.schema import Config
 from kdrun.errors import Stopped, first_line
 from kdrun.evaluation.analysis_file import write_analysis
@@ -108,7 +109,7 @@ def gains(
         write_correct(folder, correct)
 
     optional("record of the images that models get right", reporter, record)
-    ensembles = ensemble_gains(run) if config.chain.method == "born_again" else []
+    ensembles = ensemble_gains(run) if CHAIN_METHODS[config.chain.method].generations else []
     return [*run_gains(summary, correct), *ensembles]
 
 
@@ -117,7 +118,7 @@ def whole_chain(
 ) -> dict[str, Any]:
     """What the steps of the chain cost, and of generations what they gave."""
     report: dict[str, Any] = {"chain": chain_report(run)}
-    if config.chain.method == "born_again":
+    if CHAIN_METHODS[config.chain.method].generations:
         report["born_again"] = generations_report(run, stages, config.chain.generations)
     return report
 

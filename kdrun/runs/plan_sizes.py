@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from kdrun.catalog.architectures import family_of
+from kdrun.catalog.chains import CHAIN_METHODS
 from kdrun.catalog.datasets import ImageShape
 from kdrun.config.schema import Config, ModelConfig
 from kdrun.errors import ConfigError
 from kdrun.models.complexity import count_parameters
 from kdrun.plan.assistants import ChainSizes
-from kdrun.plan.build import assistant_model, build_plan, teacher_models
-from kdrun.plan.stage import ASSISTANT, Stage
+from kdrun.plan.build import build_plan
+from kdrun.plan.models import assistant_model, teacher_models
+from kdrun.plan.stage import ASSISTANT, STUDENT, Stage
 from kdrun.training.stage_model import build_on_meta
 
 
@@ -37,14 +39,14 @@ def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
     Raises:
         ConfigError: the teacher has no family.
     """
-    if config.chain.method != "auto":
+    if not CHAIN_METHODS[config.chain.method].sized:
         return None
     teacher = teacher_models(config.teacher)[0]
     family = family_of(teacher.arch) if teacher.library == "kdrun" else ()
     if not family:
         raise ConfigError(
-            f"chain=auto: knows no other sizes of {teacher.arch}; name assistants with "
-            "chain=assistants chain.assistants=[...]"
+            f"chain={config.chain.method}: knows no other sizes of {teacher.arch}; "
+            "name assistants with chain=assistants chain.assistants=[...]"
         )
     found = {
         arch: _parameters(config, assistant_model(config.teacher, arch), shape) for arch in family
@@ -57,7 +59,13 @@ def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
 
 
 def _required(config: Config, model: ModelConfig, shape: ImageShape) -> int:
-    stage = Stage("student", model, config.train, config.loss, config.temperature)
+    stage = Stage(
+        role=STUDENT,
+        model=model,
+        train=config.train,
+        loss=config.loss,
+        temperature=config.temperature,
+    )
     return count_parameters(build_on_meta(stage, shape))
 
 

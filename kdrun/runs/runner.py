@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kdrun.catalog.chains import CHAIN_METHODS
 from kdrun.config.parse import flat
 from kdrun.config.schema import Config
 from kdrun.config.unused_settings import idle_lines
@@ -66,7 +67,7 @@ def run(
             write_run_files(folder, config, overrides, context, stage_runs)
             context.reporter.log = folder / LOG
             context.reporter.say(opening_line(context, folder))
-            if config.chain.method == "auto":
+            if CHAIN_METHODS[config.chain.method].sized:
                 context.reporter.say(chosen_chain([stage_run.stage for stage_run in stage_runs]))
             told = [*idle_lines(config, overrides), *warnings_of(stage_runs, contexts)]
             for line in [*told, *watch.advice(context.device)]:

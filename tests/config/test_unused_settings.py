@@ -25,7 +25,7 @@ def idle(make_config):
             ["temperature=linear", "temperature.gamma=0.3"],
             "temperature.schedule=linear does not read it",
         ),
-        (["chain.generations=5"], "chain=none"),
+        (["chain.generations=5"], "chain.method=none does not read it"),
         (["loss=kd", "loss.dkd.beta=2"], "dkd is no term of 0.9 kl(T=4) + 0.1 cross-entropy"),
         (["loss=kd", "loss.rkd.layer=layer1"], "rkd is no term of 0.9 kl(T=4) + 0.1 cross-entropy"),
         (["loss=dkd", "loss.weights.soft=2"], "loss.dkd.weight=1 is set"),
@@ -39,9 +39,9 @@ def idle(make_config):
         (["loss=none", "teacher=resnet20"], "no term of the loss looks at a teacher"),
         (
             ["chain=assistants", "chain.assistants=[resnet14]", "chain.generations=3"],
-            "chain=assistants",
+            "chain.method=assistants does not read it",
         ),
-        (["chain=born_again", "chain.ratio=3"], "chain=born_again"),
+        (["chain=born_again", "chain.ratio=3"], "chain.method=born_again does not read it"),
         (["train=adamw", "train.momentum=0.5"], "train.optimizer=adamw does not read it"),
         (
             ["train.schedule=cosine", "train.milestones=[0.5]"],
