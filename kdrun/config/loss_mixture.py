@@ -4,15 +4,8 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-from kdrun.catalog.terms import (
-    LABELS,
-    TERMS,
-    Reads,
-    Temperature,
-    Term,
-    section_of,
-    soft_names,
-)
+from kdrun.catalog.term_row import Reads, Temperature, Term
+from kdrun.catalog.terms import LABELS, TERMS, section_of, soft_names
 from kdrun.config.schema import CacheConfig, LossConfig
 from kdrun.store.files import json_number
 

@@ -10,6 +10,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from kdrun.config.chain_checks import CHAIN_CHECKS, at_stage
 from kdrun.config.checks import CHECKS
+from kdrun.config.loss_checks import LOSS_CHECKS
 from kdrun.config.schema import Config, StageConfig
 from kdrun.config.stage_overrides import read_stages
 from kdrun.errors import ConfigError, near_miss, reason
@@ -38,7 +39,7 @@ def parse(composed: DictConfig) -> Config:
 
 
 def _faults(config: Config) -> list[str]:
-    return [fault for check in (*CHECKS, *CHAIN_CHECKS) if (fault := check(config))]
+    return [fault for check in (*CHECKS, *LOSS_CHECKS, *CHAIN_CHECKS) if (fault := check(config))]
 
 
 def keys(schema: type = Config, prefix: str = "") -> Iterator[str]:

@@ -6,7 +6,8 @@ from importlib import import_module
 
 from torch import nn
 
-from kdrun.catalog.terms import Term, section_of
+from kdrun.catalog.term_row import Term
+from kdrun.catalog.terms import section_of
 from kdrun.config.loss_mixture import active_terms, as_namespace
 from kdrun.config.schema import LossConfig
 from kdrun.features.inspection import InspectedModel

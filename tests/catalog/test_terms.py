@@ -9,7 +9,8 @@ import torch
 from omegaconf import OmegaConf
 
 from kdrun.catalog.options import Choice, Range
-from kdrun.catalog.terms import LABELS, TERMS, Reads, Temperature, section_of, sections
+from kdrun.catalog.term_row import Reads, Temperature
+from kdrun.catalog.terms import LABELS, TERMS, section_of, sections
 from kdrun.config.loss_mixture import active_terms, labels_only, needs_teacher
 from kdrun.config.paths import config_folder
 from kdrun.config.schema import LossConfig
