@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from kdrun.catalog.datasets import FOLDER_IMAGE_SIZE, ImageShape
@@ -39,6 +40,8 @@ class ImageData:
         std: deviation, likewise.
         fingerprint: hex SHA-256 of all images and labels; of files, their content. Empty where
             files were not hashed.
+        pool: hex SHA-256 of the images that training and validation are drawn from and of their
+            labels without noise, the same for every seed; None where files are not all hashed.
         memory: whether the images are held in memory.
         notes: lines for the user, such as how many images two parts share.
         older_fingerprint: of files, what versions knew them by that looked at paths and sizes.
@@ -54,6 +57,7 @@ class ImageData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    pool: str | None
     memory: bool
     notes: tuple[str, ...] = ()
     older_fingerprint: str | None = None
@@ -118,6 +122,7 @@ def from_images(
             {"image_size": size, "class_names": parts.class_names},
             [array for part in used for array in (part.labels, part.pixels)],
         ),
+        pool=pool_of_images(source),
         memory=True,
     )
 
@@ -164,6 +169,7 @@ def from_files(
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         fingerprint="" if identify is None else files_fingerprint(facts, used, value_range),
+        pool=pool_of_files(source, used),
         memory=False,
         notes=(*source.notes, *([] if identify is None else duplicate_lines(used))),
         older_fingerprint=fingerprint(
@@ -171,6 +177,33 @@ def from_files(
             [array for part in used.values() for array in (part.labels, part.sizes, part.paths)],
         ),
     )
+
+
+def pool_of_images(source: Source[Images]) -> str:
+    """Hash of the images and labels that training and validation are drawn from."""
+    parts = [part for part in (source.train, source.validation) if part is not None]
+    return fingerprint({}, [array for part in parts for array in (part.labels, part.pixels)])
+
+
+def pool_of_files(source: Source[Files], used: Mapping[str, Files]) -> str | None:
+    """Hash of the files that training and validation are drawn from, and of their classes.
+
+    Args:
+        source: with the labels as they came.
+        used: hashed parts, which together may be fewer files.
+    """
+    digests: dict[bytes, np.ndarray] = {}
+    for title in ("training", "validation"):
+        part = used.get(title)
+        if part is not None and part.digests is not None:
+            digests |= dict(zip(part.paths.tolist(), part.digests, strict=True))
+    drawn = [source.train]
+    if source.validation is not None and "validation" in used:
+        drawn.append(source.validation)
+    if any(path not in digests for part in drawn for path in part.paths.tolist()):
+        return None
+    found = [np.stack([digests[path] for path in part.paths.tolist()]) for part in drawn]
+    return fingerprint({}, [*(part.labels for part in drawn), *found])
 
 
 def files_fingerprint(

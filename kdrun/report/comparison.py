@@ -140,6 +140,7 @@ def student_row(
         "teacher": _test_of(teachers[0]) if teachers else None,
         "images": int(files.summary["test_images"]),
         "test_hash": test_hash(correct, place),
+        "pool": files.summary.get("pool"),
         "train_hash": training_hash(plan, student.get("seed")),
         "validation_hash": validation_hash(correct, place),
         "parameters": int(student["parameters"]),

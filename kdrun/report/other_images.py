@@ -52,6 +52,18 @@ def same_training(row: Row) -> Any:
     return row["dataset"], row["settings"].get(SEED), tuple(sorted(data.items()))
 
 
+def same_pool(row: Row) -> Any:
+    """What two rows agree in that drew their training images from the same ones."""
+    dataset, _, data = same_training(row)
+    return dataset, data
+
+
+def trained_apart(rows: Sequence[Row]) -> list[bool]:
+    """Whether each row was trained on other images than most rows that say nothing of it."""
+    drawn, trained = apart(rows, "pool", same_pool), apart(rows, HASHES[TRAINING], same_training)
+    return [one or other for one, other in zip(drawn, trained, strict=True)]
+
+
 def same_validation(row: Row) -> Any:
     """What rows agree in whose validation accuracies are put in order."""
     return row["dataset"], row["settings"].get(SEED)
@@ -71,7 +83,7 @@ def separate_trained(rows: Sequence[dict[str, Any]]) -> list[str]:
     Args:
         rows: of a comparison, with the settings that differ between them.
     """
-    flags = apart(rows, HASHES[TRAINING], same_training)
+    flags = trained_apart(rows)
     runs = {row["run"] for row, flag in zip(rows, flags, strict=True) if flag}
     for row in (row for row in rows if row["run"] in runs):
         row["dataset"] += f" (other {TRAINING})"
@@ -98,7 +110,7 @@ def mark_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
     Validation images are marked, as the seeds of a setting have their own.
     """
     done = [{**job, "job": f"job {job['job']}"} for job in jobs if job["images"] is not None]
-    flags = apart(done, HASHES[TRAINING], same_training)
+    flags = trained_apart(done)
     lines = mark_chosen(done, "job")
     places = (place for place, job in enumerate(jobs) if job["images"] is not None)
     for place, one, flag in zip(places, done, flags, strict=True):

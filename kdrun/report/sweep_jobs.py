@@ -115,7 +115,7 @@ def run_config(folder: Path) -> DictConfig | None:
 
 _RESULT = (
     *("train", "validation", "validation_loss", "test", "control_test", "gain"),
-    *("dataset", "images", "test_hash", "train_hash", "validation_hash"),
+    *("dataset", "images", "test_hash", "pool", "train_hash", "validation_hash"),
 )
 _NOTHING: dict[str, Any] = dict.fromkeys(_RESULT)
 
@@ -160,6 +160,7 @@ def images_of(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
         "dataset": summary["dataset"],
         "images": summary["test_images"],
         "test_hash": test_hash(correct, place),
+        "pool": summary.get("pool"),
         "train_hash": training_hash(plan, summary["stages"][place].get("seed")),
         "validation_hash": validation_hash(correct, place),
     }

@@ -53,6 +53,7 @@ def close(
         "status": "done",
         "dataset": config.dataset.name,
         "test_images": len(context.data.test),
+        "pool": context.data.pool,
         "seed": config.seeds[0] if config.seeds else config.train.seed,
         "seeds": list(config.seeds),
         "stages": stages,

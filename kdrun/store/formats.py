@@ -78,6 +78,7 @@ RUN_SUMMARY: Shape = {
     "status": one_of("done"),
     "dataset": TEXT,
     "test_images": SEVERAL,
+    "pool?": Maybe(TEXT),
     "seed": COUNT,
     "seeds?": [COUNT],
     "stages": Some({**STAGE_SUMMARY, **LABEL, "reused": FLAG}),
@@ -92,7 +93,11 @@ STAGE: Shape = {
     "data": TEXT,
     "teachers?": [HASH],
     "train?": Each(ANYTHING),
-    "loss?": {"label_smoothing?": FRACTION, "weights?": Each(NUMBER)},
+    "loss?": {
+        "terms?": Each(Each(ANYTHING)),
+        "label_smoothing?": FRACTION,
+        "weights?": Each(NUMBER),
+    },
 }
 PLAN: Shape = {
     "stages": Some(

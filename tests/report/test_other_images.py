@@ -18,11 +18,12 @@ from tests.report.sealing import seal_again
 from tests.report.test_comparison import made_run
 
 
-def row(run, train="a", validation="v", seed="0", **settings):
+def row(run, train="a", validation="v", seed="0", pool=None, **settings):
     return {
         "run": run,
         "dataset": "imagefolder",
         "settings": {"train.seed": seed, **settings},
+        "pool": pool,
         "train_hash": train,
         "validation_hash": validation,
         "tested_on": "",
@@ -44,6 +45,13 @@ def test_a_run_of_other_training_images_is_a_data_set_of_its_own_with_all_its_se
         *("imagefolder (other training images)", "imagefolder (other training images)"),
     ]
     assert rows[2]["tested_on"] == "other training images"
+
+
+def test_seeds_that_drew_from_other_images_are_apart_though_each_has_its_own_split():
+    rows = [row("x", "a", pool="p"), row("y", "b", seed="1", pool="q"), row("z", "c", pool="p")]
+    rows[2]["settings"]["train.seed"] = "2"
+    (line,) = separate_trained(rows)
+    assert line.endswith("neither averaged, paired nor ranked with them: y")
 
 
 def test_training_images_that_a_column_says_to_differ_are_compared():
