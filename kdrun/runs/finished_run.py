@@ -9,7 +9,7 @@ from kdrun.errors import ConfigError
 from kdrun.runs.born_again import replay_stops
 from kdrun.runs.resume import changed_config, rebuilt
 from kdrun.runs.saved_run import read_run
-from kdrun.runs.temperature_selection import as_chosen
+from kdrun.runs.temperature_selection import apply_recorded
 from kdrun.signals import stop_requests
 from kdrun.store.finished_runs import read_summary
 from kdrun.store.run_folder import SUMMARY, occupied
@@ -43,7 +43,7 @@ def finished_jobs(
     config = changed_config(folder, saved, changes or {})
     with stop_requests() as stop, occupied(folder):
         planned, contexts = rebuilt(config, saved, stop, REMEDY)
-        stage_runs = as_chosen(planned, contexts, folder)
+        stage_runs = apply_recorded(planned, contexts, folder)
         if config.chain.stop_early:
             stages = read_summary(folder)["stages"]
             stage_runs = replay_stops(stage_runs, stages, contexts)

@@ -28,7 +28,7 @@ from kdrun.runs.reopen import INTENT, finish_reopening, refuse_copied_stages, re
 from kdrun.runs.resume_overrides import EPOCHS, checked_overrides
 from kdrun.runs.runner import run_plan
 from kdrun.runs.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
-from kdrun.runs.temperature_selection import as_chosen
+from kdrun.runs.temperature_selection import apply_recorded
 from kdrun.signals import StopRequest, stop_requests
 from kdrun.store.files import write_atomic
 from kdrun.store.finished_runs import linked_stage, read_summary
@@ -105,7 +105,7 @@ def go_on(
     context = next(iter(contexts.values()))
     if raised:
         stage_runs = extended(
-            as_chosen(stage_runs, contexts, folder), contexts, config.train.epochs
+            apply_recorded(stage_runs, contexts, folder), contexts, config.train.epochs
         )
         reopen(folder, config, stage_runs)
     context.reporter.log = folder / LOG

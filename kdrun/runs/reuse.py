@@ -20,20 +20,22 @@ def reuse_or_train(
     teachers: Sequence[StageRun],
     context: RunContext,
     record: Record,
-    begin: Callable[[], None],
     executor: Executor,
+    begin: Callable[[], None] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """The summary of the stage, and whether the store held it.
 
     Args:
         record: takes the metrics of each epoch, also of a stage that the store held.
-        begin: called before the stage is trained.
+        executor: trains the stage.
+        begin: called before.
     """
     with locked(stage_run.folder, waiting_line(stage_run, context)):
         summary = reuse(stage_run, context, record)
         if summary is not None:
             return summary, True
-        begin()
+        if begin is not None:
+            begin()
         return train(stage_run, teachers, context, record, executor), False
 
 

@@ -12,7 +12,7 @@ from kdrun.config.schema import Config
 from kdrun.config.unused_settings import idle_lines
 from kdrun.errors import Stopped
 from kdrun.loggers.sinks import check_logger, tracking
-from kdrun.plan.stage import placed_label, stage_label
+from kdrun.plan.stage import Stage, placed_label, stage_label
 from kdrun.plan.warnings import plan_warnings
 from kdrun.runs.born_again import stop_generations
 from kdrun.runs.cpu_load import Watch
@@ -22,10 +22,11 @@ from kdrun.runs.finish import close
 from kdrun.runs.lockstep.group import make_executor
 from kdrun.runs.lockstep.siblings import Siblings, no_siblings
 from kdrun.runs.plan_sizes import chosen_chain, plan_for
-from kdrun.runs.prepare import make_contexts, make_stage_runs, opening_line
+from kdrun.runs.prepare import make_contexts, make_stage_run, make_stage_runs, opening_line
 from kdrun.runs.reuse import reuse_or_train
 from kdrun.runs.run_record import link_stage, write_run_files
-from kdrun.runs.temperature_selection import with_temperature
+from kdrun.runs.temperature_log import TemperatureLog
+from kdrun.runs.temperature_selection import apply, select_temperature, teacher_of
 from kdrun.signals import stop_requests
 from kdrun.store.files import append_json_line, write_json_lines
 from kdrun.store.run_folder import LOG, METRICS, Status, new_run_folder, occupied, refuse_existing
@@ -149,16 +150,25 @@ def run_stages(active: ActiveRun, stage_runs: list[StageRun]) -> dict[str, Any]:
 
 def decide(active: ActiveRun, stage_runs: list[StageRun], position: int) -> list[StageRun]:
     """The stages with the T of the one at `position` chosen; pilots are stages of the store."""
-    context = active.contexts[stage_runs[position].stage.seed]
+    stage_run = stage_runs[position]
+    teacher, context = teacher_of(stage_run, stage_runs), active.contexts[stage_run.stage.seed]
 
-    def train(stage_run: StageRun, teachers: Sequence[StageRun]) -> dict[str, Any]:
-        return reuse_or_train(
-            stage_run, teachers, context, lambda line: None, lambda: None, active.executor
-        )[0]
+    def pilot(stage: Stage) -> float:
+        short = make_stage_run(stage, stage_runs, context)
+        summary, _ = reuse_or_train(short, [teacher], context, discard, active.executor)
+        accuracy: float = summary["accuracy"]["best_validation"]
+        return accuracy
 
-    return with_temperature(
-        active.config, stage_runs, position, active.contexts, active.folder, train
-    )
+    log = TemperatureLog(active.folder)
+    choice = log.find(position, stage_run, teacher)
+    if choice is None:
+        choice = select_temperature(active.config, stage_runs, position, context, pilot)
+        log.append(choice)
+    return apply(choice, stage_runs, active.contexts)
+
+
+def discard(line: dict[str, Any]) -> None:
+    """Discard the metrics of a pilot, which are no part of the run's."""
 
 
 def do_stage(
@@ -173,7 +183,7 @@ def do_stage(
 
     link_stage(active.folder / "stages" / f"{position:02}-{stage_run.stage.name}", stage_run.folder)
     context, begin = active.contexts[stage_run.stage.seed], partial(status.training, position)
-    summary, held = reuse_or_train(stage_run, teachers, context, record, begin, active.executor)
+    summary, held = reuse_or_train(stage_run, teachers, context, record, active.executor, begin)
     return summary, held and position not in status.trained
 
 

@@ -1,16 +1,20 @@
 """T chosen from a teacher: what it is chosen from, the guards, and its place in a run."""
 
 import math
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from kdrun.analysis.temperature_evidence import GRID
 from kdrun.analysis.temperature_guideline import auto_temperature
-from kdrun.errors import ConfigError
+from kdrun.config.schema import TemperatureConfig
+from kdrun.errors import ConfigError, Stopped
 from kdrun.plan.build import build_plan
+from kdrun.runs.finished_run import finished_jobs
 from kdrun.runs.runner import run
-from kdrun.runs.temperature_selection import PILOTS, choose, uniform_warnings
+from kdrun.runs.temperature_methods import METHODS, PILOTS, choose
+from kdrun.runs.temperature_selection import sampled_logits, uniform_warnings
 from kdrun.store.files import read_sealed
 from kdrun.training.initial_weights import resolve_weights
 from tests.plan.test_identity import digest
@@ -118,6 +122,11 @@ def test_a_choice_that_cannot_be_made_is_refused(make_config, overrides, told):
         make_config("temperature=auto", *overrides)
 
 
+def test_every_method_that_a_config_may_name_is_there():
+    (declared,) = (field for field in fields(TemperatureConfig) if field.name == "method")
+    assert tuple(METHODS) == declared.metadata["rule"].words
+
+
 @pytest.fixture
 def do(make_config, tmp_path):
     count = iter(range(100))
@@ -152,6 +161,33 @@ def test_each_stage_of_a_chain_has_a_T_of_its_own_teacher(do):
     assert [one["teacher"] for one in choices] == [hashes[0], hashes[1], hashes[0]]
     assert choices[0]["T"] == choices[2]["T"]
     assert choices[0]["T"] == round(auto_temperature(choices[0]["u"]), 2)
+
+
+def test_a_run_whose_stages_have_chosen_one_after_the_other_opens_again(do):
+    summary, folder = do("chain=born_again")
+    assert len(read_sealed(folder / "temperature.json")["choices"]) > 1
+    with finished_jobs(folder) as (stage_runs, _):
+        assert [one.digest for one in stage_runs] == [stage["hash"] for stage in summary["stages"]]
+
+
+class StopAtThird:
+    """A signal that comes before the third batch."""
+
+    def __init__(self):
+        self.asked_for = 0
+
+    def __bool__(self):
+        self.asked_for += 1
+        return self.asked_for == 3
+
+
+def test_a_signal_stops_the_teacher_between_two_batches(do):
+    _, folder = do("train.eval_batch_size=50")
+    with finished_jobs(folder) as (stage_runs, contexts):
+        context = replace(contexts[None], stop=StopAtThird())
+        with pytest.raises(Stopped, match="stopped while teacher convnet was evaluated"):
+            sampled_logits(stage_runs[0], context)
+        assert context.stop.asked_for == 3
 
 
 def test_before_the_choice_stages_of_other_methods_have_other_hashes(make_config):
