@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from kdrun.errors import first_line
+from kdrun.errors import OutputError, first_line
 from kdrun.store.files import write_atomic
 
 RECORD = np.dtype(
@@ -89,7 +89,7 @@ class DigestIndex:
         try:
             with FileLock(f"{self.path}.lock", timeout=PATIENCE):
                 write_atomic(self.path, self._records.tobytes())
-        except Exception as error:
+        except (OSError, Timeout, OutputError) as error:
             return first_line(error)
         return None
 

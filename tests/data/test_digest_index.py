@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kdrun.data.digest_index import RECORD, DigestIndex, path_keys
+from kdrun.errors import OutputError
 
 GENERATOR = np.random.default_rng(0)
 
@@ -108,6 +109,25 @@ def test_an_index_of_mostly_stale_records_is_written_again(tmp_path, index, monk
     again, trouble = loaded(tmp_path)
     assert trouble is None
     assert index.path.stat().st_size == 5 * RECORD.itemsize
+    assert np.array_equal(again.find(paths, stamps)[1], digests)
+
+
+@pytest.mark.parametrize(
+    "error", [OutputError("cannot write it: no space left"), OSError("a broken disk")]
+)
+def test_an_index_that_cannot_be_written_again_is_told_and_read(
+    tmp_path, index, monkeypatch, error
+):
+    def fail(path, content):
+        raise error
+
+    monkeypatch.setattr("kdrun.data.digest_index.STALE", 10)
+    monkeypatch.setattr("kdrun.data.digest_index.write_atomic", fail)
+    paths, stamps, digests = files(5)
+    for _ in range(5):
+        index.append(paths, stamps, digests)
+    again, trouble = loaded(tmp_path)
+    assert trouble == f"{type(error).__name__}: {error}"
     assert np.array_equal(again.find(paths, stamps)[1], digests)
 
 
