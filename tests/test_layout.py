@@ -19,7 +19,7 @@ def test_the_top_of_the_package_holds_few_files():
     "module",
     [
         "cli",
-        "cli.main",
+        "cli.entry",
         "config.schema",
         "config.compose",
         "config.parse",

@@ -8,8 +8,8 @@ import pytest
 
 from kdrun.catalog.rows import load_code
 from kdrun.cli import commands
+from kdrun.cli.entry import main
 from kdrun.cli.help import help_text
-from kdrun.cli.main import main
 from kdrun.cli.verbs import VERBS, Verb
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdrun.cli.main import main
+from kdrun.cli.entry import main
 from kdrun.config.loss_mixture import term_weights
 from kdrun.config.paths import config_folder, shipped_options
 from kdrun.plan.build import build_plan

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdrun.cli.main import main
+from kdrun.cli.entry import main
 from kdrun.errors import ConfigError, DamagedError, WeightsError
 from kdrun.export import formats
 from kdrun.export.deployed import Deployed

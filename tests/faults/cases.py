@@ -4,7 +4,7 @@ Numbers: 1-17 configuration, 18-26 data, 27-37 models and checkpoints, 38-50 num
 and storage, 67-74 sweeps, 75-81 distributed training, 82-89 security.
 """
 
-_CLI = "tests/cli/test_main.py::test_a_wrong_command_gives_one_line_its_code_and_leaves_nothing"
+_CLI = "tests/cli/test_entry.py::test_a_wrong_command_gives_one_line_its_code_and_leaves_nothing"
 _PARSE = "tests/config/test_parse.py::test_a_wrong_value_is_told_in_one_line_with_what_is_allowed"
 _ANY = "tests/config/test_any_value.py::test_any_text_on_the_command_line_is_taken_or_refused"
 _FOLDER = "tests/data/readers/test_image_folders.py::test_a_faulty_folder_is_named_with_the_remedy"

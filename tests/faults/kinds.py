@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kdrun.cli.main import dispatch
+from kdrun.cli.entry import dispatch
 from kdrun.export.student import export_student
 from kdrun.report.run_page import write_report
 from kdrun.runs.analyze import analyze_run

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from kdrun.cli.main import dispatch, guarded
+from kdrun.cli.entry import dispatch, guarded
 from kdrun.config.compose import compose_job
 from kdrun.config.parse import parse
 from kdrun.runs import runner

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdrun.cli.main import guarded
+from kdrun.cli.entry import guarded
 from kdrun.config.compose import compose_job
 from kdrun.config.parse import parse
 from kdrun.runs import runner

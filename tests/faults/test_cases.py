@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import nn
 
-from kdrun.cli.main import main
+from kdrun.cli.entry import main
 from kdrun.config.paths import config_folder
 from kdrun.data.batch import Batch
 from kdrun.errors import ConfigError, DamagedError, NumericError, WeightsError

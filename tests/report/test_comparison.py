@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from scipy import stats
 
-from kdrun.cli.main import main
+from kdrun.cli.entry import main
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.report.comparison import compare, without_repeats
 from kdrun.report.comparison_formats import (

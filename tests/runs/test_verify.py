@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from kdrun.cli.main import main
+from kdrun.cli.entry import main
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.runs.runner import run
 from kdrun.runs.verify import show_verified

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from kdrun.cli.main import main
+from kdrun.cli.entry import main
 from kdrun.errors import OutputError
 from kdrun.runs.sweep.sweep import record_failure
 from kdrun.store.files import read_json

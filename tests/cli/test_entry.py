@@ -14,7 +14,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf.errors import ConfigAttributeError
 
 from kdrun import __version__
-from kdrun.cli.main import VERBS, main
+from kdrun.cli.entry import VERBS, main
 from kdrun.errors import near_miss
 from kdrun.models.build import build_model
 
