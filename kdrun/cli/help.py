@@ -6,7 +6,10 @@ from shutil import get_terminal_size
 from textwrap import fill
 
 from kdrun.catalog.architectures import ARCHITECTURES
-from kdrun.catalog.options import option_lines
+from kdrun.catalog.loggers import LOGGERS
+from kdrun.catalog.options import Option, option_lines
+from kdrun.catalog.rows import own_options
+from kdrun.catalog.tables import TABLES
 from kdrun.catalog.terms import TERMS, section_of, sections
 from kdrun.cli.verbs import VERBS
 from kdrun.config.paths import config_folder, shipped_options
@@ -34,8 +37,9 @@ def help_text() -> str:
             f"Groups, chosen as group=option:\n{_rows(groups, 12, width)}",
             "Models of teacher= and student=:\n"
             + fill(", ".join(ARCHITECTURES), width, initial_indent="  ", subsequent_indent="  "),
+            f"Keys that choose among methods:\n{_rows(_methods(), 24, width)}",
             "Settings, given as section.key=value, with their defaults:",
-            _wrapped(settings, width),
+            _wrapped(_with_own_options(settings), width),
         ]
     )
 
@@ -54,6 +58,23 @@ def _with_terms(block: str) -> str:
 def _commands() -> list[tuple[str, str]]:
     uses = [use for verb in VERBS.values() for use in verb.uses.items()]
     return [*uses, *FLAGS.items()]
+
+
+def _methods() -> list[tuple[str, str]]:
+    rows = {table.key: table.rows for table in TABLES} | {"logger": LOGGERS}
+    return [(f"{key}=", ", ".join(found)) for key, found in rows.items()]
+
+
+def _with_own_options(settings: str) -> str:
+    """The settings, each section with the options that rows add to it."""
+    own: dict[str, dict[str, Option]] = {}
+    for table in TABLES:
+        own.setdefault(table.section, {}).update(own_options(table.rows))
+    blocks = settings.split("\n\n")
+    return "\n\n".join(
+        "\n".join([block, *option_lines(own.get(block.partition(":")[0], {}), 2)])
+        for block in blocks
+    )
 
 
 def _options(group: Path) -> str:
