@@ -1,5 +1,6 @@
 """Rows of the catalog: the code behind a name, and the options that it reads."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -14,7 +15,8 @@ Section = TypeVar("Section", bound=type)
 def load_code(code: str) -> Any:
     """The object that `package.module:Name` names, imported now."""
     module, _, name = code.partition(":")
-    return getattr(import_module(module), name)
+    # Schedules are looked up at every update, and import_module takes microseconds.
+    return getattr(sys.modules.get(module) or import_module(module), name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +55,12 @@ class Row:
         Raises:
             TypeError: `own` has an option that it does not read.
         """
-        unknown = [name for name in own if name not in self.option_names]
-        if unknown:
-            raise TypeError(f"no option '{unknown[0]}'{near_miss(unknown[0], self.option_names)}")
-        defaults = {name: option.default for name, option in self.options.items()}
-        values = defaults | dict(given) | dict(own)
-        return {name: values[name] for name in self.option_names}
+        names = self.option_names
+        for name in own:
+            if name not in names:
+                raise TypeError(f"no option '{name}'{near_miss(name, names)}")
+        values = {**given, **{name: one.default for name, one in self.options.items()}, **own}
+        return {name: values[name] for name in names}
 
 
 def own_options(rows: Mapping[str, Row]) -> dict[str, Option]:

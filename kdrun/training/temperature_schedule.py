@@ -61,13 +61,12 @@ def temperature_at(
         every: epochs between steps.
         own: options that the schedule's row adds, as far as they are not the default.
     """
-    rows = {name: row for name, row in TEMPERATURE_SCHEDULES.items() if row.code}
-    if schedule not in rows:
-        known = ", ".join(rows)
+    row = TEMPERATURE_SCHEDULES.get(schedule)
+    if row is None or row.code is None:
+        known = [name for name, one in TEMPERATURE_SCHEDULES.items() if one.code]
         raise ValueError(
-            f"unknown schedule '{schedule}'{near_miss(schedule, rows)} (known: {known})"
+            f"unknown schedule '{schedule}'{near_miss(schedule, known)} (known: {', '.join(known)})"
         )
-    row = rows[schedule]
     check_temperature(start, infinite=row.infinite)
     check_temperature(end, infinite=False)
     if not (epoch >= 0 and epochs >= 1 and 0 < gamma <= 1 and every >= 1):

@@ -39,3 +39,11 @@ def test_a_section_holds_the_options_that_rows_add_beside_its_own():
     assert OmegaConf.to_container(section) == {"end": 1.0, "power": 2.0, "most": 3}
     with pytest.raises(ValidationError):
         section.most = "many"
+
+
+def test_a_row_takes_its_options_from_what_is_given_its_own_by_default():
+    row = ROWS["curved"]
+    assert row.chosen({"end": 1.0, "every": 5}, {}) == {"end": 1.0, "power": 2.0}
+    assert row.chosen({"end": 1.0}, {"power": 4.0}) == {"end": 1.0, "power": 4.0}
+    with pytest.raises(TypeError, match="no option 'powr'; did you mean 'power'"):
+        row.chosen({"end": 1.0}, {"powr": 4.0})
