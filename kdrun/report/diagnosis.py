@@ -6,46 +6,55 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from kdrun.analysis.certainty import NEARLY_UNIFORM, doubts, share_at
+from kdrun.analysis.certainty import doubts
 from kdrun.analysis.divergence import divergence
-from kdrun.catalog.terms import TERMS
-from kdrun.report.resolution import gain_over_control, unresolved
+from kdrun.report.advice import longer, lower_rate
+from kdrun.report.gain_diagnosis import Choices, tied_pilots, ungained
+from kdrun.report.metric_terms import Lines
+from kdrun.report.resolution import unresolved
 from kdrun.store.files import read_json_lines
+from kdrun.store.finished_runs import read_choices
 from kdrun.store.run_folder import METRICS
 from kdrun.store.summary import (
     Entry,
     group_of,
     groups,
     places,
-    result_of,
     stage_title,
     tests,
 )
 
-Lines = Sequence[Mapping[str, Any]]
-
 RISE, FALL = 0.02, 0.03
 """Differences of validation accuracy from which it still rises, or fell after its best epoch."""
 
-NOTHING_LEFT = 0.99
-"""Share of log K from which the teacher's outputs at the T of training are uniform."""
-
-MOSTLY_SOFT = 0.95
-
-SOFT = {"soft", *(name for name, row in TERMS.items() if row.soft)}
-"""Names of soft terms in metrics; `soft` before format 4."""
+ANOTHER_TEACHER = "teacher.weights=null"
+"""What trains a teacher here in place of given weights."""
 
 
 def diagnose_folder(folder: Path, summary: Entry) -> list[str]:
-    """`diagnosis` of a run's summary and the metrics in its folder."""
-    return diagnosis(summary, read_json_lines(folder / METRICS))
+    """`diagnosis` of a run's summary, and of the metrics and choices of T in its folder."""
+    return diagnosis(summary, read_json_lines(folder / METRICS), read_choices(folder))
 
 
-def diagnosis(summary: Entry, metrics: Lines) -> list[str]:
-    """A line for each fault that the numbers show; [] where they show none."""
+def diagnosis(summary: Entry, metrics: Lines, choices: Choices = ()) -> list[str]:
+    """A line for each fault that the numbers show, which ends in a setting; [] for none.
+
+    Args:
+        summary: of the run.
+        metrics: of its stages.
+        choices: of T by temperature=auto.
+    """
     parts = (weak_teachers, doubted_teachers, diverged, unfinished, worse_than_best)
     lines = [line for part in parts for line in part(summary, metrics)]
-    return [*lines, *ungained(summary, metrics), *unresolved(summary)]
+    lines += ungained(summary, metrics, choices)
+    lines += tied_pilots(choices, error(best_pilot(choices), held_out(summary)))
+    return [*lines, *unresolved(summary)]
+
+
+def best_pilot(choices: Choices) -> float:
+    """The best accuracy of any pilot; 0 without pilots."""
+    pilots = (one["validation"] for choice in choices for one in choice.get("pilots", ()))
+    return max((value for value in pilots if value is not None), default=0.0)
 
 
 def weak_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
@@ -61,15 +70,16 @@ def weak_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
         near = theirs - ours <= error(theirs, number)
         epochs = group[0]["epochs"]
         remedy = (
-            f"chain.stage.0.train.epochs={2 * epochs}, or a larger teacher"
+            f"train it longer or take a larger one: {longer(summary, group[0])}"
             if epochs
-            else "other teacher.weights, or teacher.normalization as they were trained with"
+            else "give other weights, or teacher.normalization as they were trained with, or train "
+            f"it here: {ANOTHER_TEACHER}"
         )
         yield (
             f"{'' if epochs else 'the given '}{stage_title(group[0])} is "
             f"{'not clearly' if near else 'no'} better than the control, {ours:.2%} against "
             f"{theirs:.2%} of the {images} images"
-            f"{'' if near else ', and has nothing to teach it'}: {remedy}"
+            f"{'' if near else ', and has nothing to teach it'}; {remedy}"
         )
 
 
@@ -86,10 +96,9 @@ def doubted_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
 
     def doubt(stage: Entry, lines: Lines) -> str | None:
         found = next(doubts(stage["certainty"]), None) if "certainty" in stage else None
-        longer = f"train.epochs={2 * stage['epochs']}"
-        longer = longer if stage["epochs"] else "other teacher.weights, or teacher.normalization"
+        remedy = longer(summary, stage) if stage["epochs"] else ANOTHER_TEACHER
         passed = stage["role"] == "generation" or divergence(lines, len(stage["class_names"]))
-        return f"{found}: {longer}" if found and not passed else None
+        return f"{found}: {remedy}" if found and not passed else None
 
     yield from by_group(summary, metrics, doubt)
 
@@ -99,14 +108,14 @@ def diverged(summary: Entry, metrics: Lines) -> Iterator[str]:
 
     def rise(stage: Entry, lines: Lines) -> str | None:
         found = divergence(lines, len(stage["class_names"]))
-        return found and f"{found}: train.lr={lines[0]['lr'] and peak(lines) / 10:.2g}"
+        return found and f"{found}: {lower_rate(summary, stage, peak(lines) / 10)}"
 
     yield from by_group(summary, metrics, rise)
 
 
 def peak(lines: Lines) -> float:
-    """The highest learning rate."""
-    return max(float(line["lr"]) for line in lines)
+    """The highest learning rate; 0 where an earlier kdrun did not note it."""
+    return max((float(line["lr"]) for line in lines if "lr" in line), default=0.0)
 
 
 def unfinished(summary: Entry, metrics: Lines) -> Iterator[str]:
@@ -123,8 +132,7 @@ def unfinished(summary: Entry, metrics: Lines) -> Iterator[str]:
             return None
         return (
             f"was still learning at its last epoch ({100 * rise:+.1f} points of validation "
-            f"accuracy in the last {span if span > 1 else 'one'}): "
-            f"train.epochs={2 * len(values)}"
+            f"accuracy in the last {span if span > 1 else 'one'}): {longer(summary, stage)}"
         )
 
     yield from by_group(summary, metrics, rising)
@@ -140,7 +148,8 @@ def worse_than_best(summary: Entry, metrics: Lines) -> Iterator[str]:
             return None
         return (
             f"fell from {max(values):.2%} of validation in epoch {stage['best_epoch']} to "
-            f"{values[-1]:.2%} in the last: train.lr={peak(lines) / 3:.2g}, or train.ema=0.99"
+            f"{values[-1]:.2%} in the last; train.ema=0.99 may help, or a lower rate: "
+            f"{lower_rate(summary, stage, peak(lines) / 3)}"
         )
 
     yield from by_group(summary, metrics, fallen)
@@ -149,15 +158,26 @@ def worse_than_best(summary: Entry, metrics: Lines) -> Iterator[str]:
 def by_group(
     summary: Entry, metrics: Lines, told: Callable[[Entry, Lines], str | None]
 ) -> Iterator[str]:
-    """A line for each model of which at least half the seeds are told something."""
+    """A line for each model of which at least half the seeds are told something.
+
+    Numbers are one seed's, which is named.
+    """
     for group in groups(summary):
-        found = [
-            told(summary["stages"][place], [line for line in metrics if line["stage"] == place])
+        found = {
+            place: one
             for place in places(summary, group)
-        ]
-        said = [one for one in found if one]
-        if said and 2 * len(said) >= len(found):
-            yield f"{stage_title(group[0])} {said[0]}"
+            if (one := told(summary["stages"][place], of_place(metrics, place)))
+        }
+        if found and 2 * len(found) >= len(group):
+            place = next(iter(found))
+            seed = summary["stages"][place].get("seed")
+            several = f" (in {len(found)} of {len(group)} seeds, told of seed {seed})"
+            yield f"{stage_title(group[0])}{several * (len(group) > 1)} {found[place]}"
+
+
+def of_place(metrics: Lines, place: int) -> list[Mapping[str, Any]]:
+    """The lines of a stage."""
+    return [line for line in metrics if line["stage"] == place]
 
 
 def validation(lines: Lines) -> list[float]:
@@ -172,46 +192,11 @@ def held_out(summary: Entry) -> int | None:
 
 
 def error(accuracy: float, images: int | None) -> float:
-    """The standard error of an accuracy; 0 on an unknown number of images."""
-    return 0.0 if images is None else math.sqrt(accuracy * (1 - accuracy) / images)
+    """The standard error of an accuracy; 0 on an unknown number of images.
 
-
-def ungained(summary: Entry, metrics: Lines) -> Iterator[str]:
-    """Settings of the soft term that may be why nothing was gained."""
-    gain, result = gain_over_control(summary), result_of(summary)
-    if gain is None or gain.points > 0:
-        return
-    place = places(summary, result)[0]
-    lines = [line for line in metrics if line["stage"] == place]
-    if not lines:
-        return
-    yield from too_soft(summary, stage_title(result[0]), lines[-1]["T"])
-    shares = [soft_share(line["terms"]) for line in lines]
-    known = [share for share in shares if share is not None]
-    if known and mean(known) > MOSTLY_SOFT:
-        yield (
-            f"{stage_title(result[0])} gained nothing, and {mean(known):.0%} of its gradient came "
-            "from the soft term: loss.alpha=0.5"
-        )
-
-
-def soft_share(terms: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """The share of the gradient that comes from the soft terms; None where it is not known."""
-    shares = [term["gradient_share"] for name, term in terms.items() if name in SOFT]
-    return None if None in shares or not shares else sum(shares)
-
-
-def too_soft(summary: Entry, title: str, T: float | str | None) -> Iterator[str]:
-    """A T at which nothing is left of a teacher that is not uniform by itself."""
-    teachers = group_of(summary, "teacher")
-    if not teachers or "certainty" not in teachers[0] or not isinstance(T, int | float):
-        return
-    measures = teachers[0]["certainty"]
-    share = share_at(measures, T)
-    if share < NOTHING_LEFT or share_at(measures, 1.0) > NEARLY_UNIFORM:
-        return
-    sharper = [t for t in (1, 2, 4, 8, 16) if share_at(measures, t) <= NEARLY_UNIFORM]
-    yield (
-        f"{title} gained nothing, and at T={T:g} its teacher is uniform ({share:.1%} of the most "
-        f"entropy there is): loss.T={max(sharper)}"
-    )
+    Of (k + 1) / (n + 2), by Laplace's rule: all of a few images being right says little of others.
+    """
+    if images is None:
+        return 0.0
+    smoothed = (accuracy * images + 1) / (images + 2)
+    return math.sqrt(smoothed * (1 - smoothed) / (images + 2))

@@ -1,19 +1,20 @@
 """Files of a finished run, read as untrusted data."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError
 from kdrun.report.checked_figures import check_figures
-from kdrun.store.finished_runs import read_analysis, read_summary
+from kdrun.report.checked_metrics import read_metrics
+from kdrun.store.finished_runs import read_analysis, read_choices, read_summary
 from kdrun.store.folders import refuse_links
 from kdrun.store.formats import ENVIRONMENT as ENVIRONMENT_SHAPE
-from kdrun.store.formats import METRIC
 from kdrun.store.regular_files import read_regular
-from kdrun.store.run_folder import CONFIG, ENVIRONMENT, METRICS, SUMMARY
+from kdrun.store.run_folder import CONFIG, ENVIRONMENT, SUMMARY
 from kdrun.store.saved_config import saved_config
-from kdrun.store.shapes import read_shaped, read_shaped_lines
+from kdrun.store.shapes import read_shaped
 
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What data of another shape than ours raises."""
@@ -25,6 +26,7 @@ class RunFiles:
 
     Attributes:
         analysis: None where nothing was measured.
+        choices: of T by temperature=auto.
         config: plain data.
         config_text: the file itself.
     """
@@ -36,6 +38,7 @@ class RunFiles:
     analysis: dict[str, Any] | None
     config: Any
     config_text: str
+    choices: Sequence[Mapping[str, Any]] = ()
 
 
 def read_run_files(folder: Path) -> RunFiles:
@@ -57,8 +60,9 @@ def read_run_files(folder: Path) -> RunFiles:
         folder=folder,
         summary=summary,
         environment=read_shaped(folder / ENVIRONMENT, ENVIRONMENT_SHAPE),
-        metrics=read_shaped_lines(folder / METRICS, METRIC),
+        metrics=read_metrics(folder, summary),
         analysis=read_analysis(folder, summary),
         config=saved_config(folder / CONFIG),
         config_text=read_regular(folder / CONFIG).decode(errors="replace"),
+        choices=read_choices(folder),
     )

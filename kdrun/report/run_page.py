@@ -167,7 +167,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         "dataset": summary["dataset"],
         "images": summary["test_images"],
         "verdict": verdict(summary),
-        "diagnosis": diagnosis(summary, files.metrics),
+        "diagnosis": diagnosis(summary, files.metrics, files.choices),
         "weights": weights_told(s["accuracy"]["best_validation"] for s in summary["stages"]),
         "stages": stage_rows(files),
         "means": mean_rows(files) if len(seeds(summary)) > 1 else [],

@@ -1,4 +1,4 @@
-"""Reading a finished run's summary and analysis, and the stages that its links lead to."""
+"""Reading a finished run's summary, analysis and choices of T, and finding its stages."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from kdrun.errors import DamagedError, MisplacedError
 from kdrun.store.analysis_format import ANALYSIS_FILE
 from kdrun.store.files import check_files
-from kdrun.store.formats import PLAN, RUN_SUMMARY
-from kdrun.store.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, SUMMARY
+from kdrun.store.formats import PLAN, RUN_SUMMARY, TEMPERATURES
+from kdrun.store.run_folder import ANALYSIS, CONFIG, ENVIRONMENT, METRICS, SUMMARY, TEMPERATURE
 from kdrun.store.run_folder import PLAN as PLAN_FILE
 from kdrun.store.shapes import read_shaped
 from kdrun.store.stages import own_digest
@@ -42,6 +42,19 @@ def read_analysis(folder: Path, summary: dict[str, Any]) -> dict[str, Any] | Non
     analysis = read_shaped(path, ANALYSIS_FILE)
     check_analysis(path, analysis, summary)
     return analysis
+
+
+def read_choices(folder: Path) -> list[dict[str, Any]]:
+    """What temperature=auto chose in a run, and from what; [] where it chose nothing.
+
+    Raises:
+        DamagedError: the file is not as kdrun writes it.
+    """
+    path = folder / TEMPERATURE
+    if not path.exists():
+        return []
+    choices: list[dict[str, Any]] = read_shaped(path, TEMPERATURES)["choices"]
+    return choices
 
 
 def check_analysis(path: Path, analysis: dict[str, Any], summary: dict[str, Any]) -> None:

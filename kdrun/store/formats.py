@@ -109,7 +109,7 @@ PLAN: Shape = {
             "macs?": COUNT,
             "epochs": COUNT,
             "T": Maybe(ANYTHING),
-            "identity": {"origin?": Some(ANYTHING, 2)},
+            "identity": {"origin?": Some(ANYTHING, 2), "data?": TEXT},
         }
     )
 }
@@ -119,9 +119,11 @@ ENVIRONMENT: Shape = {
     "packages?": Each(TEXT),
     "command?": [TEXT],
 }
-TEMPERATURES: Shape = {
-    "choices": [{"stage": COUNT, "method": TEXT, "teacher": HASH, "T": POSITIVE, "for?": HASH}]
+CHOICE: Shape = {
+    **{"stage": COUNT, "method": TEXT, "teacher": HASH, "T": POSITIVE, "for?": HASH},
+    "pilots?": Some({"T": POSITIVE, "validation": Maybe(FRACTION)}),
 }
+TEMPERATURES: Shape = {"choices": [CHOICE]}
 MANIFEST: Shape = {
     "format": SEVERAL,
     "stage": TEXT,

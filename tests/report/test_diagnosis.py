@@ -68,7 +68,7 @@ def test_a_teacher_no_better_than_the_control_is_told():
     assert "chain.stage.0.train.epochs=20" in line
     (line,) = told(teacher=0.19, epochs=0)
     assert line.startswith("the given teacher net is no better")
-    assert "teacher.weights" in line
+    assert line.endswith(": teacher.weights=null")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_nearly_uniform_teacher_is_told():
     (line,) = told(certainty=uniform)
     assert line == (
         "teacher net is nearly uniform (its entropy at T=1 is 93.0% of the most there is): "
-        "train.epochs=20"
+        "chain.stage.0.train.epochs=20"
     )
 
 
@@ -128,7 +128,7 @@ def test_a_stage_whose_loss_rose_is_told_with_a_lower_rate(place):
     (line,) = told(lines=lines)
     name = ("teacher", "student", "control")[place]
     assert line.startswith(f"{name} net diverged: its label loss ended at 100")
-    assert line.endswith("train.lr=0.005")
+    assert line.endswith(": chain.stage.0.train.lr=0.005" if place == 0 else ": train.lr=0.005")
 
 
 def test_a_model_that_still_learns_at_its_last_epoch_is_told():
@@ -164,6 +164,119 @@ def test_a_temperature_that_leaves_nothing_is_told_where_nothing_was_gained():
     assert "at T=200 its teacher is uniform" in line
     assert line.endswith("loss.T=8")
     assert told(lines=lines) == []
+
+
+def test_an_infinite_temperature_leaves_nothing_of_the_teacher():
+    lines = [*epochs(0), *epochs(1, T="inf"), *epochs(2)]
+    (line,) = told(student=0.9, lines=lines)
+    assert "at T=inf its teacher is uniform (100.0% of the most" in line
+    assert line.endswith(": loss.T=8")
+
+
+def test_a_temperature_that_falls_below_what_leaves_nothing_is_not_told():
+    falling = [200.0, 4.0]
+    student = [line | {"T": T} for line, T in zip(epochs(1), falling, strict=False)]
+    assert told(student=0.9, lines=[*epochs(0), *student, *epochs(2)]) == []
+    high = [line | {"T": T} for line, T in zip(epochs(1), (200.0, 150.0), strict=False)]
+    (line,) = told(student=0.9, lines=[*epochs(0), *high, *epochs(2)])
+    assert "at T=150 " in line
+    assert line.endswith(": temperature=constant loss.T=8")
+
+
+def hidden(place, name, share, weight):
+    """The epochs of a stage with a term on hidden states."""
+    term = {"raw": 1.0, "weight": weight, "gradient_share": share}
+    return [line | {"terms": {**line["terms"], name: term}} for line in epochs(place, share=0.1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "advised"),
+    [
+        ("hint", "loss.hint.weight=10"),
+        ("attention", "loss.attention.weight=10"),
+        ("distance", "loss.rkd.distance=10"),
+        ("rkd_angle", "loss.rkd.angle=10"),
+    ],
+)
+def test_a_dominant_term_on_hidden_states_is_told_where_the_student_lost(name, advised):
+    lines = [*epochs(0), *hidden(1, name, 0.8, 100.0), *epochs(2)]
+    gain = {"model": "student net", "over": "control net", "split": "test", "points": -5.0}
+    gain |= {"low": -6.0, "high": -4.0, "p": 1e-9, "test": "mcnemar", "seeds": 1}
+    gain |= {"only_ours": 10, "only_theirs": 510}
+    (line,) = told(student=0.9, lines=lines, gains=[gain])
+    assert "is clearly worse than without its teacher, and 80% of its gradient came from" in line
+    assert line.endswith(f": {advised}")
+    unclear = gain | {"high": 1.0, "points": -0.1, "p": 0.5}
+    assert not any(advised in line for line in told(student=0.9, lines=lines, gains=[unclear]))
+    small = [*epochs(0), *hidden(1, name, 0.2, 100.0), *epochs(2)]
+    assert told(student=0.9, lines=small, gains=[gain]) == []
+
+
+def born_again(last, first=0.95, T=4.0):
+    """A run of three generations, and its metrics."""
+    tests = (first, 0.96, last)
+    stages = [stage("generation", test, step=n, certainty=SURE) for n, test in enumerate(tests)]
+    stages.append(stage("control", 0.2, step=2, epochs=20))
+    metrics = [line for place in range(3) for line in epochs(place, T=T)]
+    summary = {"seed": 0, "seeds": [], "test_images": 10_000, "chain": [], "gains": []}
+    return summary | {"stages": stages}, metrics
+
+
+def test_generations_are_compared_with_the_first():
+    (line,) = diagnosis(*born_again(last=0.9, T="inf"))
+    assert line.startswith("generation 2 net gained nothing over generation 0, and at T=inf")
+    assert line.endswith(": chain.stage.2.loss.T=8")
+    assert diagnosis(*born_again(last=0.97, T="inf")) == []
+
+
+def test_all_right_on_a_few_images_may_be_luck():
+    rising = [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.9, 0.95, 0.95, 1.0]
+    lines = [*epochs(0), *epochs(1, rising), *epochs(2)]
+    assert told(lines=lines, certainty=SURE | {"images": 20}) == []
+    (line,) = told(lines=lines)
+    assert "was still learning" in line
+
+
+def test_numbers_of_one_seed_are_not_told_as_the_models():
+    rising = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9]
+    content = several_seeds([0.98, 0.97, 0.97], [0.95, 0.94, 0.94], 10_000)
+    content["stages"][0]["certainty"] = SURE
+    lines = [*epochs(0), *epochs(1, rising), *epochs(2, rising)]
+    (line,) = diagnosis(content, lines)
+    assert line.startswith("student net (in 2 of 3 seeds, told of seed 1) was still learning")
+
+
+def test_pilots_that_are_equal_within_an_error_are_told():
+    summary = {"seed": 0, "test_images": 10_000, "stages": [stage("student", 0.9, certainty=SURE)]}
+    values = {1.0: 0.9, 2.0: 0.95, 4.0: 0.949, 8.0: 0.8}
+    pilots = [{"T": T, "validation": value} for T, value in values.items()]
+    choice = {"stage": 1, "method": "search", "T": 2.0, "pilots": pilots}
+    (line,) = diagnosis(summary, [], [choice])
+    assert line.startswith(
+        "the pilot of T=2 (95.00% of validation) cannot be told from T=4 (94.90%)"
+    )
+    assert line.endswith(": temperature.pilot_share=0.5")
+    values[4.0] = 0.93
+    apart = [{"T": T, "validation": value} for T, value in values.items()]
+    assert diagnosis(summary, [], [choice | {"pilots": apart}]) == []
+
+
+@pytest.mark.parametrize(
+    ("weight", "rest", "advised"),
+    [
+        (0.9, 0.1, "loss.alpha=0.5"),
+        (0.5, 0.5, "loss.alpha=0.05"),
+        (1.0, None, "loss.alpha=0.5"),
+        (9.0, 0.1, "loss.weights.soft=0.9"),
+    ],
+)
+def test_the_weight_that_is_advised_is_the_one_that_counts(weight, rest, advised):
+    terms = {"soft": {"raw": 0.1, "weight": weight, "gradient_share": 0.97}}
+    if rest is not None:
+        terms["hard"] = {"raw": 0.1, "weight": rest, "gradient_share": 0.03}
+    lines = [*epochs(0), *(line | {"terms": terms} for line in epochs(1)), *epochs(2)]
+    (line,) = told(student=0.94, lines=lines)
+    assert line.endswith(f": {advised}")
 
 
 def test_too_few_test_images_are_told_with_how_many_would_do():

@@ -1,0 +1,63 @@
+"""Terms of the loss as `metrics.jsonl` names them, with the settings that weigh them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean
+from typing import Any, NamedTuple
+
+from kdrun.catalog.terms import TERMS, section_of
+
+Lines = Sequence[Mapping[str, Any]]
+
+SOFT, LABELS, HIDDEN = "soft", "labels", "hidden"
+
+BEFORE_FORMAT_4 = {"hard": "cross_entropy", "distance": "rkd_distance", "angle": "rkd_angle"}
+"""Names that rows had in metrics of an earlier kdrun; its soft term was `soft`, whatever kind."""
+
+
+class TermName(NamedTuple):
+    """Kind, label and weight of a term.
+
+    Attributes:
+        kind: the teacher's outputs, the labels, or what is inside of the models.
+        name: for sentences.
+        key: of its weight; None of the labels'.
+    """
+
+    kind: str
+    name: str
+    key: str | None = None
+
+
+def term_name(key: str) -> TermName | None:
+    """A term by its key in `terms`, also of an earlier kdrun; None of an unknown one."""
+    if key == "soft":
+        return TermName(SOFT, "soft", "loss.weights.soft")
+    name = BEFORE_FORMAT_4.get(key, key)
+    row = TERMS.get(name)
+    if row is None:
+        return None
+    if not row.needs_teacher:
+        return TermName(LABELS, "label")
+    kind = HIDDEN if row.looks_inside else SOFT
+    return TermName(kind, row.label, f"loss.{section_of(name)}.{row.weight}")
+
+
+class TermShare(NamedTuple):
+    """A term of a stage: its name, its last weight, and its mean share of the gradient."""
+
+    term: TermName
+    weight: float
+    share: float
+
+
+def term_shares(lines: Lines) -> Iterator[TermShare]:
+    """The terms of a stage whose share of the gradient was measured.
+
+    Args:
+        lines: of the stage, of one or several seeds.
+    """
+    for key in dict.fromkeys(key for line in lines for key in line["terms"]):
+        term, found = term_name(key), [line["terms"][key] for line in lines if key in line["terms"]]
+        known = [one["gradient_share"] for one in found if one["gradient_share"] is not None]
+        if term is not None and known:
+            yield TermShare(term, float(found[-1].get("weight", 1.0)), mean(known))
