@@ -15,6 +15,7 @@ from kdrun.loggers.sinks import check_logger
 from kdrun.loggers.tables import console
 from kdrun.plan.stage import TEACHER, Stage
 from kdrun.report.checked_figures import check_figures
+from kdrun.report.checked_metrics import read_metrics
 from kdrun.report.diagnosis import diagnose_folder
 from kdrun.report.findings import verdict
 from kdrun.runs.cpu_load import Watch
@@ -150,6 +151,7 @@ def show_finished(folder: Path, config: Config, saved: SavedRun) -> dict[str, An
     try:
         summary = read_summary(folder)
         check_figures(folder, summary)
+        read_metrics(folder, summary)
         check_linked(folder, summary)
     except DamagedError as error:
         remedy = f"remove {folder / SUMMARY} and resume, which does anew what is damaged"

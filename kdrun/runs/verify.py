@@ -8,6 +8,7 @@ from pathlib import Path
 from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.escaping import show
 from kdrun.report.checked_figures import check_figures
+from kdrun.report.checked_metrics import read_metrics
 from kdrun.store.files import read_json, read_json_lines, read_sealed, read_yaml
 from kdrun.store.finished_runs import (
     linked_stage,
@@ -126,6 +127,7 @@ def run_faults(folder: Path) -> Iterator[str]:
             summary = read_summary(folder)
             hashes = [stage.get("hash") for stage in summary["stages"]]
             yield from _fault(partial(check_figures, folder, summary))
+            yield from _fault(partial(read_metrics, folder, summary))
             read_analysis(folder, summary)
         elif (folder / PLAN).exists():
             hashes = planned_hashes(folder)

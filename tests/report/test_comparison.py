@@ -32,7 +32,13 @@ from kdrun.report.gains import run_gains
 from kdrun.report.run_settings import configured
 from kdrun.runs.runner import run
 from kdrun.store.correct_images import Correct, read_correct, write_correct
-from kdrun.store.files import read_sealed, write_sealed, write_yaml
+from kdrun.store.files import (
+    read_json_lines,
+    read_sealed,
+    write_json_lines,
+    write_sealed,
+    write_yaml,
+)
 from tests.report.sealing import seal_again
 from tests.report.test_run_page import HOSTILE, Page, assert_alone_and_inert
 
@@ -81,6 +87,12 @@ def made_run(
     write_sealed(folder / "summary.json", summary | {"gains": run_gains(summary, correct)})
     write_sealed(folder / "plan.json", plan)
     write_correct(folder, correct)
+    if validation is None:
+        lines = read_json_lines(folder / "metrics.jsonl")
+        (folder / "metrics.jsonl").unlink()
+        write_json_lines(
+            folder / "metrics.jsonl", [line | {"validation_accuracy": None} for line in lines]
+        )
     write_yaml(folder / "overrides.yaml", overrides)
     config = OmegaConf.load(folder / "config.yaml")
     for key, _, value in (override.partition("=") for override in overrides):
