@@ -14,8 +14,15 @@ from kdrun.config.paths import config_folder
 from kdrun.errors import ConfigError, DamagedError, DataError, OutputError, Stopped, WeightsError
 from kdrun.runs.resume import raised_in, resume_run
 from kdrun.runs.runner import run
-from kdrun.store.files import read_json, read_json_lines, read_sealed, write_sealed
+from kdrun.store.files import (
+    read_json,
+    read_json_lines,
+    read_sealed,
+    write_json_lines,
+    write_sealed,
+)
 from kdrun.training.checkpoint_writer import CheckpointWriter
+from tests.report.sealing import seal_again
 
 QUICK = (
     *("teacher=convnet", "teacher.width=8", "student=convnet", "student.width=4"),
@@ -456,6 +463,17 @@ def test_a_finished_run_with_a_changed_file_is_not_shown_as_if_whole(begin, name
     resume_run(folder, [])
     found = (folder / name).read_bytes()
     assert found == content
+
+
+@pytest.mark.parametrize("nonsense", [{"terms": [1]}, {"epoch": 7}, {"validation_accuracy": None}])
+def test_a_finished_run_with_nonsense_in_sealed_metrics_is_not_shown(begin, nonsense):
+    folder = begin()
+    lines = read_json_lines(folder / "metrics.jsonl")
+    (folder / "metrics.jsonl").unlink()
+    write_json_lines(folder / "metrics.jsonl", [*lines[:-1], lines[-1] | nonsense])
+    seal_again(folder)
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl"):
+        resume_run(folder, [])
 
 
 def test_a_run_computes_with_the_threads_it_is_given_and_goes_on_with_them(
