@@ -29,6 +29,17 @@ class RateSchedule(Row):
     after_warmup: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class TemperatureMethod(Row):
+    """A choice of T from `found`, the evidence of a teacher, and the options that its row adds.
+
+    Attributes:
+        validates: whether it needs validation images.
+    """
+
+    validates: bool = False
+
+
 _T = "kdrun.training.temperature_schedule"
 TEMPERATURE_SCHEDULES: dict[str, TemperatureSchedule] = {
     "constant": TemperatureSchedule(code=f"{_T}:constant", infinite=True),
@@ -39,6 +50,16 @@ TEMPERATURE_SCHEDULES: dict[str, TemperatureSchedule] = {
     # Neither is a function of the epoch: a term of the loss trains T, or the teacher decides it.
     "learned": TemperatureSchedule(reads=("warmup_epochs",), starts_at_T=False),
     "auto": TemperatureSchedule(reads=("method", "pilot_share"), starts_at_T=False),
+}
+
+_METHODS = "kdrun.runs.temperature_methods"
+TEMPERATURE_METHODS: dict[str, TemperatureMethod] = {
+    "guideline": TemperatureMethod(code=f"{_METHODS}:by_guideline"),
+    "formula": TemperatureMethod(code=f"{_METHODS}:by_formula"),
+    "cmi": TemperatureMethod(code=f"{_METHODS}:by_dark_knowledge"),
+    "search": TemperatureMethod(
+        code=f"{_METHODS}:by_pilots", reads=("pilot_share",), validates=True
+    ),
 }
 
 _RATE = "kdrun.training.lr_schedule"

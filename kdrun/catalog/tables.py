@@ -7,7 +7,7 @@ from kdrun.catalog.chains import CHAIN_METHODS
 from kdrun.catalog.datasets import DATASETS
 from kdrun.catalog.optimizers import OPTIMIZERS
 from kdrun.catalog.rows import Row, readers
-from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_SCHEDULES
+from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_METHODS, TEMPERATURE_SCHEDULES
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ TABLES = (
     Table("dataset.name", DATASETS, common=("image_size",)),
     Table("chain.method", CHAIN_METHODS),
     Table("temperature.schedule", TEMPERATURE_SCHEDULES),
+    Table("temperature.method", TEMPERATURE_METHODS),
     Table("train.optimizer", OPTIMIZERS),
     Table("train.schedule", RATE_SCHEDULES),
 )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 
-from kdrun.catalog.schedules import TEMPERATURE_SCHEDULES
+from kdrun.catalog.schedules import TEMPERATURE_METHODS, TEMPERATURE_SCHEDULES
 from kdrun.catalog.term_row import Reads, Temperature
 from kdrun.catalog.terms import TERMS, section_of, soft_names
 from kdrun.config.loss_mixture import (
@@ -86,8 +86,11 @@ def _chosen_temperature(config: Config) -> str | None:
         return f"temperature=auto: {soft} has no temperature to choose"
     if config.teacher.ensemble:
         return "temperature=auto: is chosen from one teacher; set loss.T for an ensemble"
-    if config.temperature.method == "search" and config.dataset.val_fraction == 0:
-        return "temperature.method=search: chooses by validation; set dataset.val_fraction above 0"
+    method = config.temperature.method
+    if TEMPERATURE_METHODS[method].validates and config.dataset.val_fraction == 0:
+        return (
+            f"temperature.method={method}: chooses by validation; set dataset.val_fraction above 0"
+        )
     return None
 
 

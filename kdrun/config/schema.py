@@ -11,7 +11,7 @@ from kdrun.catalog.loggers import LOGGERS
 from kdrun.catalog.optimizers import OPTIMIZERS
 from kdrun.catalog.options import choice, make_section, number, text
 from kdrun.catalog.rows import own_options, with_options
-from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_SCHEDULES
+from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_METHODS, TEMPERATURE_SCHEDULES
 from kdrun.catalog.terms import sections, soft_names
 
 EVERY = r"(\d+(?:\.\d+)?)\s*(min|epoch|step)s?"
@@ -112,12 +112,12 @@ else:
 
 
 @dataclass
-@with_options(own_options(TEMPERATURE_SCHEDULES))
+@with_options(own_options(TEMPERATURE_SCHEDULES) | own_options(TEMPERATURE_METHODS))
 class TemperatureConfig:
     """How T moves over the epochs; it starts at loss.T, or is chosen from the teacher."""
 
     schedule: str = choice(*TEMPERATURE_SCHEDULES)
-    method: str = choice("guideline", "formula", "cmi", "search")
+    method: str = choice(*TEMPERATURE_METHODS)
     pilot_share: float = number(0, 1, above=True)
     end: float = number(0, 1000, above=True)
     gamma: float = number(0, 1, above=True)

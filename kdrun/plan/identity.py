@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kdrun.catalog.rows import own_options
-from kdrun.catalog.schedules import TEMPERATURE_SCHEDULES
+from kdrun.catalog.schedules import TEMPERATURE_METHODS, TEMPERATURE_SCHEDULES
 from kdrun.catalog.tables import TABLES
 from kdrun.config.loss_mixture import cache_identity, mixture_identity, uses_temperature
 from kdrun.config.schema import TrainConfig
@@ -75,7 +75,11 @@ def _loss_identity(stage: Stage) -> dict[str, Any]:
     row = TEMPERATURE_SCHEDULES[schedule]
     if uses_temperature(stage.loss):
         loss["T"] = json_number(stage.loss.T) if row.starts_at_T else None
-        loss["temperature"] = {"schedule": schedule} | row.values(stage.temperature)
+        options = row.values(stage.temperature)
+        if "method" in options:
+            own = TEMPERATURE_METHODS[stage.temperature.method].options
+            options |= {name: getattr(stage.temperature, name) for name in own}
+        loss["temperature"] = {"schedule": schedule} | options
     return loss
 
 

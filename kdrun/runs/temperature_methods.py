@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from kdrun.analysis.temperature_evidence import evidence, guideline, most_dark_knowledge
+from kdrun.catalog.schedules import TEMPERATURE_METHODS
 
 PILOTS = (1.0, 2.0, 4.0, 8.0)
 """Temperatures of the pilot stages of method=search."""
@@ -56,14 +57,6 @@ def by_pilots(found: Evidence) -> Selected:
     return max(accuracies, key=lambda T: accuracies[T]), {"pilots": pilots}
 
 
-METHODS: Mapping[str, Callable[[Evidence], Selected]] = {
-    "guideline": by_guideline,
-    "formula": by_formula,
-    "cmi": by_dark_knowledge,
-    "search": by_pilots,
-}
-
-
 def choose(
     method: str,
     logits: Tensor,
@@ -73,20 +66,23 @@ def choose(
     label_noise: float,
     label_smoothing: float,
     pilot: Callable[[float], float],
+    **own: Any,
 ) -> dict[str, Any]:
     """The chosen `T` and everything it was chosen from.
 
     Args:
-        method: of METHODS.
+        method: a row of `TEMPERATURE_METHODS`.
         logits: (N, K) of the teacher on training images.
         labels: (N,) theirs.
         label_counts: how often each label occurs in the training data.
         label_noise: the stated share of wrong labels.
         label_smoothing: that the teacher was trained with.
         pilot: T -> validation accuracy of a short training at it.
+        own: options that the method's row adds.
     """
     measures = evidence(logits, labels, label_counts, label_noise)
     measures |= guideline(measures, label_smoothing)
-    T, added = METHODS[method](Evidence(logits, labels, measures, pilot))
+    select = TEMPERATURE_METHODS[method].load()
+    T, added = select(Evidence(logits, labels, measures, pilot), **own)
     # To a hundredth, so that rounding on another machine makes no other stage of it.
     return {"method": method, "T": round(T, 2)} | measures | added

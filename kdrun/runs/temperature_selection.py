@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kdrun.analysis.certainty import NEARLY_UNIFORM
+from kdrun.catalog.schedules import TEMPERATURE_METHODS
 from kdrun.config.schema import Config
 from kdrun.plan.stage import PILOT, Stage, stage_label
 from kdrun.runs.prepare import make_stage_run
@@ -38,14 +39,16 @@ def select_temperature(
     stage_run = stage_runs[position]
     teacher = teacher_of(stage_run, stage_runs)
     logits, labels = sampled_logits(teacher, context)
+    options = stage_run.stage.temperature
     chosen = choose(
-        stage_run.stage.temperature.method,
+        options.method,
         logits,
         labels,
         label_counts=context.data.train.labels.bincount().tolist(),
         label_noise=config.dataset.label_noise,
         label_smoothing=smoothing_of(teacher, config.teacher.label_smoothing),
         pilot=lambda T: pilot(pilot_stage(stage_run.stage, T)),
+        **{name: getattr(options, name) for name in TEMPERATURE_METHODS[options.method].options},
     )
     for line in [*uniform_warnings(stage_run.title, chosen["u"]), *chosen["warnings"]]:
         context.reporter.say(line, style="yellow")

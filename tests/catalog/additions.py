@@ -18,8 +18,10 @@ from kdrun.catalog.optimizers import OPTIMIZERS, OptimizerRow
 from kdrun.catalog.options import real, whole
 from kdrun.catalog.schedules import (
     RATE_SCHEDULES,
+    TEMPERATURE_METHODS,
     TEMPERATURE_SCHEDULES,
     RateSchedule,
+    TemperatureMethod,
     TemperatureSchedule,
 )
 
@@ -58,6 +60,11 @@ def read_stripes(*, stripes):
 def root(start, progress, epoch, *, power):
     """From start, ever more slowly, to 1."""
     return start ** (1 - progress ** (1 / power))
+
+
+def part_of_the_guideline(found, *, part):
+    """A temperature between 1 and the guideline's."""
+    return 1 + part * (found.measures["guideline"] - 1), {}
 
 
 def triangle(progress, *, summit):
@@ -108,6 +115,9 @@ def register():
     )
     TEMPERATURE_SCHEDULES["root"] = TemperatureSchedule(
         code=f"{HERE}:root", options={"power": real(2.0, "root: how much it slows down", 1, 9)}
+    )
+    TEMPERATURE_METHODS["part"] = TemperatureMethod(
+        code=f"{HERE}:part_of_the_guideline", options={"part": real(0.5, "part: of the way", 0, 1)}
     )
     RATE_SCHEDULES["triangle"] = RateSchedule(
         code=f"{HERE}:triangle", options={"summit": real(0.5, "triangle: where it turns", 0, 1)}

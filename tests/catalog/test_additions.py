@@ -59,6 +59,17 @@ def test_a_run_follows_the_added_schedules(done):
     assert lines[2]["lr"] == pytest.approx(0.01 * (1 - (lines[2]["update"] - 1) / updates) / 0.75)
 
 
+def test_a_run_chooses_T_by_the_added_method(tmp_path):
+    words = ("temperature=auto", "temperature.method=part", "temperature.part=0.25")
+    small = ("train.epochs=1", "dataset.limit=300", "chain.control=false", "analysis=off")
+    models = ("student=linear_net", "teacher=linear_net", "teacher.min_accuracy=0")
+    process = kdrun(tmp_path, *words, *small, *models, *WORDS[-3:])
+    assert process.returncode == 0, process.stderr
+    (choice,) = read_sealed(tmp_path / "run" / "temperature.json")["choices"]
+    assert choice["method"] == "part"
+    assert choice["T"] == round(1 + 0.25 * (choice["guideline"] - 1), 2)
+
+
 def test_a_run_sends_its_epochs_to_the_added_sink(done):
     assert [line.split()[0] for line in (done / "lines.txt").read_text().splitlines()] == list(
         "12123456"
@@ -120,6 +131,8 @@ def hashes():
     root, adam = "temperature.schedule=root", "temperature.schedule=root train.optimizer=adam"
     cases = [case + option for case in ("loss.T=1", "train=adamw") for option in ("", UNREAD)]
     cases += [root, f"{root} temperature.power=4", adam, f"{adam} train.beta=0.5"]
+    part = "temperature=auto temperature.method=part"
+    cases += [part, f"{part} temperature.part=0.9"]
     command = [sys.executable, "-c", HASHES, json.dumps(cases)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return dict(zip(cases, json.loads(done.stdout), strict=True))
@@ -132,8 +145,8 @@ def test_added_rows_and_their_options_leave_the_stages_of_others_as_they_were(ha
 
 
 def test_an_option_of_an_added_row_that_is_chosen_changes_the_hash(hashes):
-    students = [stages[1] for case, stages in hashes.items() if "root" in case]
-    assert len(set(students)) == len(students) == 4
+    students = [stages[1] for case, stages in hashes.items() if "temperature" in case[:12]]
+    assert len(set(students)) == len(students) == 6
 
 
 def test_an_option_that_the_chosen_row_leaves_to_an_added_one_is_told(tmp_path):

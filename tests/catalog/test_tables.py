@@ -22,6 +22,7 @@ HASHED = ("temperature.schedule", "train.optimizer", "train.schedule")
 GIVEN = {
     "chain.method": {"config", "sizes"},
     "temperature.schedule": {"start", "progress", "epoch"},
+    "temperature.method": {"found"},
     "train.optimizer": {"parameters", "lr", "weight_decay", "fused"},
     "train.schedule": {"progress"},
 }
@@ -71,8 +72,9 @@ def test_the_code_of_a_row_takes_the_options_that_it_reads_and_no_others(table, 
     if row.code is None:
         return
     expected = {*GIVEN.get(table.key, ()), *row.option_names, *row.arguments}
-    if table.key == "chain.method":
-        expected = GIVEN[table.key]  # a plan is made from the whole config
+    if table.key in ("chain.method", "temperature.method"):
+        # A plan reads its options in the config, and a pilot those of its training.
+        expected = GIVEN[table.key]
     if table.key == "dataset.name" and row.files:
         expected = (expected - {"range"}) | {"stop"}  # pixels are scaled when they are decoded
     assert {*inspect.signature(row.load()).parameters} == expected
@@ -123,7 +125,12 @@ def test_an_option_of_another_schedule_keeps_the_hash(student, name):
 
 @pytest.mark.parametrize(("table", "name"), ROWS, ids=row_id)
 def test_what_a_row_does_not_read_is_told_and_nothing_else(make_config, table, name):
-    config = make_config()
+    # Where a word of one table chooses the rows of another, these are chosen, and read everything.
+    words = {
+        "temperature.schedule": "temperature.method=search",
+        "temperature.method": "temperature=auto",
+    }
+    config = make_config(*filter(None, [words.get(table.key)]))
     setattr(getattr(config, table.section), table.key.rpartition(".")[2], name)
     for option in {one for row in table.rows.values() for one in row.option_names}:
         why = why_idle(config, f"{table.section}.{option}")

@@ -25,6 +25,10 @@ def idle(make_config):
             ["temperature=linear", "temperature.gamma=0.3"],
             "temperature.schedule=linear does not read it",
         ),
+        (
+            ["temperature=auto", "temperature.pilot_share=0.1"],
+            "temperature.method=guideline does not read it",
+        ),
         (["chain.generations=5"], "chain.method=none does not read it"),
         (["loss=kd", "loss.dkd.beta=2"], "dkd is no term of 0.9 kl(T=4) + 0.1 cross-entropy"),
         (["loss=kd", "loss.rkd.layer=layer1"], "rkd is no term of 0.9 kl(T=4) + 0.1 cross-entropy"),
