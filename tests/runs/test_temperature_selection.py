@@ -110,7 +110,7 @@ def test_search_takes_the_pilot_of_the_best_validation():
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["loss=hard"], "loss.soft=hard has no temperature"),
+        (["loss=hard"], "teacher_argmax has no temperature to choose"),
         (["teacher.ensemble=[mlp]"], "chosen from one teacher"),
         (["temperature.method=search", "dataset.val_fraction=0"], "chooses by validation"),
         (["temperature.method=gideline"], "did you mean 'guideline'"),
