@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import Any
 
-from kdrun.catalog.rows import own_options
 from kdrun.catalog.schedules import TEMPERATURE_METHODS, TEMPERATURE_SCHEDULES
 from kdrun.catalog.tables import TABLES
 from kdrun.config.loss_mixture import cache_identity, mixture_identity, uses_temperature
@@ -84,14 +83,12 @@ def _loss_identity(stage: Stage) -> dict[str, Any]:
 
 
 def _options_of_other_rows(train: TrainConfig) -> set[str]:
-    """Options that a row adds to `train` which the stage does not use.
-
-    Those of the schema always count, as momentum does for adamw: the stored hashes hold them.
-    """
+    """Options of `train` that the chosen optimizer and schedule leave to other rows."""
     tables = [table for table in TABLES if table.section == "train"]
     return {
         name
         for table in tables
-        for name in own_options(table.rows)
+        for row in table.rows.values()
+        for name in row.option_names
         if table.unread(name, getattr(train, table.key.partition(".")[2]))
     }

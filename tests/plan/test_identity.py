@@ -84,3 +84,19 @@ def test_the_temperature_does_not_change_the_teacher(make_config):
 def test_data_precision_teachers_and_weights_are_part_of_the_hash(make_config, change):
     stage = build_plan(make_config())[1]
     assert digest(stage) != digest(stage, **change)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "unread"),
+    [
+        ("train=adamw", "train.momentum=0.5"),
+        ("train=adamw", "train.nesterov=false"),
+        ("train.schedule=cosine", "train.milestones=[0.5]"),
+        ("train.schedule=constant", "train.gamma=0.3"),
+    ],
+)
+def test_options_that_the_optimizer_or_the_schedule_does_not_read_keep_the_hash(
+    make_config, chosen, unread
+):
+    before, after = (build_plan(make_config(*o))[1] for o in ([chosen], [chosen, unread]))
+    assert digest(before) == digest(after)
