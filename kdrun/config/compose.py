@@ -67,7 +67,9 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
 
     def quiet(composed: DictConfig) -> Any:
         try:
-            check_lists(list(HydraConfig.get().overrides.task))
+            hydra_config = HydraConfig.get()
+            sources = [Path(one.path) for one in hydra_config.runtime.config_sources]
+            check_preset_lists(list(hydra_config.overrides.task), sources)
             return task(composed)
         except Exception as error:  # Hydra would print of it in its own way before raising it
             raised.append(error)
@@ -142,25 +144,11 @@ def _composed(
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             composed = compose("config", [path, *overrides], return_hydra_config=hydra_too)
-            check_lists(overrides)
+            folders = [config_folder(), *([] if config_dir is None else [config_dir])]
+            check_preset_lists(overrides, folders)
             return composed
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error)) from error
-
-
-def check_lists(overrides: Sequence[str]) -> None:
-    """Check the lists of presets that the overrides choose.
-
-    Raises:
-        ConfigError: two presets contradict each other.
-    """
-    repository = GlobalHydra.instance().config_loader().repository  # type: ignore[attr-defined]
-
-    def load(name: str) -> DictConfig:
-        found = repository.load_config(name)
-        return OmegaConf.create({}) if found is None else found.config
-
-    check_preset_lists(overrides, load)
 
 
 def _all_faults(arguments: Sequence[str], error: Exception) -> list[str]:

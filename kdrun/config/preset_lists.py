@@ -1,7 +1,9 @@
 """Lists of presets, such as loss=[kd,dkd]: what two of them set must not contradict."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,12 +21,12 @@ GROUPS = ("loss",)
 WEIGHTS = {row.weight for row in TERMS.values()}
 
 
-def check_preset_lists(overrides: Sequence[str], load: Callable[[str], DictConfig]) -> None:
+def check_preset_lists(overrides: Sequence[str], folders: Sequence[Path]) -> None:
     """Refuse lists of presets in which one would undo another.
 
     Args:
         overrides: of the command line.
-        load: `group/option` -> its content.
+        folders: in which Hydra looks for presets, in its order.
 
     Raises:
         ConfigError: two presets switch on one term, or give one key different values.
@@ -33,10 +35,18 @@ def check_preset_lists(overrides: Sequence[str], load: Callable[[str], DictConfi
     faults = [
         fault
         for group, options in chosen_lists(overrides).items()
-        for fault in list_faults(group, options, load, given)
+        for fault in list_faults(group, options, partial(load_preset, folders), given)
     ]
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def load_preset(folders: Sequence[Path], name: str) -> DictConfig:
+    """The content of `group/option`, from the first folder that has it; empty if none has."""
+    paths = (folder / f"{name}.yaml" for folder in folders)
+    found = next((path for path in paths if path.is_file()), None)
+    content = OmegaConf.create({}) if found is None else OmegaConf.load(found)
+    return content if isinstance(content, DictConfig) else OmegaConf.create({})
 
 
 def chosen_lists(overrides: Sequence[str]) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.escaping import show
 from kdrun.report.checked_figures import check_figures
 from kdrun.report.checked_metrics import read_metrics
+from kdrun.report.sweep_jobs import foreign_jobs
 from kdrun.store.files import read_json, read_json_lines, read_sealed, read_yaml
 from kdrun.store.finished_runs import (
     linked_stage,
@@ -112,6 +113,8 @@ def faults_of(folder: Path) -> Iterator[str]:
         yield from run_faults(folder)
     if (folder / DESCRIPTION).exists():
         yield from cache_faults(folder)
+    if (folder / SWEEP).exists():
+        yield from sweep_faults(folder)
     for path in checkpoints(folder / CHECKPOINTS):
         yield from _fault(partial(check_checkpoint, path))
 
@@ -135,6 +138,14 @@ def run_faults(folder: Path) -> Iterator[str]:
         yield str(error)
     for place, digest in enumerate(hashes):
         yield from _fault(partial(linked_stage, folder, place, digest))
+
+
+def sweep_faults(folder: Path) -> Iterator[str]:
+    """Jobs of a sweep whose folders hold the run of another."""
+    try:
+        yield from (f"{job}: {error}" for job, error in foreign_jobs(folder).items())
+    except DamagedError as error:
+        yield str(error)
 
 
 def cache_faults(folder: Path) -> Iterator[str]:

@@ -30,3 +30,10 @@ def test_none_stands_alone():
 )
 def test_presets_that_go_together_are_taken(presets):
     compose_job([f"loss={presets}", "student=resnet8"])
+
+
+def test_presets_of_the_user_s_own_folder_are_looked_into(tmp_path):
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "mine.yaml").write_text("kl:\n  weight: 0.5\n")
+    with pytest.raises(ConfigError, match="kd and mine both have the term of loss.kl.weight"):
+        compose_job(["loss=[kd,mine]"], tmp_path)
