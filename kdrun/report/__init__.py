@@ -1,1 +1,1 @@
-"""Pages and tables of finished runs, made from their files alone."""
+"""Report pages and tables of finished runs, from their files alone."""

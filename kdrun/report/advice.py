@@ -1,14 +1,14 @@
-"""Settings that a diagnosis advises, under the key that works in the run."""
+"""Settings that a diagnosis advises, under the keys that apply in the run."""
 
 from kdrun.store.summary import Entry, result_of
 
 TAUGHT_OR_TEACHING = ("teacher", "assistant")
 LONGER = ("control", "direct")
-"""Roles of stages that are trained for as many epochs as all pupils of a chain together."""
+"""Roles of stages that are trained for the total epochs of all students in a chain."""
 
 
 def of_stage(summary: Entry, stage: Entry, setting: str) -> str:
-    """`setting` for one stage: of a teacher, and in a chain, under `chain.stage.NUMBER`.
+    """Return `setting` for one stage, under `chain.stage.NUMBER` in a chain or for a teacher.
 
     Args:
         summary: of the run.
@@ -23,7 +23,7 @@ def of_stage(summary: Entry, stage: Entry, setting: str) -> str:
 
 
 def longer(summary: Entry, stage: Entry) -> str:
-    """Twice the epochs of a stage; of a control those of the pupil that it stands for."""
+    """Return the setting for twice the epochs of a stage, or of a control's student."""
     counted = stage
     if stage["role"] in LONGER and (result := result_of(summary)):
         counted = result[0]
@@ -31,6 +31,6 @@ def longer(summary: Entry, stage: Entry) -> str:
 
 
 def lower_rate(summary: Entry, stage: Entry, rate: float) -> str:
-    """A lower learning rate; where none is known a bound on the gradient."""
+    """Return the setting for a lower learning rate, or gradient clipping without a known rate."""
     setting = f"train.lr={rate:.2g}" if rate > 0 else "train.grad_clip=1"
     return of_stage(summary, stage, setting)

@@ -14,8 +14,8 @@ from kdrun.store.summary import result_of
 
 
 def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
-    """What each step cost on the test images, over the seeds; sums below."""
-    title = "the chain on test images, student less teacher"
+    """Loss, error and divergence of each step on the test images, over seeds, with totals."""
+    title = "the chain on test images, student minus teacher"
     title += "; mean ± deviation, of error [95 %]" if len(chains) > 1 else ""
     table = plain_table(title, spare=("params", "smaller"))
     table.add_column("step")
@@ -44,7 +44,7 @@ def _differences(costs: Sequence[Mapping[str, float]]) -> tuple[str, str]:
 
 
 def generations_table(summary: Mapping[str, Any]) -> Table:
-    """Test accuracy of every generation, its gain over the one before, and the ensembles."""
+    """Test accuracy of every generation and ensemble, with gains over the generation before."""
     report = summary["born_again"]
     table = plain_table(generations_title(report))
     table.add_column("model", no_wrap=True)
@@ -56,7 +56,7 @@ def generations_table(summary: Mapping[str, Any]) -> Table:
 
 
 def generations_title(report: Mapping[str, Any]) -> str:
-    """How many there are, whether they rise, and what the ensembles stand beside."""
+    """Title of the generations table: their number, monotonicity and the ensembles' baseline."""
     asked, trained = report["planned"], report["generations"]
     rising, seeds = sum(report["monotone"]), len(report["monotone"])
     parts = [
@@ -64,16 +64,17 @@ def generations_title(report: Mapping[str, Any]) -> str:
         f"in {rising} of {seeds} seed{'s' * (seeds > 1)} none is worse than the one before",
     ]
     if trained < asked:
-        parts.append(f"{asked} were asked for, the last rose by no more than one standard error")
+        parts.append(f"{asked} were planned, the last gained at most one standard error")
     if "independent" in report:
-        parts.append(f"ensembles beside those of {trained} models from labels")
+        parts.append(f"ensembles compared with ensembles of {trained} models from labels")
     return "; ".join(parts)
 
 
 def generation_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Name, test accuracy over the seeds, and the paired difference with its 95 % interval.
 
-    A generation's to the one before, an ensemble's to that of as many models from labels alone.
+    Generations are compared with the one before, ensembles with ensembles of as many models
+    trained on labels alone.
     """
     report, arch = summary["born_again"], result_of(summary)[0]["arch"]
     independent = report.get("independent", {})
@@ -94,13 +95,13 @@ def generation_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def ensemble_names(kind: str) -> tuple[str, str]:
-    """The ensembles of a kind, of generations and of models from labels, as `gains` names them."""
+    """Names in `gains` of the ensembles of a kind: of generations, and of models from labels."""
     return f"{kind} ensemble", f"{kind} ensemble of models from labels"
 
 
 def _difference(
     summary: Mapping[str, Any], names: tuple[str, ...], ours: list[float], theirs: list[float]
 ) -> str:
-    """The recorded difference on test; of an older run from the accuracies alone."""
+    """The recorded difference on test, or one from the accuracies for an older run."""
     gain = recorded_gain(summary, names[0], names[1], "test")
     return gain_cell(gain or paired_gain(ours, theirs))

@@ -1,4 +1,4 @@
-"""Figures of a run's summary, held against each other and against its right images."""
+"""Consistency checks between a run's gains, accuracies and correct images."""
 
 import math
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ from kdrun.store.summary import Entry, places, seeds
 ROUNDING = 1e-6
 
 TURNED = 0.005
-"""Share of images that a model may decide otherwise when it is asked again.
+"""Share of images whose prediction may change when a model is evaluated again.
 
-A stage of the store may have been measured on another device or by other kernels.
+A stored stage may have been evaluated on another device or by other kernels.
 """
 
 
 def check_figures(folder: Path, summary: Entry) -> None:
-    """See that a run's gains follow from its accuracies, and these from its right images.
+    """Check that a run's gains match its accuracies, and these its correct images.
 
-    Values may be missing only where another says why: train accuracy of given weights, validation
+    Values may be missing only for a known reason: train accuracy of given weights, validation
     without validation images.
 
     Raises:
-        DamagedError: they do not.
+        DamagedError: they do not match.
     """
     if fault := next(run_faults(summary["stages"]), None):
         raise DamagedError(f"{folder / SUMMARY} is damaged: {fault}")
@@ -43,23 +43,23 @@ def check_figures(folder: Path, summary: Entry) -> None:
         fault = next(_gain_faults(summary, correct), None)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise DamagedError(
-            f"{folder / SUMMARY}: the summary's gains are not of this kdrun ({error!r})"
+            f"{folder / SUMMARY}: gains not written by this version of kdrun ({error!r})"
         ) from error
     if fault is not None:
         raise DamagedError(f"{folder / SUMMARY} is damaged: {fault}")
 
 
 def _right_faults(summary: Entry, correct: CorrectImages) -> Iterator[str]:
-    """Numbers of right images that contradict the accuracies."""
+    """Counts of correct images that contradict the accuracies."""
     stages = summary["stages"]
     for place, splits in correct.items():
         if not 0 <= place < len(stages):
-            yield f"it tells of stage {place}, the run has {len(stages)} stages"
+            yield f"it lists stage {place}, the run has {len(stages)} stages"
             continue
         for split in (split for split in ACCURACIES if split in splits):
             one, accuracy = splits[split], stages[place]["accuracy"].get(ACCURACIES[split])
             if split == "test" and one.images != summary["test_images"]:
-                yield f"it is about {one.images} test images, the run has {summary['test_images']}"
+                yield f"it covers {one.images} test images, the run has {summary['test_images']}"
             right = int.from_bytes(one.right, "big").bit_count()
             allowed = max(1 / one.images, TURNED) + ROUNDING
             if accuracy is not None and abs(right / one.images - accuracy) > allowed:
@@ -70,7 +70,7 @@ def _right_faults(summary: Entry, correct: CorrectImages) -> Iterator[str]:
 
 
 def _pair_faults(summary: Entry, correct: CorrectImages) -> Iterator[str]:
-    """Stages that are paired and answered other images."""
+    """Paired stages that were evaluated on different images."""
     for groups in compared_groups(summary):
         ours, theirs = (
             {summary["stages"][n].get("seed"): n for n in places(summary, group)}
@@ -80,36 +80,36 @@ def _pair_faults(summary: Entry, correct: CorrectImages) -> Iterator[str]:
             pair = ours[seed], theirs[seed]
             for split in ACCURACIES:
                 if same_images(*(correct.get(n, {}).get(split) for n in pair)) is False:
-                    yield f"stages {pair[0]} and {pair[1]} answered other {split} images"
+                    yield f"stages {pair[0]} and {pair[1]} differ in their {split} images"
 
 
 def _gain_faults(summary: Entry, correct: CorrectImages) -> Iterator[str]:
-    """Recorded gains that do not follow from what they are of."""
+    """Recorded gains that contradict the accuracies and images."""
     recomputed = [*run_gains(summary, correct), *_ensemble_gains(summary)]
     expected = {_key(entry): read_gain(entry) for entry in recomputed}
     for entry in summary.get("gains", []):
         key, gain = _key(entry), read_gain(entry)
-        told = f"the gain of {key[0]} over {key[1]} on {key[2]}"
+        name = f"the gain of {key[0]} over {key[1]} on {key[2]}"
         if gain.seeds != len(seeds(summary)) and key not in expected:
-            yield f"{told} is of {gain.seeds} seeds, the run has {len(seeds(summary))}"
+            yield f"{name} covers {gain.seeds} seeds, the run has {len(seeds(summary))}"
         counted = _counted(summary, key, gain)
-        for other in filter(None, (_tested(expected.get(key), gain), counted)):
-            if name := _difference(gain, other):
-                yield f"{told} has {name} {getattr(gain, name)}, not {getattr(other, name)}"
+        for other in filter(None, (_comparable(expected.get(key), gain), counted)):
+            if field := _difference(gain, other):
+                yield f"{name} has {field} {getattr(gain, field)}, not {getattr(other, field)}"
 
 
 def _key(entry: Entry) -> tuple[str, str, str]:
     return entry["model"], entry["over"], entry["split"]
 
 
-def _tested(expected: PairedGain | None, recorded: PairedGain) -> PairedGain | None:
-    """What is expected, where it can be compared: not of one seed if one lacks its images."""
+def _comparable(expected: PairedGain | None, recorded: PairedGain) -> PairedGain | None:
+    """The expected gain, or None if the tests of one seed differ for lack of its images."""
     one_seed = expected is not None and expected.seeds == 1 and recorded.seeds == 1
     return None if one_seed and expected and expected.test != recorded.test else expected
 
 
 def _counted(summary: Entry, key: tuple[str, str, str], gain: PairedGain) -> PairedGain | None:
-    """The gain of one seed by its own counts, on as many test images as the run has."""
+    """The gain of one seed, recomputed from its discordant counts and the test images."""
     if gain.test != MCNEMAR or key[2] != "test":
         return None
     ours, theirs = gain.only_ours or 0, gain.only_theirs or 0
@@ -117,7 +117,7 @@ def _counted(summary: Entry, key: tuple[str, str, str], gain: PairedGain) -> Pai
 
 
 def _difference(gain: PairedGain, other: PairedGain) -> str | None:
-    """The first of the fields in which two gains differ by more than rounding."""
+    """The first field that differs by more than rounding."""
     for name in ("seeds", "test", "only_ours", "only_theirs"):
         if getattr(gain, name) != getattr(other, name):
             return name
@@ -130,7 +130,7 @@ def _difference(gain: PairedGain, other: PairedGain) -> str | None:
 
 
 def _ensemble_gains(summary: Entry) -> Iterator[dict[str, Any]]:
-    """Gains of ensembles over those of models from labels, at several seeds."""
+    """Gains of ensembles over ensembles of models from labels, with several seeds."""
     report = summary.get("born_again", {})
     independent = report.get("independent", {})
     for kind, ours in report.get("ensembles", {}).items():

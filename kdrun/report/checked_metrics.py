@@ -1,4 +1,4 @@
-"""Epochs of a run's metrics, held against its summary."""
+"""Consistency checks between a run's metrics and its summary."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ Lines = Sequence[Mapping[str, Any]]
 
 
 def read_metrics(folder: Path, summary: Entry) -> list[dict[str, Any]]:
-    """The epochs of a finished run's stages, checked.
+    """Read and check the epochs of a finished run's stages.
 
     Raises:
-        DamagedError: they are not as kdrun writes them, or not those of its stages.
+        DamagedError: they are malformed, or do not match the stages.
     """
     metrics = read_shaped_lines(folder / METRICS, METRIC)
     check_metrics(folder, summary, metrics)
@@ -25,23 +25,23 @@ def read_metrics(folder: Path, summary: Entry) -> list[dict[str, Any]]:
 
 
 def check_metrics(folder: Path, summary: Entry, metrics: Lines) -> None:
-    """See that every stage has the epochs that the summary tells, and values where it may.
+    """Check that every stage has the epochs and values that the summary implies.
 
     Raises:
-        DamagedError: one has not.
+        DamagedError: a stage does not.
     """
     stages = summary["stages"]
     others = {line["stage"] for line in metrics} - set(range(len(stages)))
     if others:
-        told = f"it tells of stage {min(others)}, the run has {len(stages)} stages"
-        raise DamagedError(f"{folder / METRICS} is damaged: {told}")
+        fault = f"it has epochs of stage {min(others)}, the run has {len(stages)} stages"
+        raise DamagedError(f"{folder / METRICS} is damaged: {fault}")
     for place, stage in enumerate(stages):
         lines = [line for line in metrics if line["stage"] == place]
-        if fault := next(_faults(stage, lines), None):
-            raise DamagedError(f"{folder / METRICS} is damaged: stage {place} {fault}")
+        if mismatch := next(_mismatches(stage, lines), None):
+            raise DamagedError(f"{folder / METRICS} is damaged: stage {place} {mismatch}")
 
 
-def _faults(stage: Entry, lines: Lines) -> Iterator[str]:
+def _mismatches(stage: Entry, lines: Lines) -> Iterator[str]:
     """Contradictions between a stage's summary and its epochs."""
     epochs = [line["epoch"] for line in lines]
     if epochs != list(range(1, stage["epochs"] + 1)):

@@ -1,4 +1,4 @@
-"""Comparison of several runs: their results read from files, and grouped by settings."""
+"""Comparison of several runs: results read from their files and grouped by settings."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from kdrun.report.other_images import (
     validation_hash,
 )
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
-from kdrun.report.run_settings import fill_settings, told_settings
+from kdrun.report.run_settings import fill_settings, result_overrides
 from kdrun.report.seeds_table import SEED, rank_of
 from kdrun.report.setting_rows import Row, setting_rows
 from kdrun.report.sweep_jobs import FOREIGN, foreign_jobs
@@ -27,14 +27,14 @@ from kdrun.store.sweep_folder import SWEEP, listed_jobs
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
-    """What the runs, and the jobs of the sweeps, came to; JSON data.
+    """Results of runs and of sweeps' jobs, as JSON data.
 
     Raises:
-        ConfigError: a folder holds neither, or nothing is finished.
+        ConfigError: a folder is no run or sweep, or nothing is finished.
         DamagedError: a file is not as kdrun writes it.
     """
     found = [job for folder in folders for job in run_folders(folder)]
-    foreign = {job: told for folder in folders for job, told in foreign_jobs(folder).items()}
+    foreign = {job: why for folder in folders for job, why in foreign_jobs(folder).items()}
     done = [job for job in found if (job / SUMMARY).exists() and job not in foreign]
     if not done:
         raise ConfigError(f"{', '.join(map(str, folders))}: no finished run to report")
@@ -66,7 +66,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The run itself, or the jobs of a sweep in order, those that were not begun among them."""
+    """The run itself, or all jobs of a sweep in order, started or not."""
     if not (folder / SWEEP).exists():
         if not (folder / CONFIG).exists():
             raise ConfigError(f"{folder}: no run or sweep of kdrun")
@@ -79,7 +79,7 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def unfinished(folder: Path) -> dict[str, str]:
-    """Why a job has no result."""
+    """Status and error of a job without a result."""
     if not folder.exists():
         return {"run": str(folder), "status": "not begun", "error": ""}
     try:
@@ -94,7 +94,7 @@ def unfinished(folder: Path) -> dict[str, str]:
 
 
 def run_rows(folder: Path) -> list[Row]:
-    """A row for each student of a finished run, or for each seed's last generation.
+    """One row per student of a finished run, or per seed's last generation.
 
     Raises:
         DamagedError: its files are not as kdrun writes them.
@@ -102,17 +102,19 @@ def run_rows(folder: Path) -> list[Row]:
     files = read_run_files(folder)
     try:
         plan = read_shaped(folder / PLAN, PLAN_SHAPE)["stages"]
-        settings, correct = told_settings(folder), read_correct(folder)
+        settings, correct = result_overrides(folder), read_correct(folder)
         found = places(files.summary, result_of(files.summary)) or [student_place(files.summary)]
         return [student_row(files, plan, place, settings, correct) for place in found]
     except MALFORMED as error:
-        raise DamagedError(f"{folder}: its files are not of this kdrun ({error!r})") from error
+        raise DamagedError(
+            f"{folder}: files not written by this version of kdrun ({error!r})"
+        ) from error
 
 
 def student_row(
     files: RunFiles, plan: Any, place: int, settings: Mapping[str, str], correct: CorrectImages
 ) -> Row:
-    """A student's accuracies beside its control's and its teacher's, and its sizes."""
+    """Accuracies of a student, its control and its teacher, and the student's sizes."""
     stages = files.summary["stages"]
     student = stages[place]
     seed = student.get("seed", files.summary["seed"])
@@ -158,7 +160,7 @@ def _test_of(stage: Mapping[str, Any] | None) -> float | None:
 def without_repeats(
     rows: Sequence[Row], varied: Sequence[str]
 ) -> tuple[list[Row], list[dict[str, Any]]]:
-    """The rows without those of the settings and seed of an earlier one; and which these are."""
+    """Return the rows without repeats of the same settings and seed, and the repeats."""
     kept: dict[tuple[str, ...], Row] = {}
     repeated = []
     of_run = Counter(row["run"] for row in rows)

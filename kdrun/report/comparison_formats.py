@@ -1,4 +1,4 @@
-"""A comparison as terminal table, Markdown, LaTeX, CSV or JSON."""
+"""Output formats of a comparison: terminal table, Markdown, LaTeX, CSV and JSON."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ Content = Mapping[str, Any]
 
 
 def p_of(gain: Mapping[str, Any] | None) -> str:
-    """The p of a difference, adjusted where the table has many rows."""
+    """The p value of a difference, Holm-adjusted in a table of many rows."""
     return "-" if gain is None else p_cell(gain["p"] if gain["holm"] is None else gain["holm"])
 
 
@@ -34,7 +34,7 @@ DIFFERENCES = ("over control", "p control", "to the first", "p first")
 
 
 def measured(content: Content) -> list[str]:
-    """Heads of the columns after those of the settings; none stands twice."""
+    """Heads of the columns after the settings, without duplicates."""
     chosen = "val" if chosen_by(content["settings"]) == "validation" else "train"
     images = ["images"] if any(row["tested_on"] for row in content["settings"]) else []
     heads = [
@@ -53,10 +53,10 @@ def measured(content: Content) -> list[str]:
 
 
 def runs_words(content: Content) -> str:
-    """How many runs the table is of, and of how many seeds where a run has several."""
+    """Number of runs in the table, and of seeds if a run has several."""
     runs, seeds = content["counted"], sum(row["seeds"] for row in content["settings"])
-    told = f"{runs} run{'s' * (runs != 1)}"
-    return told if seeds == runs else f"{told} ({seeds} seeds)"
+    words = f"{runs} run{'s' * (runs != 1)}"
+    return words if seeds == runs else f"{words} ({seeds} seeds)"
 
 
 def columns(content: Content) -> list[str]:
@@ -65,12 +65,12 @@ def columns(content: Content) -> list[str]:
 
 
 def numbers(content: Content) -> list[str]:
-    """The columns that are aligned to the right."""
+    """The right-aligned columns."""
     return [head for head in measured(content) if head not in ("student", "images")]
 
 
 def cells(content: Content) -> list[list[str]]:
-    """The table of settings; differences with their 95 % interval and p."""
+    """Cells of the table of settings; differences have a 95 % interval and p."""
     return [
         [
             *(printable(row["settings"].get(name, "-")) for name in settings_of(content)),
@@ -104,14 +104,14 @@ def _of_seeds(shared: int | None) -> str:
 
 
 def table(content: Content) -> Table:
-    """For the terminal: columns without a value in any row are left out."""
+    """The table for the terminal, without empty columns."""
     names, rows = columns(content), cells(content)
     kept = [place for place in range(len(names)) if any(row[place] != "-" for row in rows)]
     varied = len(settings_of(content))
-    # The column by which the rows are in order stays.
+    # The column that orders the rows always stays.
     spare = ("deviation", "MACs", "ms", "params", *DIFFERENCES[:0:-1])
-    told = f"{runs_words(content)} by {chosen_by(content['settings'])} accuracy"
-    shown = plain_table(told, spare)
+    title = f"{runs_words(content)} by {chosen_by(content['settings'])} accuracy"
+    shown = plain_table(title, spare)
     heads = {escape(names[place]): place for place in kept if place < varied}
     settings = add_settings(shown, list(heads))
     add_columns(shown, *(names[place] for place in kept if place >= varied))
@@ -124,25 +124,25 @@ def table(content: Content) -> Table:
 
 
 def notes(content: Content) -> list[str]:
-    """What is to be known beside the table."""
-    told = [*_tests(content["settings"]), *_comparability(content["settings"])]
-    told += content["tested_images"]
+    """Notes below the table: tests, comparability, and left-out runs."""
+    lines = [*_tests(content["settings"]), *_comparability(content["settings"])]
+    lines += content["tested_images"]
     for row in content["repeated"]:
-        same = "the same result" if row["equal"] else "another result"
+        same = "the same result" if row["equal"] else "a different result"
         seed = "" if row["seed"] is None else f"seed {row['seed']} of "
-        told.append(
-            f"{printable(seed + row['run'])} is left out: the settings and seed of "
+        lines.append(
+            f"{printable(seed + row['run'])} is left out: same settings and seed as "
             f"{printable(row['of'])}, with {same}"
         )
     for job in content["unfinished"]:
         error = printable(job["error"])
         state = printable(job["status"])
-        told.append(f"{printable(job['run'])} is left out: {state}{': ' * bool(error)}{error}")
-    return told
+        lines.append(f"{printable(job['run'])} is left out: {state}{': ' * bool(error)}{error}")
+    return lines
 
 
 def tie_notes(content: Content) -> list[str]:
-    """What cannot be told from the best; with the data set where there are several."""
+    """Settings tied with the best, with the data set if there are several."""
     several = len({row["dataset"] for row in content["settings"]}) > 1
     return [
         printable(one["words"] + (f" ({one['dataset']})" if several else ""))
@@ -151,7 +151,7 @@ def tie_notes(content: Content) -> list[str]:
 
 
 def _tests(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How differences were tested."""
+    """Note on the tests of the differences."""
     gains = [gain for row in rows for gain in (row["gain"], row["difference"]) if gain is not None]
     if not gains:
         return
@@ -160,40 +160,40 @@ def _tests(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     kinds += [f"one seed: exact McNemar of two models, not of the methods ({MORE_SEEDS})"] * (
         MCNEMAR in tests
     )
-    kinds += ["none where a run does not hold which images its models get right"] * (None in tests)
+    kinds += ["none where a run has no record of correctly classified images"] * (None in tests)
     yield (
-        "over control: of test; to the first: of validation; points paired by seed with their 95 % "
-        f"interval and two-sided p ({'; '.join(kinds)})"
+        "over control: test accuracy; to the first: validation accuracy; differences in points, "
+        f"paired by seed, with 95 % interval and two-sided p ({'; '.join(kinds)})"
     )
     if any(gain["holm"] is not None for gain in gains):
         yield (
-            f"p are Holm-adjusted for the number of settings in a column ({len(rows)} rows); "
-            "intervals are not"
+            f"p values are Holm-adjusted for the number of settings in a column ({len(rows)} "
+            "rows); intervals are not"
         )
 
 
 def _comparability(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What bars rows from being compared."""
+    """Notes on the limits of comparing rows."""
     if len({row["dataset"] for row in rows}) > 1:
-        yield "to the first: of the same data set"
+        yield "to the first: within the same data set"
     if any(row["shared_seeds"] is not None for row in rows):
         yield (
-            "val and test are means over the seeds of a row, to the first is over the seeds that "
-            "both rows have: the two need not agree"
+            "val and test are means over all seeds of a row, to the first uses only the seeds that "
+            "both rows have, so the two may not agree"
         )
     unknown = sum(row["validation"] is None for row in rows)
     if unknown:
-        which = "those without" if unknown < len(rows) else "there are no"
-        yield f"{which} validation images (dataset.val_fraction=0): by training accuracy"
+        rows_without = "rows without" if unknown < len(rows) else "no"
+        yield f"{rows_without} validation images (dataset.val_fraction=0): by training accuracy"
     threads = sorted({row["threads"] for row in rows if row["threads"] is not None})
     if threads:
-        told = " and ".join(map(str, threads)) + f" thread{'s' * (threads != [1])}"
-        apart = ", not to be compared" if len(threads) > 1 else ""
-        yield f"ms: one image on the CPU with {told}, median over a network's runs{apart}"
+        counts = " and ".join(map(str, threads)) + f" thread{'s' * (threads != [1])}"
+        warning = ", not comparable" if len(threads) > 1 else ""
+        yield f"ms: one image on the CPU with {counts}, median over a network's runs{warning}"
 
 
 def markdown(content: Content) -> str:
-    """A table of GitHub's Markdown."""
+    """The comparison as a GitHub Markdown table."""
     names, rows = columns(content), cells(content)
 
     def line(row: Sequence[str]) -> str:
@@ -204,7 +204,7 @@ def markdown(content: Content) -> str:
 
 
 def latex(content: Content) -> str:
-    r"""A tabular with the rules of booktabs."""
+    r"""The comparison as a LaTeX tabular with booktabs rules."""
     names, rows = columns(content), cells(content)
     lines = [" & ".join(map(latex_text, row)) + r" \\" for row in [names, *rows]]
     count = len(numbers(content))
@@ -214,7 +214,7 @@ def latex(content: Content) -> str:
 
 
 def csv_text(content: Content) -> str:
-    """A row a run, numbers in full."""
+    """The comparison as CSV: one row per run, numbers in full precision."""
     buffer = io.StringIO()
     left_out = ("settings", *content["varied"])
     names = [name for name in content["runs"][0] if name not in left_out]
@@ -229,7 +229,7 @@ def csv_text(content: Content) -> str:
 
 
 def json_text(content: Content) -> str:
-    """All of it."""
+    """The whole comparison as JSON."""
     return json.dumps(content, indent=2, allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""`kdrun report` of several runs or a sweep: in the terminal, as text, or as a page."""
+"""`kdrun report` of several runs or a sweep: a table, text or HTML page."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from kdrun.report.comparison_formats import (
     tie_notes,
 )
 from kdrun.report.figure import Plot, house_style
-from kdrun.report.run_page import render, weights_told
+from kdrun.report.run_page import render, weights_words
 from kdrun.report.seeds_table import gain_words
 from kdrun.store.files import write_atomic
 from kdrun.store.folders import refuse_links
@@ -30,11 +30,11 @@ FORMATS = ("table", *TEXTS, "html")
 
 
 def report_comparison(folders: Sequence[Path], form: str) -> None:
-    """Print the comparison in one of `FORMATS`; html is written.
+    """Print the comparison in one of `FORMATS`, or write the HTML page.
 
     Raises:
         ConfigError: nothing is finished.
-        DamagedError: a file is not as kdrun writes it.
+        DamagedError: a file is malformed.
     """
     content = compare(folders)
     if form == "html":
@@ -48,7 +48,7 @@ def report_comparison(folders: Sequence[Path], form: str) -> None:
 
 
 def write_page(folders: Sequence[Path], content: dict[str, Any]) -> Path:
-    """Into the sweep's folder; of several folders into the working one."""
+    """Write the page to the sweep's folder, or for several folders to the working directory."""
     single = len(folders) == 1 and (folders[0] / SWEEP).exists()
     path = folders[0] / REPORT if single else Path("comparison.html")
     if single:
@@ -59,7 +59,7 @@ def write_page(folders: Sequence[Path], content: dict[str, Any]) -> Path:
         "title": title(content),
         "lead": lead(content),
         "chosen_by": chosen_by(content["settings"]),
-        "weights": weights_told(row["validation"] for row in content["settings"]),
+        "weights": weights_words(row["validation"] for row in content["settings"]),
         "columns": columns(content),
         "rows": cells(content),
         "notes": notes(content),
@@ -73,7 +73,7 @@ def write_page(folders: Sequence[Path], content: dict[str, Any]) -> Path:
 
 
 def title(content: dict[str, Any]) -> str:
-    """`18 runs of resnet8 on fashion_mnist`, where that is what they have in common."""
+    """Title of the page: `18 runs of resnet8 on fashion_mnist`."""
     rows = content["settings"]
     archs, datasets = ({str(row[key]) for row in rows} for key in ("arch", "dataset"))
     of = f" of {archs.pop()}" if len(archs) == 1 else ""
@@ -81,28 +81,28 @@ def title(content: dict[str, Any]) -> str:
 
 
 def lead(content: dict[str, Any]) -> str:
-    """Which setting was best, on each data set, what it came to on test, and its ties."""
+    """The best setting of each data set with its test accuracy and ties."""
     rows = content["settings"]
     firsts: dict[str, dict[str, Any]] = {}
     for row in rows:
         firsts.setdefault(row["dataset"], row)
-    said = map(best_of, firsts.values())
-    best = f"Best by {chosen_by(rows)} accuracy: {'; '.join(said)}."
+    winners = map(best_of, firsts.values())
+    best = f"Best by {chosen_by(rows)} accuracy: {'; '.join(winners)}."
     return " ".join([best, *(f"{tie[:1].upper()}{tie[1:]}." for tie in tie_notes(content))])
 
 
 def best_of(row: dict[str, Any]) -> str:
-    """A setting and what it came to."""
-    told = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
+    """A setting with its test accuracy and gain."""
+    settings = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
     gain = gain_words(row["gain"])
     over = "" if row["gain"] is None else f", {gain} points over the control"
-    return f"{told or row['arch']}, with {percent(row['test'])} on test{over}"
+    return f"{settings or row['arch']}, with {percent(row['test'])} on test{over}"
 
 
 def comparison_figures(content: dict[str, Any]) -> Iterator[Plot]:
-    """Those that the runs have data for."""
+    """The figures that the runs have data for."""
     rows = content["settings"]
-    several = len({row["dataset"] for row in rows}) > 1  # whose accuracies have no common scale
+    several = len({row["dataset"] for row in rows}) > 1  # accuracies have no common scale
     two = comparison_plots.two_settings(content["varied"])
     if two is not None and not several:
         yield comparison_plots.heat_plot(rows, *two)

@@ -1,4 +1,4 @@
-"""Figures of several runs: two settings, gains, accuracy against cost."""
+"""Figures of several runs: heat map of two settings, gains, accuracy against cost."""
 
 from collections.abc import Mapping, Sequence
 from math import isnan
@@ -17,11 +17,11 @@ MOST_ROWS = 24
 COSTS = (("parameters", "parameters"), ("macs", "MACs"), ("latency_ms", "CPU latency (ms)"))
 
 ALIKE = 1.1
-"""Ratio of costs below which they are no choice."""
+"""Ratio below which costs count as equal."""
 
 
 def heat_plot(rows: Rows, down: str, across: str) -> Plot:
-    """Mean accuracy that settings are chosen by, over two of them and all others too."""
+    """Heat map of the mean selection accuracy over two settings, averaged over all others."""
     chosen = chosen_by(rows)
     values = {
         name: sorted({row["settings"][name] for row in rows}, key=_order) for name in (down, across)
@@ -40,10 +40,10 @@ def heat_plot(rows: Rows, down: str, across: str) -> Plot:
         "heat-map",
         f"{chosen.capitalize()} accuracy over {down} and {across}",
         f"Heat map of mean {chosen} accuracy, in percent, from {min(known):.2f} to "
-        f"{max(known):.2f}. The first of the table has {down} = {best[down]} and "
+        f"{max(known):.2f}. The best setting has {down} = {best[down]} and "
         f"{across} = {best[across]}.",
-        f"Mean {chosen} accuracy in percent, by which the best is chosen; over the seeds and all "
-        "other settings.",
+        f"Mean {chosen} accuracy in percent, over the seeds and all other settings; it decides "
+        "which setting is best.",
     )
 
 
@@ -65,19 +65,20 @@ def _order(value: str) -> tuple[int, float, str]:
 
 
 def name_of(row: Mapping[str, Any]) -> str:
-    """A setting in one line."""
+    """Name of a row: its settings in one line."""
     return ", ".join(row["settings"].values()) or row["arch"]
 
 
 def gain_plot(rows: Rows) -> Plot:
-    """What each setting gained over its control, with the interval."""
+    """Dot plot of each setting's gain over its control, with the interval."""
     shown = [row for row in rows if row["gain"] is not None][:MOST_ROWS]
     figure, (axes,) = panels(1, 0.9 + 0.28 * len(shown))
     for place, row in enumerate(shown):
         gain = read_gain(row["gain"])
         ends = (gain.points if end is None else end for end in (gain.low, gain.high))
         axes.errorbar(
-            *(gain.points, place),
+            gain.points,
+            place,
             xerr=[[abs(gain.points - end)] for end in ends],
             fmt="o",
             color=SERIES[1],
@@ -92,30 +93,30 @@ def gain_plot(rows: Rows) -> Plot:
         ylabel=plain(", ".join(shown[0]["settings"]), 40),
     )
     gains = [(name_of(row), read_gain(row["gain"])) for row in shown[:8]]
-    told = "; ".join(f"{name}: {gain_cell(gain)}, {p_words(gain.p)}" for name, gain in gains)
+    described = "; ".join(f"{name}: {gain_cell(gain)}, {p_words(gain.p)}" for name, gain in gains)
     return finish_plot(
         figure,
         "gains",
-        "Difference to the control on test",
-        f"Dot plot of differences in points with 95 % intervals. {told}.",
+        "Difference from the control on test",
+        f"Dot plot of differences in points with 95 % intervals. {described}.",
         caption_of_gains(shown),
     )
 
 
 def caption_of_gains(rows: Rows) -> str:
-    """How to read the intervals, by the tests that they are of."""
+    """Explanation of the intervals for the tests in use."""
     single = any(row["gain"]["seeds"] == 1 for row in rows)
     bare = any(row["gain"]["low"] is None for row in rows)
-    told = ["Paired by seed, 95 % intervals: one that covers 0 cannot be told from zero."]
-    told += ["Those of one seed are of two models and say nothing of the method."] * single
-    told += ["A dot without a line has no interval."] * bare
-    return " ".join(told)
+    sentences = ["Paired by seed, 95 % intervals: one that covers 0 is not significant."]
+    sentences += ["With one seed they compare two models, not the methods."] * single
+    sentences += ["A dot without a line has no interval."] * bare
+    return " ".join(sentences)
 
 
 def costs_of(rows: Rows) -> list[tuple[str, str]]:
-    """The costs that are known of every row and differ between them; of one network none do."""
+    """The costs that are known for every row and differ between networks."""
     if len({(row["parameters"], row["macs"]) for row in rows}) == 1:
-        return []  # its latency is measured anew for each run
+        return []  # one network: its latency varies by measurement noise only
     known = [cost for cost in COSTS if all(row[cost[0]] is not None for row in rows)]
     if len({row["threads"] for row in rows}) > 1:
         known = [cost for cost in known if cost[0] != "latency_ms"]
@@ -124,10 +125,10 @@ def costs_of(rows: Rows) -> list[tuple[str, str]]:
 
 
 def pareto_plot(rows: Rows) -> Plot:
-    """Test accuracy against parameters, MACs and latency, with those that nothing beats."""
+    """Test accuracy against parameters, MACs and latency, with the Pareto front."""
     costs = costs_of(rows)
     figure, axes = panels(len(costs), 2.6 * len(costs))
-    told = []
+    fronts = []
     for one, (key, words) in zip(axes, costs, strict=True):
         front = pareto(rows, key)
         one.scatter(
@@ -142,18 +143,18 @@ def pareto_plot(rows: Rows) -> Plot:
         )
         one.set(xlabel=words, ylabel="test accuracy (%)")
         logarithmic(one)
-        told.append(f"{words}: {', '.join(name_of(row) for row in front[:6])}")
+        fronts.append(f"{words}: {', '.join(name_of(row) for row in front[:6])}")
     return finish_plot(
         figure,
         "pareto",
         "Accuracy and its cost",
-        f"Scatter plots of test accuracy by cost. Not beaten in both, by {'; '.join(told)}.",
+        f"Scatter plots of test accuracy by cost. Pareto front, by {'; '.join(fronts)}.",
         "On the line: no other is both cheaper and better.",
     )
 
 
 def pareto(rows: Rows, cost: str) -> list[Mapping[str, Any]]:
-    """The rows that no other beats in accuracy at equal or lower cost, cheapest first."""
+    """The rows on the Pareto front of test accuracy and cost, cheapest first."""
     front: list[Mapping[str, Any]] = []
     for row in sorted(rows, key=lambda one: (one[cost], -one["test"])):
         if not front or row["test"] > front[-1]["test"]:
@@ -162,7 +163,7 @@ def pareto(rows: Rows, cost: str) -> list[Mapping[str, Any]]:
 
 
 def two_settings(varied: Sequence[str]) -> tuple[str, str] | None:
-    """The settings of the heat map: alpha and T where they are varied, else the first two."""
+    """The settings of the heat map: alpha and T if varied, else the first two."""
     names = [name for name in varied if name != SEED]
     first = [name for name in ("loss.alpha", "loss.T") if name in names]
     chosen = [*first, *(name for name in names if name not in first)]

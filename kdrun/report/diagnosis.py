@@ -1,4 +1,4 @@
-"""Diagnosis of a run: what probably went wrong, each with the setting that follows."""
+"""Diagnosis of a run: probable faults, each with an advised setting."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,19 +25,19 @@ from kdrun.store.summary import (
 )
 
 RISE, FALL = 0.02, 0.03
-"""Differences of validation accuracy from which it still rises, or fell after its best epoch."""
+"""Least differences of validation accuracy that count as rising, or as fallen after the best."""
 
 ANOTHER_TEACHER = "teacher.weights=null"
-"""What trains a teacher here in place of given weights."""
+"""Override that trains a teacher instead of loading given weights."""
 
 
 def diagnose_folder(folder: Path, summary: Entry) -> list[str]:
-    """`diagnosis` of a run's summary, and of the metrics and choices of T in its folder."""
+    """Diagnose a run from its summary and from the metrics and choices of T in its folder."""
     return diagnosis(summary, read_json_lines(folder / METRICS), read_choices(folder))
 
 
 def diagnosis(summary: Entry, metrics: Lines, choices: Choices = ()) -> list[str]:
-    """A line for each fault that the numbers show, which ends in a setting; [] for none.
+    """Return one line per fault, ending with the advised setting.
 
     Args:
         summary: of the run.
@@ -58,7 +58,7 @@ def best_pilot(choices: Choices) -> float:
 
 
 def weak_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
-    """Teachers whose accuracy is not, or not clearly, above the control's."""
+    """Teachers that are not, or not clearly, more accurate than the control."""
     control = group_of(summary, "control")
     for group in groups(summary):
         if group[0]["role"] != "teacher" or not control:
@@ -70,21 +70,21 @@ def weak_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
         near = theirs - ours <= error(theirs, number)
         epochs = group[0]["epochs"]
         remedy = (
-            f"train it longer or take a larger one: {longer(summary, group[0])}"
+            f"train it longer or use a larger one: {longer(summary, group[0])}"
             if epochs
-            else "give other weights, or teacher.normalization as they were trained with, or train "
-            f"it here: {ANOTHER_TEACHER}"
+            else "use other weights, set teacher.normalization to the one they were trained with, "
+            f"or train a teacher: {ANOTHER_TEACHER}"
         )
         yield (
             f"{'' if epochs else 'the given '}{stage_title(group[0])} is "
             f"{'not clearly' if near else 'no'} better than the control, {ours:.2%} against "
             f"{theirs:.2%} of the {images} images"
-            f"{'' if near else ', and has nothing to teach it'}; {remedy}"
+            f"{'' if near else ', so it has nothing to teach'}; {remedy}"
         )
 
 
 def compared(ours: Sequence[Entry], theirs: Sequence[Entry]) -> tuple[list[float], str]:
-    """Mean accuracies of two groups on validation images, or test images without those."""
+    """Mean accuracies of two groups on validation images, or on test images without any."""
     both = [[stage["accuracy"]["best_validation"] for stage in group] for group in (ours, theirs)]
     if any(value is None for values in both for value in values):
         return [mean(tests(list(group))) for group in (ours, theirs)], "test"
@@ -92,7 +92,7 @@ def compared(ours: Sequence[Entry], theirs: Sequence[Entry]) -> tuple[list[float
 
 
 def doubted_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
-    """Teachers whose outputs are nearly uniform or far from calibrated."""
+    """Teachers with nearly uniform or badly calibrated outputs."""
 
     def doubt(stage: Entry, lines: Lines) -> str | None:
         found = next(doubts(stage["certainty"]), None) if "certainty" in stage else None
@@ -104,7 +104,7 @@ def doubted_teachers(summary: Entry, metrics: Lines) -> Iterator[str]:
 
 
 def diverged(summary: Entry, metrics: Lines) -> Iterator[str]:
-    """Stages whose loss rose."""
+    """Stages with a diverged loss."""
 
     def rise(stage: Entry, lines: Lines) -> str | None:
         found = divergence(lines, len(stage["class_names"]))
@@ -114,12 +114,12 @@ def diverged(summary: Entry, metrics: Lines) -> Iterator[str]:
 
 
 def peak(lines: Lines) -> float:
-    """The highest learning rate; 0 where an earlier kdrun did not note it."""
+    """The highest learning rate, or 0 if an earlier kdrun did not record it."""
     return max((float(line["lr"]) for line in lines if "lr" in line), default=0.0)
 
 
 def unfinished(summary: Entry, metrics: Lines) -> Iterator[str]:
-    """Stages whose validation accuracy still rose at the last epoch."""
+    """Stages that still improved on validation at the last epoch."""
     images = held_out(summary)
 
     def rising(stage: Entry, lines: Lines) -> str | None:
@@ -139,7 +139,7 @@ def unfinished(summary: Entry, metrics: Lines) -> Iterator[str]:
 
 
 def worse_than_best(summary: Entry, metrics: Lines) -> Iterator[str]:
-    """Stages whose last epoch is far below their best on validation."""
+    """Stages that ended far below their best validation accuracy."""
     images = held_out(summary)
 
     def fallen(stage: Entry, lines: Lines) -> str | None:
@@ -147,8 +147,8 @@ def worse_than_best(summary: Entry, metrics: Lines) -> Iterator[str]:
         if not values or max(values) - values[-1] <= max(FALL, 3 * error(max(values), images)):
             return None
         return (
-            f"fell from {max(values):.2%} of validation in epoch {stage['best_epoch']} to "
-            f"{values[-1]:.2%} in the last; train.ema=0.99 may help, or a lower rate: "
+            f"fell from {max(values):.2%} validation accuracy in epoch {stage['best_epoch']} to "
+            f"{values[-1]:.2%} in the last; try train.ema=0.99 or a lower learning rate: "
             f"{lower_rate(summary, stage, peak(lines) / 3)}"
         )
 
@@ -156,45 +156,45 @@ def worse_than_best(summary: Entry, metrics: Lines) -> Iterator[str]:
 
 
 def by_group(
-    summary: Entry, metrics: Lines, told: Callable[[Entry, Lines], str | None]
+    summary: Entry, metrics: Lines, diagnose: Callable[[Entry, Lines], str | None]
 ) -> Iterator[str]:
-    """A line for each model of which at least half the seeds are told something.
+    """Return one line per model that is diagnosed for at least half its seeds.
 
-    Numbers are one seed's, which is named.
+    The numbers are from one seed, which is named.
     """
     for group in groups(summary):
         found = {
             place: one
             for place in places(summary, group)
-            if (one := told(summary["stages"][place], of_place(metrics, place)))
+            if (one := diagnose(summary["stages"][place], of_place(metrics, place)))
         }
         if found and 2 * len(found) >= len(group):
             place = next(iter(found))
             seed = summary["stages"][place].get("seed")
-            several = f" (in {len(found)} of {len(group)} seeds, told of seed {seed})"
+            several = f" (in {len(found)} of {len(group)} seeds, shown for seed {seed})"
             yield f"{stage_title(group[0])}{several * (len(group) > 1)} {found[place]}"
 
 
 def of_place(metrics: Lines, place: int) -> list[Mapping[str, Any]]:
-    """The lines of a stage."""
+    """The metrics of one stage."""
     return [line for line in metrics if line["stage"] == place]
 
 
 def validation(lines: Lines) -> list[float]:
-    """Validation accuracies by epoch; [] where nothing is held out."""
+    """Validation accuracies by epoch; empty without validation images."""
     values = [line["validation_accuracy"] for line in lines]
     return [] if None in values else [float(value) for value in values]
 
 
 def held_out(summary: Entry) -> int | None:
-    """How many validation images the accuracies are of at least, where a stage tells."""
+    """Number of validation images, if a stage records it."""
     return next((s["certainty"]["images"] for s in summary["stages"] if "certainty" in s), None)
 
 
 def error(accuracy: float, images: int | None) -> float:
-    """The standard error of an accuracy; 0 on an unknown number of images.
+    """Standard error of an accuracy; 0 for an unknown number of images.
 
-    Of (k + 1) / (n + 2), by Laplace's rule: all of a few images being right says little of others.
+    Uses Laplace's rule (k + 1) / (n + 2): a perfect score on a few images proves little.
     """
     if images is None:
         return 0.0

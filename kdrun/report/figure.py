@@ -1,4 +1,4 @@
-"""Figures in one style: as files, and as SVG that follows the page's theme."""
+"""Figures in one style, as files and as inline SVG in the page's theme."""
 
 import io
 import re
@@ -14,10 +14,10 @@ from kdrun.escaping import printable, printable_page
 from kdrun.loggers.tables import count
 from kdrun.store.summary import stage_title
 
-# Stand-ins that the page replaces by its own colours.
+# Placeholders that the page replaces by its own colours.
 INK, LINE = "#1b1f24", "#d0d7de"
 
-# Legible on white and on near-black; the dashes tell the roles apart without colour.
+# Legible on white and on near-black; the dashes distinguish the roles without colour.
 COLOURS = {
     "teacher": "#2f7fd0",
     "student": "#d9730d",
@@ -28,10 +28,10 @@ COLOURS = {
 DASHES = {"teacher": "--", "control": ":", "direct": "-.", "independent": "--"}
 SERIES = (*COLOURS.values(), "#d64550")
 WIDTH = 4.8
-"""Of every figure, in inches."""
+"""Width of every figure in inches."""
 
 MARK = COLOURS["control"]
-"""Of lines that help to read, in every plot."""
+"""Colour of reference lines."""
 
 RC: Any = {
     "svg.fonttype": "none",
@@ -64,10 +64,10 @@ class Plot:
     """A finished figure.
 
     Attributes:
-        name: of its files.
-        alt: what it shows, for who cannot see it.
-        caption: how to read it.
-        inline: its SVG for the page.
+        name: stem of its files.
+        alt: text alternative for screen readers.
+        caption: explanation for readers.
+        inline: SVG for the page.
     """
 
     name: str
@@ -81,17 +81,17 @@ class Plot:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """The look of every figure made and saved in the block."""
-    import matplotlib  # noqa: PLC0415 - slow to import, and needed for pictures alone
+    """Apply the common style to figures made and saved in the block."""
+    import matplotlib  # noqa: PLC0415 - slow to import, and only needed for figures
 
     with matplotlib.rc_context(RC), warnings.catch_warnings():
-        # The browser has letters that matplotlib's font lacks.
+        # The browser has glyphs that matplotlib's font lacks.
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font", UserWarning)
         yield
 
 
 def panels(rows: int = 1, height: float = 3.0) -> tuple[Any, list[Any]]:
-    """A figure with axes below each other; not pyplot's, which would keep it.
+    """Create a figure with stacked axes, without pyplot, which would keep a reference to it.
 
     Narrow, so that it can be read on a phone without scrolling.
     """
@@ -102,27 +102,27 @@ def panels(rows: int = 1, height: float = 3.0) -> tuple[Any, list[Any]]:
 
 
 def legend_below(figure: Any, axes: Sequence[Any], columns: int = 2) -> None:
-    """One legend for the axes, where it hides nothing."""
+    """Add one legend for the axes, below the figure."""
     handles = [handle for one in axes for handle in one.get_legend_handles_labels()[0]]
     names = [name for one in axes for name in one.get_legend_handles_labels()[1]]
     figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
 def plain(text: object, most: int = 24) -> str:
-    """Text that matplotlib takes literally: no formulas, one line, not endless."""
+    """Return text that matplotlib takes literally: one line, no formulas, limited length."""
     words = printable(" ".join(str(text).split()))
     words = words if len(words) <= most else words[: most - 1] + "…"
     return words.replace("$", r"\$")
 
 
 def whole_numbers(*axes: Any) -> None:
-    """No ticks between two epochs, or two images, from left to right."""
+    """Set integer ticks on the x axes."""
     for one in axes:
         one.xaxis.get_major_locator().set_params(integer=True)
 
 
 def logarithmic(*axes: Any) -> None:
-    """A log scale from left to right with plain numbers: 1, 2, 5, 10, 20."""
+    """Set a log scale with plain numbers on the x axes: 1, 2, 5, 10, 20."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415
 
     for one in axes:
@@ -133,7 +133,7 @@ def logarithmic(*axes: Any) -> None:
 
 
 def mark_temperature(axes: Any, used: Sequence[float | str] | None) -> None:
-    """The T that a training used, as an upright line or a band; nothing where it used none."""
+    """Draw the T used in training as a vertical line or a band."""
     if used is not None:
         low, high = map(float, used)
         axes.axvline(low, color=MARK, linewidth=0.8)
@@ -143,20 +143,20 @@ def mark_temperature(axes: Any, used: Sequence[float | str] | None) -> None:
 
 
 def temperature_words(used: Sequence[float | str] | None) -> str:
-    """How to read what `mark_temperature` drew."""
+    """Explanation of the mark that `mark_temperature` draws."""
     if used is None:
         return "The training used no T."
     low, high = map(float, used)
     if high > low:
-        return f"The band is T in the training, {low:.3g} to {high:.3g}."
-    return f"The upright line is T in the training, {low:.3g}."
+        return f"The band is the range of T in training, {low:.3g} to {high:.3g}."
+    return f"The vertical line is T in training, {low:.3g}."
 
 
 def finish_plot(figure: Any, name: str, title: str, alt: str, caption: str) -> Plot:
     """Render the figure in every form."""
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    figure.set_layout_engine("none")  # what is laid out once need not be again
+    figure.set_layout_engine("none")  # the layout of the SVG is kept
     figure.savefig(png, format="png", dpi=144, facecolor="white")
     text = printable_page(svg.getvalue().decode())
     white = text.replace("<defs>", '<rect width="100%" height="100%" fill="white"/><defs>', 1)
@@ -164,9 +164,9 @@ def finish_plot(figure: Any, name: str, title: str, alt: str, caption: str) -> P
 
 
 def inlined(svg: str, name: str) -> Markup:
-    """The SVG element alone, in the page's colours, its identifiers distinct from other figures'.
+    """Return the SVG element in the page's colours, with identifiers unique to the figure.
 
-    Safe to insert: matplotlib escapes the text it writes.
+    Safe to insert: matplotlib escapes its text.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -180,13 +180,13 @@ def inlined(svg: str, name: str) -> Markup:
 
 
 def label(stage: dict[str, Any]) -> str:
-    """`student mlp`, with its seed where there are several, as figures and tables name a stage."""
+    """Name of a stage in figures and tables: `student mlp`, with its seed if there are several."""
     seed = f" seed {stage['seed']}" if "seed" in stage else ""
     return f"{stage_title(stage)}{seed}"
 
 
 def colours(stages: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """title -> its role's colour; further titles of a role get colours that are free."""
+    """Map titles to their roles' colours; further titles of a role get unused colours."""
     roles = {stage_title(stage): stage["role"] for stage in stages}
     first = {role: title for title, role in reversed(roles.items()) if role in COLOURS}
     found = {title: COLOURS[role] for role, title in first.items()}

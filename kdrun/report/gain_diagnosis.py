@@ -1,4 +1,4 @@
-"""Diagnosis of a student that gained nothing: temperature, weights of terms, tied pilots."""
+"""Diagnosis of a student without a gain: temperature, term weights, tied pilots."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ from kdrun.store.summary import Entry, group_of, groups, places, result_of, stag
 Choices = Sequence[Mapping[str, Any]]
 
 NOTHING_LEFT = 0.99
-"""Share of log K from which the teacher's outputs at the T of training are uniform."""
+"""Share of log K above which the teacher's outputs at the training's T count as uniform."""
 
 MOSTLY_SOFT = 0.95
 DOMINANT = 0.5
-"""Share of the gradient from which a term outweighs all others."""
+"""Share of the gradient above which a term outweighs all others."""
 
 
 def ungained(summary: Entry, metrics: Lines, choices: Choices = ()) -> Iterator[str]:
-    """Settings of the loss that may be why nothing was gained.
+    """Settings of the loss that may explain the missing gain.
 
     Args:
         summary: of the run.
@@ -48,7 +48,7 @@ def ungained(summary: Entry, metrics: Lines, choices: Choices = ()) -> Iterator[
 
 
 def gained(summary: Entry) -> tuple[PairedGain | None, str]:
-    """The gain of the result over the control, or of generations over the first; and over what."""
+    """Gain over the control, or of the last generation over the first, and the baseline's name."""
     generations = [group for group in groups(summary) if group[0]["role"] == "generation"]
     if len(generations) > 1:
         return stages_gain(generations[-1], generations[0], "test"), "generation 0"
@@ -56,7 +56,7 @@ def gained(summary: Entry) -> tuple[PairedGain | None, str]:
 
 
 def teachers_of_result(summary: Entry) -> list[Entry]:
-    """The stages that taught the result: the last before it that teaches."""
+    """The stages that taught the result."""
     generations = [group for group in groups(summary) if group[0]["role"] == "generation"]
     if len(generations) > 1:
         return generations[-2]
@@ -64,7 +64,7 @@ def teachers_of_result(summary: Entry) -> list[Entry]:
 
 
 def too_soft(summary: Entry, title: str, lines: Lines, chosen: bool) -> Iterator[str]:
-    """A T at which nothing is left of a teacher that is not uniform by itself."""
+    """Report a T that makes the teacher's outputs uniform."""
     temperatures = {float(line["T"]) for line in lines if line["T"] is not None}
     known = [one["certainty"] for one in teachers_of_result(summary) if "certainty" in one]
     if not temperatures or not known:
@@ -77,25 +77,25 @@ def too_soft(summary: Entry, title: str, lines: Lines, chosen: bool) -> Iterator
     setting = of_stage(summary, result_of(summary)[0], f"loss.T={max(sharper)}")
     constant = "temperature=constant " if chosen or len(temperatures) > 1 else ""
     yield (
-        f"{title}, and at T={T:g} its teacher is uniform ({share:.1%} of the most entropy there "
-        f"is): {constant}{setting}"
+        f"{title}, and at T={T:g} its teacher is uniform ({share:.1%} of the maximum entropy): "
+        f"{constant}{setting}"
     )
 
 
 def share_of(certainty: Mapping[str, Any], T: float) -> float:
-    """The share of log K in the entropy of a teacher's outputs at T, which is 1 at T = inf."""
+    """Entropy of a teacher's outputs at T as a share of log K; 1 at T = inf."""
     return 1.0 if math.isinf(T) else share_at(certainty, T)
 
 
 def mostly_soft(summary: Entry, title: str, shares: Sequence[TermShare]) -> Iterator[str]:
-    """A soft term that is nearly all of the gradient."""
+    """Report soft terms that make up nearly all of the gradient."""
     soft = [one for one in shares if one.term.kind == SOFT]
     share = sum(one.share for one in soft)
     if not soft or share <= MOSTLY_SOFT:
         return
     most = max(soft, key=lambda one: one.share)
     labels = sum(one.weight for one in shares if one.term.kind == LABELS)
-    # Weights that do not add up to 1 are not alpha's.
+    # Weights that do not add up to 1 were not set by alpha.
     by_alpha = len(soft) == 1 and math.isclose(most.weight + labels, 1.0)
     weight = 0.5 if 0.5 < most.weight <= 1 else most.weight / 10
     setting = f"{'loss.alpha' if by_alpha else most.term.key}={weight:.3g}"
@@ -106,7 +106,7 @@ def mostly_soft(summary: Entry, title: str, shares: Sequence[TermShare]) -> Iter
 
 
 def ruined(summary: Entry, shares: Sequence[TermShare]) -> Iterator[str]:
-    """A term on hidden states that outweighs all others in a student that lost by it."""
+    """Report a dominant hidden-state term in a student that lost accuracy."""
     result = result_of(summary)[0]
     for one in shares:
         if one.term.kind == HIDDEN and one.share > DOMINANT:
@@ -119,7 +119,7 @@ def ruined(summary: Entry, shares: Sequence[TermShare]) -> Iterator[str]:
 
 
 def tied_pilots(choices: Choices, error: float) -> Iterator[str]:
-    """A T of temperature.method=search whose pilot others equal within a standard error.
+    """Report a searched T with other pilots within one standard error.
 
     Args:
         choices: of T.
@@ -134,7 +134,7 @@ def tied_pilots(choices: Choices, error: float) -> Iterator[str]:
         if near:
             others = " and ".join(f"T={T:g} ({pilots[T]:.2%})" for T in near)
             yield (
-                f"the pilot of T={choice['T']:g} ({best:.2%} of validation) cannot be told from "
-                f"{others}, so that T was chosen by chance; longer pilots tell more: "
+                f"the pilot of T={choice['T']:g} ({best:.2%} validation accuracy) is within one "
+                f"standard error of {others}, so T was chosen by chance; use longer pilots: "
                 "temperature.pilot_share=0.5"
             )

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from kdrun.report.paired_gain import MCNEMAR, PairedGain, over_seeds
 
 MORE_SEEDS = "seeds=[0,1,2,3,4]"
-ONE_SEED = f"one seed says nothing of the method: {MORE_SEEDS}"
+ONE_SEED = f"one seed says nothing about the method: {MORE_SEEDS}"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Names of two models that are compared.
+    """Names in a comparison of two models.
 
     Attributes:
-        what: what is judged: `distillation`, `the chain`.
-        ours: the model it gave.
+        what: the method under test: `distillation`, `the chain`.
+        ours: its model.
         theirs: the other model.
-        over: what the sentence calls the other way to train.
+        over: the other training method, as named in the sentence.
     """
 
     what: str
@@ -27,31 +27,31 @@ class Compared:
 
 
 def signed(points: float) -> str:
-    """`+1.86` or `−1.74`."""
+    """Format points with a sign: `+1.86` or `−1.74`."""
     return f"{points:+.2f}".replace("-", "−")
 
 
 def interval_words(gain: PairedGain) -> str:
-    """`[−1.74, +5.46]`; empty where there is none."""
+    """Format an interval as `[−1.74, +5.46]`, or empty without one."""
     if gain.low is None or gain.high is None:
         return ""
     return f"[{signed(gain.low)}, {signed(gain.high)}]"
 
 
 def p_words(p: float | None) -> str:
-    """`p = 0.16`."""
+    """Format a p value as `p = 0.16`."""
     if p is None:
         return "no p"
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def p_cell(p: float | None) -> str:
-    """`0.16`; a dash where there is none."""
+    """Format a p value for a table cell: `0.16`, or a dash."""
     return "-" if p is None else p_words(p).removeprefix("p ").removeprefix("= ")
 
 
 def gain_cell(gain: PairedGain | None) -> str:
-    """`+1.86 [−1.74, +5.46]`: points of accuracy with their 95 % interval."""
+    """Format a gain as points with their 95 % interval: `+1.86 [−1.74, +5.46]`."""
     if gain is None:
         return "-"
     if gain.test is not None and gain.low is None:
@@ -60,47 +60,47 @@ def gain_cell(gain: PairedGain | None) -> str:
 
 
 def points_cell(points: Sequence[float]) -> str:
-    """A cell of differences at one or several seeds."""
+    """Format the differences of one or several seeds for a table cell."""
     return gain_cell(over_seeds(points)) if len(points) > 1 else signed(points[0])
 
 
 def judgement(gain: PairedGain) -> str:
-    """What a difference over several seeds shows."""
+    """Verdict on a difference over several seeds."""
     if gain.low is None:
         return f"untested (equal at all {gain.seeds} seeds)"
     if gain.is_gain:
         return "a gain"
-    return "a loss" if gain.is_loss else "cannot be told from zero"
+    return "a loss" if gain.is_loss else "not significantly different from zero"
 
 
 def evidence(gain: PairedGain, split: str, of: Compared) -> str:
-    """The interval and p of several seeds, or the images that one of two models gets right."""
+    """Interval and p over several seeds, or the discordant images of one seed."""
     if gain.test == MCNEMAR:
         return (
             f": {gain.only_ours} {split} images only {of.ours} gets right, {gain.only_theirs} only "
             f"{of.theirs}, {p_words(gain.p)}"
         )
     if gain.seeds == 1:
-        return ", and the run does not hold which images each model gets right"
+        return ", and the run has no record of the images each model gets right"
     if gain.low is None:
         return f" at each of {gain.seeds} seeds"
     return f" {interval_words(gain)} (95 %, {gain.seeds} seeds, paired t, {p_words(gain.p)})"
 
 
 def difference_words(gain: PairedGain, split: str, of: Compared) -> str:
-    """What was gained over what, with its evidence."""
+    """The difference in words, with its evidence."""
     points = f"{signed(gain.points)} points of {split} accuracy over {of.over}"
     return f"{of.what}: {points}{evidence(gain, split, of)}"
 
 
 def gain_sentence(gain: PairedGain, split: str, of: Compared) -> str:
-    """The difference with its evidence, and what it shows; one seed shows nothing of a method."""
-    told = difference_words(gain, split, of)
-    return f"{told}; {ONE_SEED}" if gain.seeds == 1 else f"{told}: {judgement(gain)}"
+    """The difference with its evidence and verdict; one seed gives no verdict on a method."""
+    words = difference_words(gain, split, of)
+    return f"{words}; {ONE_SEED}" if gain.seeds == 1 else f"{words}: {judgement(gain)}"
 
 
 def on_test(gain: PairedGain | None) -> str:
-    """What came out on test of what is decided on validation."""
+    """The test result of a comparison that is decided on validation."""
     if gain is None:
         return ""
     p = "" if gain.p is None else f", {p_words(gain.p)}"

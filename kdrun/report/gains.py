@@ -1,4 +1,4 @@
-"""Gains of a run's models over each other, as `gains` of `summary.json` lists them."""
+"""Gains of a run's models over each other: the `gains` of `summary.json`."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,14 +12,14 @@ from kdrun.store.correct_images import Correct, CorrectImages
 from kdrun.store.summary import Entry, group_of, groups, places, result_of, stage_title
 
 ACCURACIES = {"test": "test_at_best_validation", "validation": "best_validation"}
-"""Split -> the accuracy of a stage's summary that is compared."""
+"""Split -> the compared accuracy in a stage's summary."""
 
 Group = Sequence[Entry]
-"""The stages that differ in the seed alone."""
+"""Stages that differ only in the seed."""
 
 
 def compared_groups(summary: Entry) -> Iterator[tuple[list[Entry], list[Entry]]]:
-    """Student over control and direct student, and each generation over the one before."""
+    """Pairs of groups: student and control, student and direct student, successive generations."""
     result = result_of(summary)
     for role in ("control", "direct"):
         rival = group_of(summary, role)
@@ -31,17 +31,17 @@ def compared_groups(summary: Entry) -> Iterator[tuple[list[Entry], list[Entry]]]
 
 
 def compared_places(summary: Entry) -> list[int]:
-    """The places of the stages that are compared, in the run or with other runs."""
+    """Places of the stages that are compared, within the run or with other runs."""
     pairs = [(result_of(summary),), *compared_groups(summary)]
     return sorted({n for pair in pairs for group in pair for n in places(summary, group)})
 
 
 def run_gains(summary: Entry, correct: CorrectImages) -> list[dict[str, Any]]:
-    """The entries of `gains`: of test, and of validation where there is one.
+    """Compute the entries of `gains` on test and, if present, validation.
 
     Args:
         summary: with its stages.
-        correct: the images that the compared models get right; read for a single seed.
+        correct: images that the compared models classify correctly; read for a single seed.
     """
     found = []
     for ours, theirs in compared_groups(summary):
@@ -58,7 +58,7 @@ def run_gains(summary: Entry, correct: CorrectImages) -> list[dict[str, Any]]:
 def stages_gain(
     ours: Group, theirs: Group, split: str, images: Discordant | None = None
 ) -> PairedGain | None:
-    """Gain of a group over another at the seeds that both have; None without an accuracy."""
+    """Gain of one group over another at their common seeds; None without an accuracy."""
     sides = [
         {stage.get("seed"): stage["accuracy"].get(ACCURACIES[split]) for stage in group}
         for group in (ours, theirs)
@@ -71,7 +71,7 @@ def stages_gain(
 
 
 def discordant(ours: Correct | None, theirs: Correct | None) -> Discordant | None:
-    """The images that one of two models gets right; None where they may not be the same."""
+    """Images that only one of two models gets right; None if the images may differ."""
     if ours is None or theirs is None:
         return None
     if (ours.images, ours.source) != (theirs.images, theirs.source):
@@ -80,27 +80,29 @@ def discordant(ours: Correct | None, theirs: Correct | None) -> Discordant | Non
 
 
 def gain_entry(model: str, over: str, split: str, gain: PairedGain) -> dict[str, Any]:
-    """An entry of `gains`."""
+    """Create an entry of `gains`."""
     return {"model": model, "over": over, "split": split} | asdict(gain)
 
 
 def recorded_gain(summary: Entry, model: str, over: str, split: str) -> PairedGain | None:
-    """An entry of the summary's `gains`; None where it has none.
+    """Look up an entry of the summary's `gains`; None if missing.
 
     Raises:
-        DamagedError: it is not as kdrun writes it.
+        DamagedError: the gains are malformed.
     """
     try:
         for entry in summary.get("gains", []):
             if (entry["model"], entry["over"], entry["split"]) == (model, over, split):
                 return read_gain(entry)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedError(f"the summary's gains are not of this kdrun ({error!r})") from error
+        raise DamagedError(
+            f"the summary's gains were not written by this version of kdrun ({error!r})"
+        ) from error
     return None
 
 
 def read_gain(entry: Entry) -> PairedGain:
-    """The gain of an entry; raises what malformed data raises."""
+    """Parse an entry of `gains`; malformed data raises KeyError, TypeError or ValueError."""
     numbers = {name: entry[name] for name in ("points", "low", "high", "p")}
     counts = {name: entry[name] for name in ("seeds", "only_ours", "only_theirs")}
     if not all(value is None or math.isfinite(value) for value in numbers.values()):
@@ -114,6 +116,6 @@ def read_gain(entry: Entry) -> PairedGain:
 
 
 def gain_between(summary: Entry, ours: Group, theirs: Group, split: str) -> PairedGain | None:
-    """The recorded gain of a group over another; of an older run from the accuracies alone."""
+    """The recorded gain of one group over another, or one from the accuracies for an older run."""
     names = stage_title(ours[0]), stage_title(theirs[0])
     return recorded_gain(summary, *names, split) or stages_gain(ours, theirs, split)

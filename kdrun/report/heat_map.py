@@ -1,4 +1,4 @@
-"""Heat maps of tables."""
+"""Heat maps with cell values and labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from kdrun.report.figure import plain
 
 
 def heat_map(axes: Any, values: Sequence[Sequence[float]], low: float, high: float) -> None:
-    """Cells with their numbers, first row on top."""
+    """Draw cells with their values, first row on top."""
     from matplotlib import colormaps  # noqa: PLC0415 - slow to import
 
     axes.pcolormesh(values, cmap="Blues", vmin=low, vmax=high, edgecolors="none")
@@ -19,7 +19,9 @@ def heat_map(axes: Any, values: Sequence[Sequence[float]], low: float, high: flo
     for row, line in enumerate(values):
         for column, value in enumerate(line):
             axes.text(
-                *(column + 0.5, row + 0.5, f"{value:.2f}".lstrip("0") or "0"),
+                column + 0.5,
+                row + 0.5,
+                f"{value:.2f}".lstrip("0") or "0",
                 ha="center",
                 va="center",
                 color=legible_on(shades((value - low) / (high - low))),
@@ -28,14 +30,14 @@ def heat_map(axes: Any, values: Sequence[Sequence[float]], low: float, high: flo
 
 
 def legible_on(colour: Sequence[float]) -> str:
-    """Black or white, whichever has the greater contrast (WCAG 2): 4.5 or more on any colour."""
+    """Return black or white, with the greater contrast (WCAG 2): 4.5 or more on any colour."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000000" if luminance > 0.179 else "#ffffff"
 
 
 def ticks(axes: Any, columns: Sequence[object], rows: Sequence[object]) -> None:
-    """Names at the middle of the cells."""
+    """Set the names as ticks at the cell centres."""
     turned = 60 if max(len(str(name)) for name in columns) > 3 else 0
     places = [[place + 0.5 for place in range(len(names))] for names in (columns, rows)]
     axes.set_xticks(places[0], [plain(name, 16) for name in columns], rotation=turned)

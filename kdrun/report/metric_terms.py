@@ -1,4 +1,4 @@
-"""Terms of the loss as `metrics.jsonl` names them, with the settings that weigh them."""
+"""Loss terms in `metrics.jsonl`, with the settings of their weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean
@@ -11,16 +11,16 @@ Lines = Sequence[Mapping[str, Any]]
 SOFT, LABELS, HIDDEN = "soft", "labels", "hidden"
 
 BEFORE_FORMAT_4 = {"hard": "cross_entropy", "distance": "rkd_distance", "angle": "rkd_angle"}
-"""Names that rows had in metrics of an earlier kdrun; its soft term was `soft`, whatever kind."""
+"""Former names of terms in metrics of an earlier kdrun; any soft term was `soft`."""
 
 
 class TermName(NamedTuple):
     """Kind, label and weight of a term.
 
     Attributes:
-        kind: the teacher's outputs, the labels, or what is inside of the models.
+        kind: reads the teacher's outputs, the labels, or hidden states.
         name: for sentences.
-        key: of its weight; None of the labels'.
+        key: of its weight; None for the labels.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class TermName(NamedTuple):
 
 
 def term_name(key: str) -> TermName | None:
-    """A term by its key in `terms`, also of an earlier kdrun; None of an unknown one."""
+    """Look up a term by its key in `terms`, also of an earlier kdrun; None if unknown."""
     if key == "soft":
         return TermName(SOFT, "soft", "loss.weights.soft")
     name = BEFORE_FORMAT_4.get(key, key)
@@ -43,7 +43,7 @@ def term_name(key: str) -> TermName | None:
 
 
 class TermShare(NamedTuple):
-    """A term of a stage: its name, its last weight, and its mean share of the gradient."""
+    """Name, last weight and mean gradient share of a stage's term."""
 
     term: TermName
     weight: float
@@ -51,7 +51,7 @@ class TermShare(NamedTuple):
 
 
 def term_shares(lines: Lines) -> Iterator[TermShare]:
-    """The terms of a stage whose share of the gradient was measured.
+    """Terms of a stage with a measured share of the gradient.
 
     Args:
         lines: of the stage, of one or several seeds.

@@ -21,16 +21,16 @@ from kdrun.report.heat_map import heat_map, ticks
 from kdrun.store.summary import stage_title
 
 FEW = 10
-"""Images below which the accuracy of a bin says little."""
+"""Least images of a bin with a meaningful accuracy."""
 
 
 def reliability_plot(models: Sequence[dict[str, Any]]) -> Plot:
     """Accuracy by confidence, before and after the calibration temperature."""
     figure, axes = panels(2, 5.4)
     shades = colours(models)
-    told = []
+    described = []
     for one, key, title in (
-        (axes[0], "reliability", "as they are"),
+        (axes[0], "reliability", "uncalibrated"),
         (axes[1], "calibrated_reliability", "at the calibration temperature"),
     ):
         one.plot([0, 1], [0, 1], color=MARK, linewidth=0.8)
@@ -41,7 +41,7 @@ def reliability_plot(models: Sequence[dict[str, Any]]) -> Plot:
             one.plot(*_confidence(many), "o-", ms=3, color=shade, label=plain(stage_title(model)))
             one.plot(
                 *_confidence([filled for filled in bins if filled["count"] < FEW]),
-                *("o",),
+                "o",
                 ms=3,
                 color=shade,
                 alpha=0.3,
@@ -52,7 +52,7 @@ def reliability_plot(models: Sequence[dict[str, Any]]) -> Plot:
     for model in models:
         test = model["splits"]["test"]
         after = test["calibrated_error"]
-        told.append(
+        described.append(
             f"{label(model)} has an expected calibration error of {test['calibration_error']:.3f}"
             + ("" if after is None else f", {after:.3f} at T = {float(test['calibration_T']):.2f}")
         )
@@ -60,8 +60,9 @@ def reliability_plot(models: Sequence[dict[str, Any]]) -> Plot:
         figure,
         "reliability",
         "Reliability",
-        f"Reliability diagrams on the test images before and after calibration: {'; '.join(told)}.",
-        f"Below the diagonal a model is surer than it is right. Pale: fewer than {FEW} images.",
+        "Reliability diagrams on the test images before and after calibration: "
+        f"{'; '.join(described)}.",
+        f"Below the diagonal a model is overconfident. Pale: fewer than {FEW} images.",
     )
 
 
@@ -70,35 +71,37 @@ def _confidence(bins: Sequence[dict[str, Any]]) -> tuple[list[float], list[float
 
 
 def knowledge_plot(teacher: dict[str, Any]) -> Plot:
-    """The bracket of the dark knowledge, over T where it was measured so."""
+    """Lower and upper estimate of the dark knowledge, over T if measured."""
     splits = teacher["knowledge"]["splits"]
     curve = splits["train"]["curve"]
     figure, (axes,) = panels()
     if curve is None:
-        told, marked = _knowledge_brackets(axes, teacher["knowledge"]), ""
+        described, marked = _knowledge_brackets(axes, teacher["knowledge"]), ""
     else:
         axes.fill_between(
             curve["temperatures"],
             *([float(value) for value in curve[side]] for side in ("lower", "upper")),
             color=SERIES[0],
             alpha=0.45,
-            label="I(X; Ŷ | Y) lies here",
+            label="range of I(X; Ŷ | Y)",
         )
         axes.plot(
-            curve["temperatures"], curve["max"], "--", color=SERIES[3], label="most: H(Ŷ | Y)"
+            curve["temperatures"], curve["max"], "--", color=SERIES[3], label="maximum: H(Ŷ | Y)"
         )
         mark_temperature(axes, teacher["knowledge"]["T_range"])
         axes.set(xlabel="T", ylabel="nats", yscale="log")
         logarithmic(axes)
         axes.legend()
         marked = temperature_words(teacher["knowledge"]["T_range"])
-        told = f"At T = {curve['temperatures'][-1]:g} it is at least {curve['lower'][-1]:.3g} nats."
+        described = (
+            f"At T = {curve['temperatures'][-1]:g} it is at least {curve['lower'][-1]:.3g} nats."
+        )
     return finish_plot(
         figure,
         "dark-knowledge",
         f"Dark knowledge of {label(teacher)}",
-        f"Between which estimates the information on the image beyond its label lies. {told}",
-        "The lower estimate is biased low, the upper high: on average the truth lies between them. "
+        f"Estimates of the information about the image beyond its label. {described}",
+        "The lower estimate is biased low, the upper high: on average they bracket the true value. "
         f"{marked}",
     )
 
@@ -115,10 +118,10 @@ def _knowledge_brackets(axes: Any, knowledge: dict[str, Any]) -> str:
         axes.plot([found["max"]], [place], "x", color=SERIES[3])
     axes.set_yticks(range(len(rows)), [plain(name) for name, _ in rows])
     axes.invert_yaxis()
-    # At T = inf nothing but rounding is left of it.
+    # At T = inf only rounding is left.
     least = max(1e-6, 0.5 * min(float(found["lower"]) for _, found in rows))
     axes.set_xlim(least, 1.5 * max(least, *(float(found["max"]) for _, found in rows)))
-    axes.set(xlabel="nats; bar: I(X; Ŷ | Y) lies here\ncross: the most it could be", xscale="log")
+    axes.set(xlabel="nats; bar: range of I(X; Ŷ | Y)\ncross: its maximum", xscale="log")
     return " ".join(
         f"{name}: {float(found['lower']):.3g} to {float(found['upper']):.3g} nats."
         for name, found in rows
@@ -126,14 +129,14 @@ def _knowledge_brackets(axes: Any, knowledge: dict[str, Any]) -> str:
 
 
 def similarity_plot(teacher: dict[str, Any]) -> Plot:
-    """What probability a teacher gives to each class on the images of each class."""
+    """Mean probability that a teacher gives to each class on the images of each class."""
     found = teacher["similarity"]
     classes, table = found["classes"], found["probability"]
     figure, (axes,) = panels(1, 4.6)
     others = [v for r, row in enumerate(table) for c, v in enumerate(row) if r != c]
     heat_map(axes, table, 0.0, max([*others, 1e-9]) * 1.6)
     ticks(axes, classes, classes)
-    axes.set(xlabel="gets this mean probability", ylabel="images of this class")
+    axes.set(xlabel="mean probability of this class", ylabel="images of this class")
     part = (
         ""
         if len(classes) == found["of"]
@@ -146,10 +149,10 @@ def similarity_plot(teacher: dict[str, Any]) -> Plot:
     return finish_plot(
         figure,
         "class-similarity",
-        f"Classes as {label(teacher)} sees them",
+        f"Class similarity of {label(teacher)}",
         f"Heat map of mean probabilities at T = {float(found['T']):g} over classes{part}. The "
-        f"largest beside the diagonal: {table[row][column]:.3f} from class {classes[row]} to "
+        f"largest off-diagonal entry: {table[row][column]:.3f} from class {classes[row]} to "
         f"{classes[column]}.",
-        f"At T = {float(found['T']):g}{part}. What stands beside the diagonal is what the student "
-        "learns beyond the label.",
+        f"At T = {float(found['T']):g}{part}. The off-diagonal entries are what the student learns "
+        "beyond the label.",
     )

@@ -16,31 +16,31 @@ Row = dict[str, Any]
 
 
 def stage_rows(files: RunFiles) -> list[Row]:
-    """Every stage with its test accuracy's 95 % Wilson interval."""
+    """One row per stage, with the 95 % Wilson interval of its test accuracy."""
     images, shown = int(files.summary["test_images"]), student_place(files.summary)
     rows = []
     for place, stage in enumerate(files.summary["stages"]):
         accuracy = stage["accuracy"]["test_at_best_validation"]
         low, high = wilson_interval(round(accuracy * images), images)
         row = _row(files, [place]) | {"name": label(stage), "main": place == shown}
-        rows.append(row | {"beside": f"{low:.2%} – {high:.2%}"})
+        rows.append(row | {"interval": f"{low:.2%} – {high:.2%}"})
     return rows
 
 
 def mean_rows(files: RunFiles) -> list[Row]:
-    """The same stage of every seed in a row: means, and the paired difference to the control."""
+    """One row per stage over seeds: means, and the paired difference to the control."""
     shown = student_place(files.summary)
     control = group_of(files.summary, "control")
     rows = []
     for group in groups(files.summary):
         found = places(files.summary, group)
         row = _row(files, found) | {"name": stage_title(group[0]), "main": shown in found}
-        rows.append(row | {"beside": over_control(group, control)})
+        rows.append(row | {"interval": over_control(group, control)})
     return rows
 
 
 def _row(files: RunFiles, places: Sequence[int]) -> Row:
-    """Sizes, accuracies and scores of stages that differ in the seed alone."""
+    """Sizes, accuracies and scores of stages that differ only in the seed."""
     stages = [files.summary["stages"][place] for place in places]
     models = [files.analysis["models"][place] for place in places] if files.analysis else []
     tests = [model["splits"]["test"] for model in models]
@@ -60,5 +60,5 @@ def _row(files: RunFiles, places: Sequence[int]) -> Row:
 
 
 def average(values: Sequence[float], form: str) -> str:
-    """The mean; a dash for none."""
+    """Format the mean, or a dash without values."""
     return form.format(mean(values)) if values else "–"

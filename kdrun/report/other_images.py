@@ -1,4 +1,4 @@
-"""Runs that were trained, or chosen, on other images than those they stand beside."""
+"""Detection of runs with different training or validation images in a comparison."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,30 +11,30 @@ from kdrun.store.correct_images import CorrectImages
 Row = Mapping[str, Any]
 
 TRAINING, VALIDATION = "training images", "validation images"
-"""Names of the settings of a sweep's jobs that say which images are not the common ones."""
+"""Names of the settings of a sweep's jobs that mark different images."""
 
 HASHES = {TRAINING: "train_hash", VALIDATION: "validation_hash"}
 
 
 def validation_hash(correct: CorrectImages, place: int) -> str | None:
-    """Hash of the validation images of a stage; None where the run does not hold it."""
+    """Hash of a stage's validation images; None if not recorded."""
     one = correct.get(place, {}).get("validation")
     return (one.source or None) if one else None
 
 
 def training_hash(stages: Sequence[Mapping[str, Any]], seed: int | None) -> str | None:
-    """Fingerprint of the images and splits that the stages of a seed were trained on.
+    """Fingerprint of the images and splits of a seed's stages.
 
     Args:
         stages: of the run's plan.
-        seed: of the stages; None in a run of one.
+        seed: of the stages; None in a run of one seed.
     """
     of_seed = (stage for stage in stages if stage.get("seed") == seed)
     return next((stage["identity"].get("data") for stage in of_seed), None)
 
 
-def apart(rows: Sequence[Row], name: str, group: Callable[[Row], Any]) -> list[bool]:
-    """Whether the hash of each row is known and not that of most rows of its group."""
+def unlike_most(rows: Sequence[Row], name: str, group: Callable[[Row], Any]) -> list[bool]:
+    """Whether each row's hash is known and differs from the commonest in its group."""
     counted: dict[Any, Counter[str]] = defaultdict(Counter)
     for row in rows:
         if row[name] is not None:
@@ -44,41 +44,40 @@ def apart(rows: Sequence[Row], name: str, group: Callable[[Row], Any]) -> list[b
 
 
 def same_training(row: Row) -> Any:
-    """What two rows agree in that say nothing of images but were trained on the same ones.
+    """Grouping key of rows with the same training images: data set, seed and data settings.
 
-    The validation split is drawn by the seed, so that each seed has training images of its own.
+    The seed draws the validation split, so each seed has its own training images.
     """
     data = {key: one for key, one in row["settings"].items() if key.split(".")[0] == "dataset"}
     return row["dataset"], row["settings"].get(SEED), tuple(sorted(data.items()))
 
 
 def same_pool(row: Row) -> Any:
-    """What two rows agree in that drew their training images from the same ones."""
+    """Grouping key of rows with the same pool of training images, for any seed."""
     dataset, _, data = same_training(row)
     return dataset, data
 
 
 def trained_apart(rows: Sequence[Row]) -> list[bool]:
-    """Whether each row was trained on other images than most rows that say nothing of it."""
-    drawn, trained = apart(rows, "pool", same_pool), apart(rows, HASHES[TRAINING], same_training)
+    """Whether each row was trained on different images than most rows of equal settings."""
+    drawn = unlike_most(rows, "pool", same_pool)
+    trained = unlike_most(rows, HASHES[TRAINING], same_training)
     return [one or other for one, other in zip(drawn, trained, strict=True)]
 
 
 def same_validation(row: Row) -> Any:
-    """What rows agree in whose validation accuracies are put in order."""
+    """Grouping key of rows that are ranked by validation accuracy together."""
     return row["dataset"], row["settings"].get(SEED)
 
 
-TRAINED = (
-    "not trained on the images of the others, so neither averaged, paired nor ranked with them"
-)
-CHOSEN = "other validation images than the others, so listed after them and not ranked with them"
+TRAINED = "trained on different images than the rest, so not averaged, paired or ranked with them"
+CHOSEN = "different validation images than the rest, so listed last and not ranked with them"
 
 
 def separate_trained(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Give runs that were trained on other images a data set of their own; returns lines on them.
+    """Rename the data set of runs with different training images, and return notes on them.
 
-    All rows of a run go with one, as they are of the same data.
+    All rows of a run change together, because they share the data.
 
     Args:
         rows: of a comparison, with the settings that differ between them.
@@ -92,22 +91,23 @@ def separate_trained(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def mark_chosen(rows: Sequence[dict[str, Any]], name: str) -> list[str]:
-    """Set `chosen_apart` of rows that were chosen on other validation images; lines on them.
+    """Set `chosen_apart` on rows with different validation images, and return notes on them.
 
     Args:
         rows: of a comparison, or jobs of a sweep.
         name: of the key that names a row.
     """
-    for row, flag in zip(rows, apart(rows, HASHES[VALIDATION], same_validation), strict=True):
+    flags = unlike_most(rows, HASHES[VALIDATION], same_validation)
+    for row, flag in zip(rows, flags, strict=True):
         row["chosen_apart"] = flag
     found = [row[name] for row in rows if row["chosen_apart"]]
     return [f"{CHOSEN}: {named(found)}"] if found else []
 
 
 def mark_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
-    """Make training images a setting of a sweep's jobs where they differ; returns lines.
+    """Make training images a setting of a sweep's jobs if they differ, and return notes.
 
-    Validation images are marked, as the seeds of a setting have their own.
+    Validation images are only marked, because each seed of a setting has its own.
     """
     done = [{**job, "job": f"job {job['job']}"} for job in jobs if job["images"] is not None]
     flags = trained_apart(done)
@@ -123,7 +123,7 @@ def mark_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def common_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows in their order, those of the common images first."""
+    """Sort rows with the common images first, otherwise keeping their order."""
 
     def order(row: Mapping[str, Any]) -> tuple[Any, ...]:
         labels = (row["settings"].get(name, COMMON) for name in (IMAGES, TRAINING))

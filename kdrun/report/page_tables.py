@@ -1,4 +1,4 @@
-"""Tables and texts of a run's page."""
+"""Tables and texts of a run's report page."""
 
 import re
 from collections import defaultdict
@@ -12,36 +12,36 @@ from kdrun.report.gain_words import points_cell
 from kdrun.report.result_table import spread
 from kdrun.store.summary import groups, stage_title
 
-# Each link of the chain of bounds: what is claimed, its two sides, whether it bounds an error.
+# Each link of the chain of bounds: key, inequality, explanation.
 LADDER = (
     ("tv", "|ε̃_S − ε̃_T| ≤ TV", "Gibbs errors differ by at most the total variation"),
     ("pinsker", "TV ≤ √(KL/2)", "Pinsker"),
-    ("sqrt_kl", "√(KL/2) ≤ √KL", "the looser form of the textbooks"),
-    ("seed_bound", "ε̃_S ≤ ε̃_T + √KL", "for Gibbs errors always true"),
-    ("seed_bound_argmax", "ε_S ≤ ε_T + √KL", "for argmax errors no theorem: it can fail"),
-    ("disagreement", "ε_S ≤ ε_T + disagreement", "for argmax errors always true"),
+    ("sqrt_kl", "√(KL/2) ≤ √KL", "the looser textbook form"),
+    ("seed_bound", "ε̃_S ≤ ε̃_T + √KL", "always true for Gibbs errors"),
+    ("seed_bound_argmax", "ε_S ≤ ε_T + √KL", "no theorem for argmax errors: it can fail"),
+    ("disagreement", "ε_S ≤ ε_T + disagreement", "always true for argmax errors"),
     ("margin_certificate", "disagreement ≤ certificate", "share of small teacher margins"),
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 def title(summary: Mapping[str, Any]) -> str:
-    """`resnet110 → resnet20 → resnet8 on cifar100`: who taught whom, one seed standing for all."""
+    """Title of the page: the chain and data set, `resnet110 → resnet20 → resnet8 on cifar100`."""
     stages = [group[0] for group in groups(summary)]
     archs = {
         role: [str(stage["arch"]) for stage in stages if stage["role"] == role]
         for role in ("teacher", "assistant", "student", "generation")
     }
     if archs["generation"]:
-        told = f"{len(archs['generation'])} generations of {archs['generation'][0]}"
+        models = f"{len(archs['generation'])} generations of {archs['generation'][0]}"
     else:
         steps = [" + ".join(archs["teacher"]), *archs["assistant"], *archs["student"]]
-        told = " → ".join(filter(None, steps))
-    return f"{told} on {summary['dataset']}"
+        models = " → ".join(filter(None, steps))
+    return f"{models} on {summary['dataset']}"
 
 
 def pair_rows(analysis: dict[str, Any]) -> list[dict[str, str]]:
-    """How far two models agree: a row for each two, over the seeds that there are."""
+    """One row per pair of models: agreement and divergence, over seeds."""
     found: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for pair in analysis["pairs"]:
         key = (pair["kind"], stage_title(pair["student"]), stage_title(pair["other"]))
@@ -63,7 +63,7 @@ def pair_rows(analysis: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def ladder(pair: dict[str, Any], classes: int) -> list[dict[str, Any]]:
-    """The chain of bounds on the test images: both sides of each, and whether it says anything."""
+    """Rows of the chain of bounds on the test images: both sides, and whether each is vacuous."""
     bound = pair["splits"]["test"]["bound"]
     b = {name: float(value) for name, value in bound.items() if name != "holds"}
     root = b["seed_bound"] - b["eps_gibbs_T"]
@@ -84,7 +84,7 @@ def ladder(pair: dict[str, Any], classes: int) -> list[dict[str, Any]]:
             "left": sides[name][0],
             "right": sides[name][1],
             "holds": bool(bound["holds"][name]),
-            # What guessing reaches bounds nothing.
+            # A bound above the error of guessing says nothing.
             "vacuous": sides[name][1] >= guessing,
         }
         for name, claim, meaning in LADDER
@@ -92,7 +92,7 @@ def ladder(pair: dict[str, Any], classes: int) -> list[dict[str, Any]]:
 
 
 def generations(summary: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The generations of a born-again run and their ensembles, as its closing table tells them."""
+    """Title and rows of the generations of a born-again run, as in its closing table."""
     report = summary.get("born_again")
     if report is None:
         return None
@@ -100,7 +100,7 @@ def generations(summary: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """The models of each chain with what each step cost, over the seeds that there are."""
+    """The models of each chain with the cost of each step, over seeds."""
     found: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for chain in analysis["chains"]:
         found[tuple(stage_title(stage) for stage in chain["stages"])].append(chain)
@@ -121,7 +121,7 @@ def chains(analysis: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 
 def step_words(steps: Sequence[dict[str, Any]]) -> list[str]:
-    """What a step cost, in two lines."""
+    """The cost of a step in two lines."""
     errors = points_cell([100 * step["error_difference"] for step in steps])
     return [
         f"error {errors} points",
@@ -130,10 +130,10 @@ def step_words(steps: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def example_groups(analysis: dict[str, Any], shown: int) -> list[dict[str, Any]]:
-    """Images that student and teacher take for different classes; what is no PNG is left out.
+    """Images on which student and teacher disagree, without entries that are not PNG.
 
     Args:
-        shown: place of the student that comes first.
+        shown: place of the student to show first.
     """
     return [
         {
@@ -146,7 +146,7 @@ def example_groups(analysis: dict[str, Any], shown: int) -> list[dict[str, Any]]
 
 
 def environment_rows(environment: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the run ran on, as names and values."""
+    """The run's environment as names and values."""
     packages = environment.get("packages", {})
     plain = {k: v for k, v in environment.items() if k != "packages" and v is not None}
     plain |= {"command": " ".join(map(str, environment.get("command", [])))}

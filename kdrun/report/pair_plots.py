@@ -33,9 +33,11 @@ def probe_plot(pair: dict[str, Any]) -> Plot:
     upper.set(yscale="log", title="gradient norm on the logits")
     upper.legend()
     lower.plot(grid, probe["cosine"], ".-", color=SERIES[0], label="mean cosine")
-    lower.plot(grid, probe["negative_share"], ".--", color=SERIES[5], label="share that disagrees")
+    lower.plot(
+        grid, probe["negative_share"], ".--", color=SERIES[5], label="share with a negative cosine"
+    )
     lowest = min(0.0, *probe["cosine"]) - 0.05
-    lower.set(xlabel="T", title="direction against the labels'", ylim=(lowest, 1.05))
+    lower.set(xlabel="T", title="direction relative to the labels'", ylim=(lowest, 1.05))
     lower.legend()
     logarithmic(upper, lower)
     for axes in (upper, lower):
@@ -48,7 +50,7 @@ def probe_plot(pair: dict[str, Any]) -> Plot:
         f"{soft[0]:.3g} at T = {grid[0]:g} to {soft[-1]:.3g} at T = {grid[-1]:g}, that of the "
         f"labels is {probe['hard_norm']:.3g}; the mean cosine from {probe['cosine'][0]:.2f} to "
         f"{probe['cosine'][-1]:.2f}.",
-        "T² undoes the decay by 1/T²; it does not make the two gradients point the same way. "
+        "T² undoes the decay by 1/T²; it does not align the directions of the two gradients. "
         + temperature_words(pair["T_range"]),
     )
 
@@ -56,14 +58,16 @@ def probe_plot(pair: dict[str, Any]) -> Plot:
 def confusion_plot(
     pair: dict[str, Any], class_names: Sequence[str], models: Sequence[dict[str, Any]] = ()
 ) -> Plot:
-    """The mistakes whose numbers differ most between two of the models."""
+    """Bar chart of the confusions that differ most in number between two models."""
     rows = pair["splits"]["test"]["confusions"][:8]
     names = [f"{class_names[row['label']]} → {class_names[row['decision']]}" for row in rows]
     figure, (axes,) = panels(1, 0.8 + 0.34 * max(3, len(rows)))
     shades = colours([*models, pair["student"], pair["other"]])
     for shift, key in ((-0.2, "student"), (0.2, "other")):
         axes.barh(
-            *([place + shift for place in range(len(rows))], [row[key] for row in rows], 0.38),
+            [place + shift for place in range(len(rows))],
+            [row[key] for row in rows],
+            0.38,
             color=shades[stage_title(pair[key])],
             label=plain(label(pair[key]), 34),
         )
@@ -72,7 +76,7 @@ def confusion_plot(
     axes.set(xlabel="test images")
     whole_numbers(axes)
     legend_below(figure, [axes])
-    told = "; ".join(
+    described = "; ".join(
         f"{name}: {row['student']} against {row['other']}"
         for name, row in zip(names, rows, strict=True)
     )
@@ -80,13 +84,13 @@ def confusion_plot(
         figure,
         f"confusions-{plain(pair['kind'])}",
         f"Mistakes of {label(pair['student'])} and {label(pair['other'])}",
-        f"Bar chart of mistakes, label → decision: {told}.",
-        "The mistakes whose numbers differ most between the two.",
+        f"Bar chart of mistakes, label → decision: {described}.",
+        "The mistakes that differ most in number between the two.",
     )
 
 
 def cka_plot(pair: dict[str, Any]) -> Plot:
-    """Similarity of every layer of the student with every layer of the teacher."""
+    """Heat map of the CKA of every student layer with every teacher layer."""
     inside = pair["inside"]
     rows, columns = inside["student_layers"], inside["teacher_layers"]
     figure, (axes,) = panels(1, 1.6 + 0.3 * len(rows))
@@ -97,10 +101,10 @@ def cka_plot(pair: dict[str, Any]) -> Plot:
     return finish_plot(
         figure,
         "layers",
-        "Layers that hold the same",
+        "Layer similarity",
         f"Heat map of linear CKA between {len(rows)} layers of the student and {len(columns)} of "
-        f"the teacher; what goes into the classifiers has {last:.2f}.",
-        f"Linear CKA on {inside['images']} test images: 1 for features alike up to rotation and "
+        f"the teacher; the inputs of the classifiers have {last:.2f}.",
+        f"Linear CKA on {inside['images']} test images: 1 for features equal up to rotation and "
         "scale.",
     )
 
@@ -117,18 +121,18 @@ def attention_plot(pair: dict[str, Any]) -> Plot:
         tokens = range(0, len(table), max(1, len(table) // 6))
         one.set_xticks([token + 0.5 for token in tokens], tokens)
         one.set_yticks([token + 0.5 for token in tokens], tokens)
-        one.set(title=plain(label(pair[side])), xlabel="looked at", ylabel="token")
+        one.set(title=plain(label(pair[side])), xlabel="key", ylabel="query")
     found = layer["information"]
-    told = (
-        "They differ in tokens."
+    described = (
+        "The models differ in their number of tokens."
         if found is None
-        else f"The position looked at tells {found['student']:.3f} nats of the image in the "
-        f"student and {found['teacher']:.3f} in the teacher."
+        else f"The attended position has {found['student']:.3f} nats of information about the "
+        f"image in the student and {found['teacher']:.3f} in the teacher."
     )
     return finish_plot(
         figure,
         "attention",
-        "Where the last layers look",
-        f"Mean attention maps over {layer['images']} test images, one below the other. {told}",
-        told,
+        "Attention of the last layers",
+        f"Mean attention maps over {layer['images']} test images, one below the other. {described}",
+        described,
     )

@@ -1,7 +1,7 @@
-"""Paired difference of two ways to train, with its 95 % interval and p.
+"""Paired difference of two training methods, with its 95 % interval and p.
 
-Over seeds the differences are put to Student's paired t-test. One seed is two models, which are
-compared on their images by McNemar's exact test: that says nothing of the way they were trained.
+Several seeds are compared by Student's paired t-test. One seed gives two models, compared on their
+images by McNemar's exact test, which says nothing about the methods.
 """
 
 import math
@@ -14,14 +14,14 @@ CONFIDENCE = 0.95
 PAIRED_T, MCNEMAR = "paired_t", "mcnemar"
 
 FEW = 3
-"""Rows of a table up to which its p are not adjusted for their number."""
+"""Largest table whose p values are not adjusted for their number."""
 
 ROUNDING = 1e-9
-"""Points below which two differences are equal."""
+"""Points within which two differences count as equal."""
 
 
 class Discordant(NamedTuple):
-    """How many of the images only one of two models gets right."""
+    """Numbers of images that only one of two models gets right."""
 
     only_ours: int
     only_theirs: int
@@ -34,14 +34,14 @@ class PairedGain:
 
     Attributes:
         points: the mean difference in percentage points.
-        low: of the 95 % interval, in points; None where there is nothing to compute it from.
-        high: its other end.
-        p: two-sided; None likewise.
-        test: `paired_t` over several seeds, `mcnemar` on the images of one; None where the answers
-            to the images are not known.
-        seeds: pairs that were compared.
-        only_ours: images that only our model gets right, of one seed.
-        only_theirs: images that only theirs gets right.
+        low: lower end of the 95 % interval, in points; None without data for an interval.
+        high: upper end.
+        p: two-sided; None without data for a test.
+        test: `paired_t` over several seeds, `mcnemar` on the images of one; None if the correct
+            images are not known.
+        seeds: number of pairs.
+        only_ours: images that only our model gets right, with one seed.
+        only_theirs: images that only the other model gets right.
     """
 
     points: float
@@ -55,24 +55,24 @@ class PairedGain:
 
     @property
     def is_gain(self) -> bool:
-        """Whether the interval over several seeds lies above zero; never of one seed."""
+        """Whether the interval over several seeds lies above zero; False for one seed."""
         return self.test == PAIRED_T and self.low is not None and self.low > 0
 
     @property
     def is_loss(self) -> bool:
-        """Whether the interval over several seeds lies below zero; never of one seed."""
+        """Whether the interval over several seeds lies below zero; False for one seed."""
         return self.test == PAIRED_T and self.high is not None and self.high < 0
 
 
 def paired_gain(
     ours: Sequence[float], theirs: Sequence[float], images: Discordant | None = None
 ) -> PairedGain:
-    """Compare accuracies seed by seed, those of one seed image by image.
+    """Compare accuracies seed by seed, or image by image for one seed.
 
     Args:
-        ours: accuracies as fractions, one a seed.
-        theirs: those of what is compared with, of the same seeds in the same order.
-        images: answers of the two models; read for a single seed only.
+        ours: accuracies as fractions, one per seed.
+        theirs: accuracies of the baseline, for the same seeds in the same order.
+        images: discordant images of the two models; read for a single seed only.
     """
     if len(ours) != len(theirs) or not ours:
         raise ValueError(
@@ -88,7 +88,7 @@ def paired_gain(
 def over_seeds(points: Sequence[float]) -> PairedGain:
     """Student's paired t-test of the differences at two or more seeds.
 
-    Differences that are all equal show no spread to test them by: no interval and no p.
+    Equal differences have no spread, so no interval and no p.
     """
     from scipy.special import stdtr, stdtrit  # noqa: PLC0415 - slow to import
 
@@ -104,8 +104,8 @@ def over_seeds(points: Sequence[float]) -> PairedGain:
 def mcnemar(counts: Discordant) -> PairedGain:
     """McNemar's exact test of two models on the same images (binomial, two-sided).
 
-    The interval of the difference takes at each end the wider one of Bonett and Price's (2012) and
-    of the exact one given the number of discordant images: covering zero is then p >= 0.05.
+    Each end of the interval is the wider of Bonett and Price's (2012) and the exact one given the
+    number of discordant images, so the interval covers zero exactly if p >= 0.05.
     """
     from scipy.special import bdtr  # noqa: PLC0415 - slow to import
 
@@ -121,7 +121,7 @@ def mcnemar(counts: Discordant) -> PairedGain:
 def bonett_price(counts: Discordant) -> tuple[float, float]:
     """Adjusted Wald interval of the difference of two paired proportions.
 
-    Bonett and Price (2012): one image is added to each kind of discordant ones.
+    Bonett and Price (2012): adds one image to each kind of discordant images.
     """
     size = counts.images + 2
     ours, theirs = (counts.only_ours + 1) / size, (counts.only_theirs + 1) / size
@@ -131,9 +131,9 @@ def bonett_price(counts: Discordant) -> tuple[float, float]:
 
 
 def conditional(counts: Discordant) -> tuple[float, float]:
-    """Exact interval of the difference, given how many images are discordant.
+    """Exact interval of the difference, given the number of discordant images.
 
-    Clopper and Pearson's (1934) of the share of ours among them, to which McNemar's p belongs.
+    Clopper and Pearson's (1934) interval of our share of them, consistent with McNemar's p.
     """
     from scipy.special import betaincinv  # noqa: PLC0415 - slow to import
 
@@ -146,7 +146,7 @@ def conditional(counts: Discordant) -> tuple[float, float]:
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Holm's (1979) adjustment of the p of several tests; None stays and counts for none."""
+    """Adjust the p values of several tests by Holm (1979), skipping None."""
     known = sorted((p, place) for place, p in enumerate(values) if p is not None)
     adjusted: list[float | None] = [None] * len(values)
     least = 0.0

@@ -1,4 +1,4 @@
-"""Gains that a run's test images or seeds are too few to tell from none."""
+"""Check of a run's test images and seeds against the gain they should resolve."""
 
 import math
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ RESOLVED = 0.01
 LEAST_SEEDS, MOST_SEEDS = 3, 10
 
 DOMINATES = 1.5
-"""Ratio to the deviation that the test images explain from which seeds are what is too few."""
+"""Ratio of the deviation over seeds to that from the test images, above which seeds are lacking."""
 
 
 def gain_over_control(summary: Entry) -> PairedGain | None:
-    """The paired gain of the result over the control; None where one is missing."""
+    """The paired gain of the result over the control; None if either is missing."""
     result, control = result_of(summary), group_of(summary, "control")
     if not result or len(result) != len(control):
         return None
@@ -24,7 +24,7 @@ def gain_over_control(summary: Entry) -> PairedGain | None:
 
 
 def unresolved(summary: Entry) -> Iterator[str]:
-    """A gain that so few test images, or seeds, cannot tell from none."""
+    """Report a gain that the test images or seeds are too few to resolve."""
     gain, known = gain_over_control(summary), len(seeds(summary))
     if gain is None or gain.low is None or gain.high is None or gain.low > 0 or gain.high < 0:
         return
@@ -41,14 +41,14 @@ def unresolved(summary: Entry) -> Iterator[str]:
     more = f" or {runs} seeds" if runs <= MOST_SEEDS else ""
     setting = f": seeds={list(range(runs))}".replace(" ", "") if more else ""
     yield (
-        f"{summary['test_images']} test images are too few to tell a gain of "
-        f"{gain.points:+.2f} points from none; {images}{more} would resolve 1 point"
+        f"{summary['test_images']} test images are too few to resolve a gain of "
+        f"{gain.points:+.2f} points; {images}{more} would resolve 1 point"
         f"{setting.replace(':', ': ', 1)}"
     )
 
 
 def deviation(gain: PairedGain) -> float:
-    """Standard deviation of the differences over the seeds, as a fraction; 0 of one seed."""
+    """Standard deviation of the differences over the seeds, as a fraction; 0 for one seed."""
     from scipy.special import stdtrit  # noqa: PLC0415 - slow to import
 
     if gain.seeds < 2 or gain.low is None or gain.high is None:
@@ -58,20 +58,20 @@ def deviation(gain: PairedGain) -> float:
 
 
 def few_seeds(gain: PairedGain, spread: float) -> Iterator[str]:
-    """Advice on seeds where differences vary more between them than the images explain."""
+    """Report too few seeds if the differences vary more than the images explain."""
     runs = math.ceil((1.96 * spread / RESOLVED) ** 2)
     if runs <= gain.seeds:
         return
     setting = ": seeds=" + str(list(range(runs))).replace(" ", "")
     yield (
-        f"{gain.seeds} seeds are too few to tell a gain of {gain.points:+.2f} points from none: it "
-        f"varies by {100 * spread:.2f} points from seed to seed, which more test images would not "
-        f"change; about {runs} seeds would resolve 1 point{setting if runs <= MOST_SEEDS else ''}"
+        f"{gain.seeds} seeds are too few to resolve a gain of {gain.points:+.2f} points: it varies "
+        f"by {100 * spread:.2f} points from seed to seed, and more test images would not change "
+        f"that; about {runs} seeds would resolve 1 point{setting if runs <= MOST_SEEDS else ''}"
     )
 
 
 def variance(summary: Entry, gain: PairedGain) -> float:
-    """What one test image adds to the variance of the difference, as a fraction squared."""
+    """Variance of the difference per test image, as a fraction squared."""
     if gain.only_ours is not None and gain.only_theirs is not None:
         discordant = (gain.only_ours + gain.only_theirs) / summary["test_images"]
         return discordant - (gain.points / 100) ** 2

@@ -1,4 +1,4 @@
-"""Closing tables and sentences of a run or a sweep, from summaries."""
+"""Closing table and notes of a run, from its summary."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,21 +15,21 @@ from kdrun.report.ties import control_p_words
 from kdrun.store.summary import Entry, group_of, groups, result_of, seeds, stage_title
 
 OVER_CONTROL = "over control\n[95 %]"
-"""Head of the paired difference to the control over several seeds."""
+"""Head of the column of paired differences to the control."""
 
 
 def closing_table(summary: dict[str, Any]) -> Table:
-    """A row a stage: size, and accuracy on validation (last, best) and test (of the best).
+    """One row per stage: size, validation accuracy (last, best) and test accuracy (of the best).
 
-    Of several seeds the mean and the deviation, and the paired difference to the control with its
-    95 % interval.
+    With several seeds: mean and deviation, and the paired difference to the control with its 95 %
+    interval.
     """
     several = len(seeds(summary)) > 1
-    told = f"seed {summary['seed']}"
+    chosen = f"seed {summary['seed']}"
     if several:
-        told = f"seeds {', '.join(map(str, seeds(summary)))}, mean ± deviation"
+        chosen = f"seeds {', '.join(map(str, seeds(summary)))}, mean ± deviation"
     spare = ("val last", "MACs", "time", "ratio", "val best")
-    table = plain_table(f"{summary['dataset']}, {told}", spare)
+    table = plain_table(f"{summary['dataset']}, {chosen}", spare)
     table.add_column("stage", no_wrap=True)
     over = [OVER_CONTROL] if several else []
     add_columns(table, "params", "MACs", "ratio", "val last", "val best", "test", *over, "time")
@@ -56,11 +56,11 @@ def closing_table(summary: dict[str, Any]) -> Table:
 
 
 def spread(values: Sequence[float | str | None], shown: Callable[[float], str]) -> str:
-    """The mean, with the deviation where there are several; a dash where there is none.
+    """Format the mean, with the deviation for several values; a dash without any.
 
     Args:
-        values: also as words, where JSON has no number for them.
-        shown: gives a number's text, with a sign or a per cent which a deviation goes without.
+        values: numbers, or strings for numbers that JSON lacks.
+        shown: formats a number; the deviation drops its sign and per cent.
     """
     numbers = [float(value) for value in values if value is not None]
     if not numbers or any(map(math.isnan, numbers)):
@@ -71,7 +71,7 @@ def spread(values: Sequence[float | str | None], shown: Callable[[float], str]) 
 
 
 def control_note(summary: Entry) -> str | None:
-    """Holm's p of the differences in `closing_table`, where there are many."""
+    """Note on the Holm-adjusted p of the differences in `closing_table`; None for few."""
     control = group_of(summary, "control")
     if not control or len(seeds(summary)) < 2:
         return None
@@ -81,11 +81,11 @@ def control_note(summary: Entry) -> str | None:
 
 
 UNTAUGHT = ("teacher", "assistant", "control", "independent")
-"""Roles that the control is no rival of."""
+"""Roles that are not compared with the control."""
 
 
 def over_control(group: list[Entry], control: list[Entry]) -> str:
-    """The paired difference of test accuracies in points; a dash for what has no such control."""
+    """The paired difference of test accuracies in points; a dash without a control."""
     if not control or group[0]["role"] in UNTAUGHT:
         return "-"
     return gain_cell(stages_gain(group, control, "test"))

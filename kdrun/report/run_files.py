@@ -17,18 +17,18 @@ from kdrun.store.saved_config import saved_config
 from kdrun.store.shapes import read_shaped
 
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""What data of another shape than ours raises."""
+"""Exceptions that malformed data raises."""
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a finished run says of itself.
+    """Contents of a finished run's files.
 
     Attributes:
-        analysis: None where nothing was measured.
+        analysis: None without an analysis.
         choices: of T by temperature=auto.
         config: plain data.
-        config_text: the file itself.
+        config_text: text of the file.
     """
 
     folder: Path
@@ -45,9 +45,9 @@ def read_run_files(folder: Path) -> RunFiles:
     """Read a finished run.
 
     Raises:
-        ConfigError: it is none.
-        DamagedError: a file is not as it was written.
-        OutputError: one is a link.
+        ConfigError: the folder holds no finished run.
+        DamagedError: a file is damaged.
+        OutputError: a file is a link.
     """
     if not (folder / CONFIG).exists():
         raise ConfigError(f"{folder}: no run of kdrun (it has no {CONFIG})")

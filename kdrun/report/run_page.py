@@ -1,4 +1,4 @@
-"""`report.html` of a run: one page that needs no network, and its figures as files."""
+"""`report.html` of a run: a self-contained page, and its figures as files."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,11 +23,11 @@ from kdrun.store.summary import seeds, student_place
 
 
 def write_report(folder: Path) -> Path:
-    """Write the page of a finished run from its files; returns it.
+    """Write the page of a finished run and return its path.
 
     Raises:
         ConfigError: there is no finished run.
-        DamagedError: a file is not as kdrun writes it.
+        DamagedError: a file is malformed.
         OutputError: the page cannot be written.
     """
     files = read_run_files(folder)
@@ -35,8 +35,10 @@ def write_report(folder: Path) -> Path:
         plots = run_plots(files)
         page = render("run.html.jinja", page_content(files, plots))
     except MALFORMED as error:
-        told = first_line(error)
-        raise DamagedError(f"{folder}: its files are not of this kdrun ({told})") from error
+        reason = first_line(error)
+        raise DamagedError(
+            f"{folder}: files not written by this version of kdrun ({reason})"
+        ) from error
     write_plots(folder / PLOTS, plots)
     write_atomic(folder / REPORT, page.encode())
     return folder / REPORT
@@ -51,7 +53,7 @@ def write_plots(folder: Path, plots: list[Plot]) -> None:
 
 
 def render(template: str, content: dict[str, Any]) -> str:
-    """The template filled in; whatever is no markup of ours is escaped, controls are no more."""
+    """Render a template, escaping all values and removing control characters."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -116,25 +118,25 @@ def _inside(pair: dict[str, Any]) -> Iterator[Plot]:
 
 
 def taught_by(pairs: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """The comparison with what taught the student: all its teachers together, or the only one."""
+    """The comparison of the student with its teacher, or with the ensemble of all its teachers."""
     return pairs.get("ensemble") or pairs.get("teacher")
 
 
 def what_taught(analysis: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
-    """The teacher, or ensemble, of the comparison; where it is unknown, the first there is."""
+    """The teacher or ensemble of the comparison; the first one if unknown."""
     teachers: list[dict[str, Any]] = analysis["teachers"]
     places = places_of(pair["other"])
     return next((one for one in teachers if places_of(one) == places), teachers[0])
 
 
 def places_of(labelled: dict[str, Any]) -> list[int]:
-    """The stages that a label of the analysis names."""
+    """Places of the stages in a label of the analysis."""
     stages = labelled.get("stages")
     return [labelled["stage"]] if stages is None else list(stages)
 
 
 def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:
-    """The comparisons of the run's student, the first of each kind that is known."""
+    """The first comparison of the run's student for each known kind."""
     assert files.analysis is not None
     place = student_place(files.summary)
     found: dict[str, dict[str, Any]] = {}
@@ -144,8 +146,8 @@ def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:
     return found
 
 
-def weights_told(validation: Iterable[float | None]) -> str:
-    """Which weights the test accuracies are of, by the best accuracies on validation."""
+def weights_words(validation: Iterable[float | None]) -> str:
+    """Description of the tested weights, from the best validation accuracies."""
     held_out = any(one is not None for one in validation)
     return "that were best on validation" if held_out else "of the last epoch"
 
@@ -154,7 +156,7 @@ KINDS = ("teacher", "ensemble", "origin", "control", "direct")
 
 
 def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
-    """What the template shows."""
+    """Values for the template."""
     summary, analysis = files.summary, files.analysis
     place = student_place(summary)
     pairs = main_pairs(files) if analysis else {}
@@ -168,7 +170,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         "images": summary["test_images"],
         "verdict": verdict(summary),
         "diagnosis": diagnosis(summary, files.metrics, files.choices),
-        "weights": weights_told(s["accuracy"]["best_validation"] for s in summary["stages"]),
+        "weights": weights_words(s["accuracy"]["best_validation"] for s in summary["stages"]),
         "stages": stage_rows(files),
         "means": mean_rows(files) if len(seeds(summary)) > 1 else [],
         "control_note": control_note(summary),

@@ -1,4 +1,4 @@
-"""Settings of runs, and those in which runs differ."""
+"""Settings of runs, and their differences."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,33 +11,37 @@ from kdrun.report.seeds_table import SEED
 from kdrun.store.files import read_yaml
 from kdrun.store.run_folder import OVERRIDES
 
-UNTOLD = {f"train.{name}" for name in NO_IDENTITY} | {
-    *("output_root", "analysis", "logger", "teacher.min_accuracy", "hydra.run.dir"),
-    "seeds",  # each of them has a row
+IRRELEVANT = {f"train.{name}" for name in NO_IDENTITY} | {
+    "output_root",
+    "analysis",
+    "logger",
+    "teacher.min_accuracy",
+    "hydra.run.dir",
+    "seeds",  # each seed has its own row
 }
-"""Settings that do not tell one result from another."""
+"""Settings that do not distinguish results."""
 
 
-def told_settings(folder: Path) -> dict[str, str]:
-    """The overrides of a run that bear on its result."""
+def result_overrides(folder: Path) -> dict[str, str]:
+    """The overrides of a run that affect its result."""
     lines = map(str, read_yaml(folder / OVERRIDES) or [])
     pairs = (line.partition("=") for line in lines)
-    return {key.lstrip("+"): value for key, _, value in pairs if key.lstrip("+") not in UNTOLD}
+    return {key.lstrip("+"): value for key, _, value in pairs if key.lstrip("+") not in IRRELEVANT}
 
 
 def fill_settings(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Give each row a value of every setting that differs between rows; returns those settings."""
+    """Fill in the settings that differ between rows, and return their names."""
     names = dict.fromkeys(name for row in rows for name in row["settings"])
-    options = {name: told_options(rows, name, names) for name in names}
+    options = {name: option_names(rows, name, names) for name in names}
     for row in rows:
         config = row["config"]
-        told = dict(row["settings"])
+        given = dict(row["settings"])
         for name in names:
             values = section(config, name, names)
             if values is not None and values in options[name]:
-                told[name] = options[name][values]
+                given[name] = options[name][values]
         row["settings"] = {
-            name: told[name] if name == SEED else setting(config, name, told.get(name))
+            name: given[name] if name == SEED else setting(config, name, given.get(name))
             for name in names
         }
     for row in rows:
@@ -48,45 +52,45 @@ def fill_settings(rows: Sequence[dict[str, Any]]) -> list[str]:
     return varied
 
 
-def told_options(
+def option_names(
     rows: Sequence[Mapping[str, Any]], name: str, names: Collection[str]
 ) -> dict[str, str]:
-    """What a group without a name in the config was told, by the values that it led to.
+    """Map the values of a group without a name in the config to its chosen option.
 
-    So `loss=kd` and the default that is the same are one setting; `[kd]` is `kd`.
+    Thus `loss=kd` and an equal default are one setting, and `[kd]` is `kd`.
 
     Args:
-        rows: with `config` and the `settings` that they were told.
-        name: of a setting; {} for one that is no such group.
-        names: of all settings; those inside the group have columns of their own.
+        rows: with `config` and the overrides `settings`.
+        name: of a setting; {} unless it is such a group.
+        names: of all settings; those inside the group have their own columns.
     """
     found: dict[str, str] = {}
     for row in rows:
-        values, told = section(row["config"], name, names), row["settings"].get(name)
-        if values is not None and told is not None:
-            found.setdefault(values, _bare(told))
+        values, option = section(row["config"], name, names), row["settings"].get(name)
+        if values is not None and option is not None:
+            found.setdefault(values, _bare(option))
     return found
 
 
 def _bare(option: str) -> str:
-    """The option of a list of one."""
+    """The option inside a list of one, or the text unchanged."""
     inside = option.removeprefix("[").removesuffix("]").strip()
     return option if "," in inside or not inside else inside
 
 
 def section(config: Any, name: str, names: Collection[str]) -> str | None:
-    """The values of a group as text, without what does not tell results apart or has a column.
+    """The values of a group as text, without irrelevant settings and those with a column.
 
-    None for what is no group, or has a name in the config.
+    None unless it is a group without a name in the config.
     """
     value = config.get(name) if OmegaConf.is_dict(config) and "." not in name else None
     if name in GROUPS or not OmegaConf.is_dict(value):
         return None
-    return repr(sorted(_leaves(value, name, {*names, *UNTOLD, SEED})))
+    return repr(sorted(_leaves(value, name, {*names, *IRRELEVANT, SEED})))
 
 
 def _leaves(value: Any, key: str, left_out: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Each value inside with its key."""
+    """Each nested value with its key."""
     if key in left_out and "." in key:
         return
     if OmegaConf.is_dict(value):
@@ -97,33 +101,36 @@ def _leaves(value: Any, key: str, left_out: Collection[str]) -> Iterator[tuple[s
 
 
 GROUPS = {
-    **{"teacher": "arch", "student": "arch", "dataset": "name"},
-    **{"chain": "method", "temperature": "schedule"},
+    "teacher": "arch",
+    "student": "arch",
+    "dataset": "name",
+    "chain": "method",
+    "temperature": "schedule",
 }
-"""Groups by what names the one that was chosen."""
+"""Group -> the key that names its chosen option."""
 
 
-def setting(config: Any, name: str, told: str | None) -> str:
-    """What a setting is: its value in the run's config; of a group the name that was told.
+def setting(config: Any, name: str, given: str | None) -> str:
+    """The value of a setting in the run's config, or the given option of a group.
 
-    A run that was resumed with another value was told the former one.
+    The override of a run that was resumed with another value is outdated.
     """
     unchained = configured(config, "chain") == "none"
     if unchained and name.startswith("chain.") and name != "chain.control":
         return "-"
     value = configured(config, name)
-    return (told or "-") if value == "-" else value
+    return (given or "-") if value == "-" else value
 
 
 def configured(config: Any, name: str) -> str:
-    """A value of the config as it is written on the command line; of a group what names it."""
+    """A value of the config in command-line syntax, or the name of a group's option."""
     value = config
     for part in name.split("."):
         value = value.get(part) if OmegaConf.is_dict(value) else None
     if OmegaConf.is_dict(value):
         value = value.get(GROUPS.get(name, ""))
     if OmegaConf.is_list(value):
-        return f"[{','.join(map(str, value))}]"  # as it is written on the command line
+        return f"[{','.join(map(str, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

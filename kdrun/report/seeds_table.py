@@ -1,4 +1,4 @@
-"""Table over seeds: mean, deviation, paired difference to the control."""
+"""Table over seeds: mean, deviation and paired difference to the control."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ SEED = "train.seed"
 
 
 def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Finished jobs that differ in the seed alone, as one row, as one chooses between them.
+    """Merge finished jobs that differ only in the seed into one row each, best first.
 
     Args:
         jobs: with `job` (its folder), `settings` (key -> value), `train`, `validation`, `test` and
@@ -28,8 +28,8 @@ def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Returns:
         Rows of `settings` without the seed, the `jobs`, `seeds`, mean `train`, `validation`,
         `validation_loss` and `test` with its `deviation`, and the `gain` over the control of the
-        same seed as in the `gains` of a run; None where one cannot be computed; `chosen_apart`,
-        whether one was chosen on other validation images. Best mean validation accuracy first.
+        same seed as in the `gains` of a run, or None if a control is missing; `chosen_apart`,
+        whether a job has different validation images. Best mean validation accuracy first.
     """
     groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = defaultdict(list)
     for job in jobs:
@@ -41,7 +41,7 @@ def over_seeds(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def rank_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """A key that sorts jobs, or rows over seeds, as one chooses between them, the best first."""
+    """Sort key of jobs or rows over seeds: best first, as in `rank`."""
     return rank(row["validation"], row["train"], row["validation_loss"])
 
 
@@ -66,7 +66,7 @@ def _row(settings: dict[str, str], jobs: Sequence[Mapping[str, Any]]) -> dict[st
 
 
 def seeds_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Table:
-    """A row a setting; the gain is the mean of paired differences, with its 95 % interval."""
+    """One row per setting; the gain is the mean paired difference, with its 95 % interval."""
     chosen = chosen_by(rows)
     table = plain_table(f"mean over seeds by {chosen} accuracy")
     names = [name for name in varied if name != SEED]
@@ -89,5 +89,5 @@ def _deviation(row: Mapping[str, Any]) -> str:
 
 
 def gain_words(gain: Mapping[str, Any] | None) -> str:
-    """A cell of a job's or a row's `gain`."""
+    """Format the `gain` of a job or row for a table cell."""
     return "-" if gain is None else gain_cell(read_gain(gain))

@@ -1,4 +1,4 @@
-"""Rows of a comparison: runs that differ in the seed alone, with paired differences."""
+"""Rows of a comparison: runs that differ only in the seed, with paired differences."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,15 +19,16 @@ Row = dict[str, Any]
 def setting_rows(
     rows: Sequence[Row], varied: Sequence[str]
 ) -> tuple[list[Row], list[dict[str, Any]]]:
-    """Runs that differ in the seed alone as one row; best mean validation accuracy first.
+    """Merge runs that differ only in the seed into one row each, best validation accuracy first.
 
-    Those of other validation images come after. Data sets one after the other. `gain` is that of
-    test over the control of the same seed, `difference` that of validation to the first row of the
-    data set at the seeds that both have, each as in the `gains` of a run, with `holm`, its p
-    adjusted for the number of rows; `shared_seeds` how many these are where one side has more.
+    Rows are grouped by data set; those with different validation images come last. `gain` is the
+    test gain over the control of the same seed, `difference` the validation difference to the
+    first row of the data set at the common seeds, each as in the `gains` of a run, with `holm`, its
+    p adjusted for the number of rows; `shared_seeds` is the number of common seeds, if one side
+    has more.
 
     Returns:
-        The rows; and for each data set what cannot be told from its first row.
+        The rows, and for each data set the ties with its first row.
     """
     groups: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in rows:
@@ -44,7 +45,7 @@ def setting_rows(
         ]
         add_gains(settings, members)
         found += settings
-        ties += [told | {"dataset": dataset} for told in ties_of(settings, members)]
+        ties += [tie | {"dataset": dataset} for tie in ties_of(settings, members)]
     return found, ties
 
 
@@ -67,7 +68,7 @@ def add_gains(settings: Sequence[Row], groups: Sequence[Mapping[str, Row]]) -> N
 def control_gain(members: Sequence[Row]) -> PairedGain | None:
     """Gain of test accuracy over the controls of the same seeds and images.
 
-    None where a control is missing, or answered other images.
+    None if a control is missing or has different test images.
     """
     controls = [row["control"] for row in members]
     sides = [[side.get("test") for side in row["correct"]] for row in members]
@@ -78,12 +79,12 @@ def control_gain(members: Sequence[Row]) -> PairedGain | None:
 
 
 def first_gain(group: Mapping[str, Row], first: Mapping[str, Row]) -> PairedGain | None:
-    """Paired difference to the first setting on the images it was chosen by: validation."""
+    """Paired difference to the first setting on validation."""
     return scores_gain(scores(group), scores(first))
 
 
 def scores(group: Mapping[str, Row]) -> dict[str, Score]:
-    """Validation accuracies of a setting by seed; none without validation images."""
+    """Validation scores of a setting by seed; empty without validation images."""
     return {
         seed: Score(row["validation"], row["correct"][0].get("validation"))
         for seed, row in group.items()
@@ -92,7 +93,7 @@ def scores(group: Mapping[str, Row]) -> dict[str, Score]:
 
 
 def ties_of(settings: Sequence[Row], groups: Sequence[Mapping[str, Row]]) -> list[dict[str, Any]]:
-    """What cannot be told from the first of the settings; [] where nothing is to compare."""
+    """Ties with the first setting; [] if nothing can be compared."""
     if len(settings) < 2 or settings[0]["validation"] is None:
         return []
     ties = ties_with_best([scores(group) for group in groups])
@@ -111,7 +112,7 @@ def _rank_of(group: Mapping[str, Row]) -> tuple[Any, ...]:
 
 
 def latency_of_networks(rows: Sequence[Row]) -> dict[tuple[Any, ...], float | None]:
-    """The median over all runs of a network; that one takes another time in each is noise."""
+    """Median latency of each network over all its runs, because differences are noise."""
     found: dict[tuple[Any, ...], list[float | None]] = defaultdict(list)
     for row in rows:
         found[_network(row)].append(row["latency_ms"])

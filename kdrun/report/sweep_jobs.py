@@ -1,4 +1,4 @@
-"""Jobs of a sweep as their folders tell them: settings, status, accuracies."""
+"""Jobs of a sweep, read from their folders: settings, status, accuracies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from kdrun.errors import ConfigError, DamagedError
 from kdrun.report.checked_figures import check_figures
 from kdrun.report.gains import gain_between
 from kdrun.report.other_images import training_hash, validation_hash
-from kdrun.report.run_settings import UNTOLD, setting
+from kdrun.report.run_settings import IRRELEVANT, setting
 from kdrun.report.seeds_table import rank_of
 from kdrun.report.tested_images import test_hash
 from kdrun.store.correct_images import read_correct
@@ -26,21 +26,21 @@ from kdrun.store.summary import group_of, mean_of, result_of, student_place
 from kdrun.store.sweep_folder import SWEEP, listed_jobs, noted_values, sweep_jobs
 
 FOREIGN = "foreign"
-"""The status of a folder that holds something else than the job that the sweep lists for it."""
+"""Status of a folder that holds something other than the sweep's job."""
 
 
-# Exit codes of jobs that did not come to an end of their own.
+# Exit codes by status, for jobs without a recorded one.
 _CODES = {"missing": 75, "interrupted": 75, "stopped": 75, "running": 75, "done": 0, FOREIGN: 6}
 
 
 _BOOLEANS = ("True", "False")  # as Hydra writes them, unlike a config
 
 
-_CHANGEABLE = UNTOLD - {"seeds"} | {"dataset.root", "dataset.download"}
+_CHANGEABLE = IRRELEVANT - {"seeds"} | {"dataset.root", "dataset.download"}
 
 
 def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, Any]]:
-    """What the folder of each job says; the finished first, as one chooses between them.
+    """Read all jobs of a sweep, finished ones first, best first.
 
     Args:
         folder: the sweep's.
@@ -48,7 +48,7 @@ def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, An
     """
     jobs = sweep_jobs(folder)
     values, shared = listed_values(jobs, config_dir), noted_values(folder)
-    # Without a list a job's overrides come from its own folder, which may be another sweep's.
+    # Without a list, overrides come from the job's own folder, which may be of another sweep.
     read = [
         read_job(folder / name, job, shared | values[name] | shared) for name, job in jobs.items()
     ]
@@ -56,7 +56,7 @@ def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, An
 
 
 def foreign_jobs(folder: Path) -> dict[Path, str]:
-    """Why the runs in folders of a sweep that its notes describe are not its jobs."""
+    """Reasons by folder why runs in a sweep's folder are not its jobs."""
     if not (folder / SWEEP).exists():
         return {}
     if listed_jobs(folder) is None and not noted_values(folder):
@@ -71,18 +71,18 @@ def _order(job: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def read_job(folder: Path, overrides: Sequence[str], listed: Values) -> dict[str, Any]:
-    """Settings, accuracies (fractions) or the error of one job.
+    """Read the settings and the accuracies (fractions) or error of one job.
 
-    The settings are those of the run's own config, which says what was trained.
+    The settings come from the run's own config, which determined the training.
 
     Args:
         folder: the job's.
-        overrides: that the sweep lists for it.
-        listed: their values, and those that all jobs share.
+        overrides: in the sweep's list for the job.
+        listed: their values, and the values that all jobs share.
     """
-    told = {key: value for key, _, value in (one.partition("=") for one in overrides)}
-    told = {key: value.lower() if value in _BOOLEANS else value for key, value in told.items()}
-    job = {"job": folder.name, "settings": told} | job_state(folder)
+    given = {key: value for key, _, value in (one.partition("=") for one in overrides)}
+    given = {key: value.lower() if value in _BOOLEANS else value for key, value in given.items()}
+    job = {"job": folder.name, "settings": given} | job_state(folder)
     if job["status"] == FOREIGN:
         return job
     try:
@@ -91,18 +91,18 @@ def read_job(folder: Path, overrides: Sequence[str], listed: Values) -> dict[str
         return job | _without_result("interrupted", f"damaged: {error}")
     if config is None:
         return job
-    job["settings"] = {key: setting(config, key, value) for key, value in told.items()}
+    job["settings"] = {key: setting(config, key, value) for key, value in given.items()}
     if found := difference(config, listed, _CHANGEABLE):
         return job | _without_result(FOREIGN, f"holds the run of another sweep or job: {found}")
     return job
 
 
 def run_config(folder: Path) -> DictConfig | None:
-    """The config of a job's run, checked where the run is finished; None where there is no run.
+    """Read the config of a job's run, checked if the run is finished; None without a run.
 
     Raises:
-        DamagedError: it is not as it was written.
-        ConfigError: it holds what a saved config never does.
+        DamagedError: the file is damaged.
+        ConfigError: it holds values that no saved config has.
     """
     if not (folder / CONFIG).exists():
         return None
@@ -114,8 +114,18 @@ def run_config(folder: Path) -> DictConfig | None:
 
 
 _RESULT = (
-    *("train", "validation", "validation_loss", "test", "control_test", "gain"),
-    *("dataset", "images", "test_hash", "pool", "train_hash", "validation_hash"),
+    "train",
+    "validation",
+    "validation_loss",
+    "test",
+    "control_test",
+    "gain",
+    "dataset",
+    "images",
+    "test_hash",
+    "pool",
+    "train_hash",
+    "validation_hash",
 )
 _NOTHING: dict[str, Any] = dict.fromkeys(_RESULT)
 
@@ -125,13 +135,13 @@ def _without_result(status: str, error: str) -> dict[str, Any]:
 
 
 def job_state(folder: Path) -> dict[str, Any]:
-    """How far a job is: missing, running, interrupted, stopped, failed, or done with accuracies.
+    """Status of a job: missing, running, interrupted, stopped, failed, or done with accuracies.
 
-    A run that its process did not live to close still says that it is running, or, where it was
-    opened again for more epochs, that it is done. Behind a link nothing is looked at.
+    A killed run still has the status running or, if reopened for more epochs, done. Links are not
+    followed.
     """
-    if folder.is_symlink():  # first, as to look whether it is in use makes a file in it
-        return _without_result(FOREIGN, f"{folder} is a link, and a job has its own folder")
+    if folder.is_symlink():  # first, because `in_use` creates a file in the folder
+        return _without_result(FOREIGN, f"{folder} is a link; a job needs its own folder")
     state: dict[str, Any] = {"status": "missing", "error": "", **_NOTHING}
     try:
         if (folder / STATUS).exists():
@@ -153,7 +163,7 @@ def job_state(folder: Path) -> dict[str, Any]:
 
 
 def images_of(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    """The data set of a finished run, how many test images it has, and hashes of its images."""
+    """Data set, number of test images and image hashes of a finished run."""
     correct, place = read_correct(folder), student_place(summary)
     plan = read_shaped(folder / PLAN, PLAN_SHAPE)["stages"] if (folder / PLAN).exists() else []
     return {
@@ -167,7 +177,7 @@ def images_of(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def accuracies(summary: dict[str, Any]) -> dict[str, Any]:
-    """The accuracies of a finished run's student or last generation, and of its control."""
+    """Accuracies of a finished run's student or last generation, and of its control."""
     groups = result_of(summary), group_of(summary, "control")
     result, control = ([stage["accuracy"] for stage in group] for group in groups)
     gain = gain_between(summary, *groups, "test") if all(groups) else None

@@ -24,7 +24,7 @@ from kdrun.store.sweep_folder import unlisted_folders
 
 
 def show_sweep(folder: Path, config_dir: Path | None = None) -> dict[str, Any]:
-    """Print the tables of the sweep's jobs; returns the content of `sweep.json`.
+    """Print the tables of the sweep's jobs, and return the content of `sweep.json`.
 
     Args:
         folder: the sweep's.
@@ -58,12 +58,12 @@ def show_sweep(folder: Path, config_dir: Path | None = None) -> dict[str, Any]:
 
 
 def sweep_ties(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Ties | None:
-    """Which settings cannot be told from the best on validation; None where nothing is to compare.
+    """Ties with the best setting on validation; None if nothing can be compared.
 
     Args:
         folder: the sweep's.
-        rows: of `over_seeds`; those of other test or training images than the first come last, and
-            are not compared with it.
+        rows: of `over_seeds`; rows with different test or training images than the first come last
+            and are not compared with it.
     """
     images = [[row["settings"].get(name) for name in (IMAGES, TRAINING)] for row in rows]
     rows = [row for row, own in zip(rows, images, strict=True) if own == images[0]]
@@ -80,9 +80,9 @@ def sweep_ties(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Ties | None:
 
 
 def setting_name(row: Mapping[str, Any], varied: Sequence[str]) -> str:
-    """What differs in a row's settings, in one line; where nothing does, its jobs."""
-    told = [f"{n}={row['settings'][n]}" for n in varied if n in row["settings"]]
-    return " ".join(told) or f"job {', '.join(row['jobs'])}"
+    """Name of a row: its varied settings in one line, or its jobs without any."""
+    pairs = [f"{n}={row['settings'][n]}" for n in varied if n in row["settings"]]
+    return " ".join(pairs) or f"job {', '.join(row['jobs'])}"
 
 
 def varied_settings(jobs: Sequence[dict[str, Any]]) -> list[str]:
@@ -92,7 +92,7 @@ def varied_settings(jobs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
-    """A row a job, with a column for each setting that differs between jobs."""
+    """One row per job, with a column for each setting that differs between jobs."""
     varied = varied_settings(jobs)
     chosen = chosen_by(jobs)
     table = plain_table(f"{len(jobs)} jobs by {chosen} accuracy")

@@ -1,4 +1,4 @@
-"""Runs that were tested on other images, by the hashes of these."""
+"""Detection of runs with different test images in a comparison, by their hashes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,22 +9,22 @@ from kdrun.store.correct_images import CorrectImages
 
 Row = Mapping[str, Any]
 Kind = tuple[int, str | None]
-"""How many test images, and their hash where it is known."""
+"""Number of test images, and their hash if known."""
 
 OTHER, UNKNOWN = "other images", "unknown images"
 MOST_NAMED = 6
 
 
 def test_hash(correct: CorrectImages, place: int) -> str | None:
-    """Hash of the test images of a stage; None where the run does not hold it."""
+    """Hash of a stage's test images; None if not recorded."""
     one = correct.get(place, {}).get("test")
     return (one.source or None) if one else None
 
 
 def image_labels(rows: Sequence[Row]) -> list[str]:
-    """A label a row: empty for the test images of most rows of its data set.
+    """Return one label per row: empty for the commonest test images of its data set.
 
-    A row whose images are not known counts to the only ones known that are as many.
+    A row without a hash counts as the only known images of the same number.
 
     Args:
         rows: with `dataset`, `images` (their number) and `test_hash`.
@@ -59,12 +59,12 @@ def _label(place: int, unknown: bool) -> str:
 
 
 def image_notes(rows: Sequence[Row], labels: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Lines on the rows of other images, and on those whose images are not known."""
+    """Notes on rows with different or unknown test images."""
     lines = []
     apart = [name for name, label in zip(names, labels, strict=True) if label]
     if apart:
         lines.append(
-            "not tested on the images of the others, so neither averaged, paired nor ranked with "
+            "tested on different images than the rest, so not averaged, paired or ranked with "
             f"them: {named(apart)}"
         )
     several = Counter(row["dataset"] for row in rows)
@@ -74,20 +74,18 @@ def image_notes(rows: Sequence[Row], labels: Sequence[str], names: Sequence[str]
         if not label and row["test_hash"] is None and several[row["dataset"]] > 1
     ]
     if unknown:
-        lines.append(
-            f"which images were tested on is unknown, taken for the same: {named(unknown)}"
-        )
+        lines.append(f"test images unknown, assumed to be the same: {named(unknown)}")
     return lines
 
 
 def named(names: Sequence[str]) -> str:
-    """The first of the names, each once."""
+    """The first names, each once, in one line."""
     once = list(dict.fromkeys(map(printable, names)))
     return ", ".join([*once[:MOST_NAMED], *(["..."] if len(once) > MOST_NAMED else [])])
 
 
 def separate(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Give rows of other test images a data set of their own; returns lines on them."""
+    """Rename the data set of rows with different test images, and return notes on them."""
     labels = image_labels(rows)
     lines = image_notes(rows, labels, [row["run"] for row in rows])
     for row, label in zip(rows, labels, strict=True):
@@ -100,7 +98,7 @@ IMAGES, COMMON = "test images", "common"
 
 
 def separate_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
-    """Make the test images a setting of a sweep's jobs where they differ; returns lines on them."""
+    """Make test images a setting of a sweep's jobs if they differ, and return notes on them."""
     done = [job for job in jobs if job["images"] is not None]
     labels = image_labels(done)
     if any(labels):

@@ -1,4 +1,4 @@
-"""Settings that cannot be told from the best one on validation."""
+"""Ties: settings that do not differ significantly from the best on validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ MOST_NAMES = 6
 
 @dataclass(frozen=True)
 class Score:
-    """A model on validation: its accuracy, and which images it gets right where that is known."""
+    """Validation accuracy of a model, with its correct images if known."""
 
     accuracy: float
     correct: Correct | None
 
 
 Scores = Mapping[Any, Score]
-"""Those of a setting, by seed."""
+"""Scores of a setting by seed."""
 
 
 def scores_of(summary: Entry, correct: CorrectImages) -> dict[Any, Score]:
-    """The scores of a run's student, or last generation; none without validation images."""
+    """Scores of a run's student or last generation; empty without validation images."""
     result = result_of(summary)
     return {
         stage.get("seed", summary["seed"]): Score(accuracy, correct.get(place, {}).get(VALIDATION))
@@ -47,9 +47,9 @@ VALIDATION = "validation"
 
 
 def scores_gain(ours: Scores, theirs: Scores) -> PairedGain | None:
-    """The paired difference of two settings at the seeds that both have on the same images.
+    """The paired difference of two settings at common seeds with the same images.
 
-    None where there are none.
+    None without common seeds.
     """
     seeds = [
         seed
@@ -64,22 +64,22 @@ def scores_gain(ours: Scores, theirs: Scores) -> PairedGain | None:
 
 
 def adjusted(gains: Sequence[PairedGain | None], rows: int) -> list[float | None]:
-    """The p of comparisons with one setting, by Holm where the table has more than `FEW` rows."""
+    """The p values of comparisons with one setting, Holm-adjusted for more than `FEW` rows."""
     values = [None if gain is None else gain.p for gain in gains]
     return holm(values) if rows > FEW else values
 
 
 def control_p_words(named: Sequence[tuple[str, PairedGain | None]]) -> str | None:
-    """Holm's p of many gains over a control, each with the name of its model; None for few."""
+    """Note on the Holm-adjusted p of named gains over a control; None for few gains."""
     known = [(name, gain.p) for name, gain in named if gain is not None]
     if len(known) <= FEW:
         return None
     values = zip(known, holm([p for _, p in known]), strict=True)
-    told = [f"{name}: {p_words(p)}" for (name, _), p in values]
-    told = [*told[:MOST_NAMES], *(["..."] if len(told) > MOST_NAMES else [])]
+    words = [f"{name}: {p_words(p)}" for (name, _), p in values]
+    words = [*words[:MOST_NAMES], *(["..."] if len(words) > MOST_NAMES else [])]
     return (
-        f"over control, p Holm-adjusted for {len(known)} comparisons, which the intervals are not: "
-        f"{'; '.join(told)}"
+        f"over control, p Holm-adjusted for {len(known)} comparisons (the intervals are not): "
+        f"{'; '.join(words)}"
     )
 
 
@@ -88,14 +88,14 @@ class Ties:
     """Places of the settings, from 1, compared with the best at place 0.
 
     Attributes:
-        tied: cannot be told from the best.
-        apart: are worse.
-        ahead: are better at the seeds that both have, though not on the average of their own.
-        untested: their difference is the same at all seeds, without a spread to test it by.
-        unknown: could not be compared.
-        tests: names of the tests that were used.
-        holm: whether p were adjusted for their number.
-        shared: the seeds of a comparison, where one of the two settings has more.
+        tied: not significantly different from the best.
+        apart: significantly worse.
+        ahead: significantly better at the common seeds, though not on average over their own.
+        untested: equally different at all seeds, so without a spread for a test.
+        unknown: not comparable.
+        tests: names of the tests in use.
+        holm: whether p values were adjusted for their number.
+        shared: number of common seeds, if one of the two settings has more.
     """
 
     tied: list[int]
@@ -109,10 +109,10 @@ class Ties:
 
 
 def ties_with_best(settings: Sequence[Scores]) -> Ties:
-    """Compare every setting with the first one, which came out best.
+    """Compare every setting with the first, best one.
 
-    Of settings that are equally good one comes out best by chance, so that some of them may well
-    be told from it; but the one that is truly best is told apart in at most 5 % of sweeps.
+    Among equally good settings one comes first by chance, so others may test as worse; but the
+    truly best setting tests as worse in at most 5 % of sweeps.
     """
     gains = [scores_gain(one, settings[0]) for one in settings[1:]]
     tests = sorted({one.test for one in gains if one and one.test})
@@ -131,7 +131,7 @@ def ties_with_best(settings: Sequence[Scores]) -> Ties:
 
 
 def _side(ties: Ties, gain: PairedGain, p: float | None) -> list[int]:
-    """Where a compared setting belongs, by its p and the sign of its difference."""
+    """Select the list for a compared setting by its p and the sign of its difference."""
     if p is None:
         return ties.untested
     if p >= 1 - CONFIDENCE:
@@ -146,57 +146,60 @@ TESTS = {
 
 
 def ties_words(ties: Ties, names: Sequence[str]) -> str:
-    """How many settings cannot be told from the best, by which test, and which they are."""
-    told = []
+    """Note on the settings tied with the best: their number, the test and their names."""
+    parts = []
     if ties.tied or ties.apart or ties.ahead:
-        how = " and ".join(TESTS[name] for name in ties.tests)
-        how += ", p Holm-adjusted" if ties.holm else ""
+        method = " and ".join(TESTS[name] for name in ties.tests)
+        method += ", p Holm-adjusted" if ties.holm else ""
         shown = _few([names[place] for place in ties.tied])
-        of_which = f": {shown}" if shown and (ties.apart or ties.ahead) else ""
-        told.append(f"{_how_many(ties)} at 95 % ({how}){of_which}")
+        tied = f": {shown}" if shown and (ties.apart or ties.ahead) else ""
+        parts.append(f"{_counts(ties)} at 95 % ({method}){tied}")
     if ties.untested:
-        told.append(
-            f"{len(ties.untested)} untested, differing from the best equally at every seed: "
+        parts.append(
+            f"{len(ties.untested)} untested, with the same difference at every seed: "
             f"{_few([names[place] for place in ties.untested])}"
         )
     if ties.shared:
-        told.append(f"not of all seeds: {_shared_words(ties, names)}")
+        parts.append(f"compared at some seeds only: {_shared_words(ties, names)}")
     if MCNEMAR in ties.tests:
-        told.append(f"single models say nothing of the settings: {MORE_SEEDS}")
+        parts.append(f"single models say nothing about the settings: {MORE_SEEDS}")
     if ties.unknown:
-        told.append(
+        parts.append(
             f"{len(ties.unknown)} could not be compared with the best: they share no seed, their "
-            "validation images differ, or the runs do not hold which of these they get right"
+            "validation images differ, or the runs have no record of their correct images"
         )
-    return "; ".join(told)
+    return "; ".join(parts)
 
 
 def _shared_words(ties: Ties, names: Sequence[str]) -> str:
-    """The settings that were compared at fewer seeds than they have."""
-    told = [
+    """The settings that were compared at some of their seeds only."""
+    words = [
         f"{names[place]} (of {n} shared seed{'s' * (n > 1)})" for place, n in ties.shared.items()
     ]
-    return _few(told)
+    return _few(words)
 
 
 def _few(names: Sequence[str]) -> str:
-    """The first of the names."""
+    """The first names in one line."""
     return ", ".join([*names[:MOST_NAMES], *(["..."] if len(names) > MOST_NAMES else [])])
 
 
-def _how_many(ties: Ties) -> str:
+def _counts(ties: Ties) -> str:
+    """Numbers of tied, worse and better settings in words."""
     tied, others = len(ties.tied), len(ties.tied) + len(ties.apart) + len(ties.ahead)
     best = "the best on validation"
     which = "tested" if ties.untested or ties.unknown else "other"
     if ties.ahead:
         counts = {"worse": len(ties.apart), "better at the shared seeds": len(ties.ahead)}
-        told = [f"{count} {words}" for words, count in counts.items() if count]
-        told += [f"{tied} not to be told from it"] * bool(tied)
-        return f"of the other {others} compared with {best}: {', '.join(told)}"
+        parts = [f"{count} {words}" for words, count in counts.items() if count]
+        parts += [f"{tied} not significantly different"] * bool(tied)
+        return f"of the other {others} compared with {best}: {', '.join(parts)}"
     if others == 1:
-        return f"the {which} setting {'cannot be told from' if tied else 'is worse than'} {best}"
+        verb = "does not differ significantly from" if tied else "is worse than"
+        return f"the {which} setting {verb} {best}"
     if tied == others:
-        return f"none of the {which} {others} settings can be told from {best}"
+        return f"none of the {which} {others} settings differs significantly from {best}"
     if tied == 0:
         return f"the {which} {others} settings are worse than {best}"
-    return f"{tied} of the {which} {others} settings cannot be told from {best}"
+    differ = "do not differ" if tied > 1 else "does not differ"
+    return f"{tied} of the {which} {others} settings {differ} significantly from {best}"

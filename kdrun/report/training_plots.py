@@ -33,7 +33,7 @@ def by_stage(lines: Lines) -> dict[int, list[dict[str, Any]]]:
 
 
 def accuracy_plot(lines: Lines) -> Plot:
-    """Validation accuracy of every stage, or its training accuracy where nothing is held out."""
+    """Line chart of every stage's validation accuracy, or training accuracy without validation."""
     stages = by_stage(lines)
     shades = colours([epochs[0] for epochs in stages.values()])
     figure, (axes,) = panels(1, 2.8 + 0.1 * len(shades))
@@ -67,7 +67,7 @@ def accuracy_plot(lines: Lines) -> Plot:
 
 
 def loss_plot(lines: Lines, stage: int) -> Plot:
-    """The weighted terms of a student's loss, and what share of the gradient each has."""
+    """Line charts of the weighted terms of a student's loss and of their gradient shares."""
     epochs = by_stage(lines)[stage]
     figure, (upper, lower) = panels(2, 4.4)
     ticks = [line["epoch"] for line in epochs]
@@ -87,31 +87,33 @@ def loss_plot(lines: Lines, stage: int) -> Plot:
     return finish_plot(
         figure,
         "losses",
-        f"What {label(epochs[0])} minimised",
+        f"Loss of {label(epochs[0])}",
         f"Two line charts over epochs for the terms {names}: the weighted loss, which goes from "
         f"{epochs[0]['loss']:.3g} to {epochs[-1]['loss']:.3g} in all, and the gradient shares.",
-        "A term with a tiny share of the gradient hardly teaches, whatever its loss.",
+        "A term with a tiny share of the gradient has little effect, whatever its loss.",
     )
 
 
 def temperature_plot(lines: Lines, stage: int, teacher: dict[str, Any] | None) -> Plot:
-    """T over the epochs, and what T does to the entropy of the teacher's probabilities."""
+    """Line charts of T over epochs, and of the teacher's entropy and confidence over T."""
     epochs = by_stage(lines)[stage]
-    figure, axes = panels(*((1, 2.4) if teacher is None else (2, 4.6)))
+    rows, height = (1, 2.4) if teacher is None else (2, 4.6)
+    figure, axes = panels(rows, height)
     values = [float(line["T"]) for line in epochs]
     axes[0].plot([line["epoch"] for line in epochs], values, color=SERIES[1], marker=".")
-    axes[0].set(xlabel="epoch", ylabel="T", title="temperature of training")
+    axes[0].set(xlabel="epoch", ylabel="T", title="training temperature")
     axes[0].set_ylim(bottom=0)
     whole_numbers(axes[0])
-    told = f"T goes from {values[0]:.3g} to {values[-1]:.3g} over the epochs."
+    described = f"T goes from {values[0]:.3g} to {values[-1]:.3g} over the epochs."
     if teacher is not None:
         curve = teacher["temperature_curve"]
         entropies = axes[1]
         entropies.plot(curve["temperatures"], curve["entropy"], color=SERIES[0], label="entropy")
         twin = entropies.twinx()
         twin.plot(
-            *(curve["temperatures"], curve["max_probability"]),
-            *("--",),
+            curve["temperatures"],
+            curve["max_probability"],
+            "--",
             color=SERIES[4],
             label="largest probability",
         )
@@ -120,7 +122,7 @@ def temperature_plot(lines: Lines, stage: int, teacher: dict[str, Any] | None) -
         entropies.set(xlabel="T", ylabel="nats", title=plain(f"{label(teacher)} softened", 40))
         logarithmic(entropies)
         legend_below(figure, [entropies, twin])
-        told += (
+        described += (
             f" The teacher's mean entropy rises from {curve['entropy'][0]:.2f} nats at "
             f"T = {curve['temperatures'][0]:g} to {curve['entropy'][-1]:.2f} at "
             f"T = {curve['temperatures'][-1]:g}."
@@ -129,6 +131,6 @@ def temperature_plot(lines: Lines, stage: int, teacher: dict[str, Any] | None) -
         figure,
         "temperature",
         "Temperature and entropy",
-        f"Line charts. {told}",
-        "The entropy never falls with T; near log K nothing of the classes is left to learn.",
+        f"Line charts. {described}",
+        "The entropy never falls with T; near log K the classes are no longer distinguished.",
     )

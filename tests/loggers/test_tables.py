@@ -56,7 +56,7 @@ def test_the_table_of_generations_fits_80_columns_with_all_its_numbers():
     out = printed(generations_table(summary), 80)
     assert "…" not in out
     for part in (
-        *("2 generations; in 1 of 2 seeds none is worse than the one before", "3 were asked for"),
+        *("2 generations; in 1 of 2 seeds none is worse than the one before", "3 were planned"),
         *(
             "85.00% ± 7.07",
             "−3.01 [−12.34, +6.32]",

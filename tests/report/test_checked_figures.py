@@ -69,7 +69,7 @@ def test_accuracies_have_to_be_those_of_the_right_images(tmp_path):
     # An image that another device decides otherwise is no damage.
     content["stages"][0]["accuracy"]["test_at_best_validation"] = 0.955
     check_figures(tmp_path, content)
-    with pytest.raises(DamagedError, match="about 200 test images, the run has 500"):
+    with pytest.raises(DamagedError, match="covers 200 test images, the run has 500"):
         check_figures(tmp_path, content | {"test_images": 500})
     with pytest.raises(DamagedError, match="stage 1, the run has 1"):
         check_figures(tmp_path, content | {"stages": content["stages"][:1]})
@@ -79,7 +79,7 @@ def test_models_that_are_paired_have_to_answer_the_same_images(tmp_path):
     content = one_seed(tmp_path)
     other = Correct(200, "others", right(180).right)
     write_correct(tmp_path, {0: {"test": right(190)}, 1: {"test": other}})
-    with pytest.raises(DamagedError, match="stages 0 and 1 answered other test images"):
+    with pytest.raises(DamagedError, match="stages 0 and 1 differ in their test images"):
         check_figures(tmp_path, content)
 
 

@@ -29,7 +29,7 @@ def test_what_agrees_passes(tmp_path):
         ([*lines(0), lines(0)[-1]], "stage 0 has the epochs"),
         ([*lines(0)[:9], lines(0, validation=0.5)[9]], "has no validation images, unlike epoch 10"),
         ([*lines(0)[:9], lines(0, T=None)[9]], "stage 0 has a T in some epochs"),
-        ([*lines(0), *lines(1)], "it tells of stage 1, the run has 1 stages"),
+        ([*lines(0), *lines(1)], "it has epochs of stage 1, the run has 1 stages"),
     ],
 )
 def test_other_epochs_are_damage(tmp_path, metrics, said):

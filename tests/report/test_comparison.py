@@ -160,12 +160,12 @@ def test_what_had_no_validation_images_is_ranked_by_training_and_says_so(
     assert call("report", *map(str, runs)) == 0
     out = capsys.readouterr().out
     assert "3 runs by training accuracy" in out
-    assert "there are no validation images" in out
+    assert "no validation images (dataset.val_fraction=0): by training accuracy" in out
     assert "97.00%" in out
     held_out = made_run(finished_run, tmp_path / "4", ["loss.T=4"], 0, 0.5, 0.9, 0.7)
     content = compare([*runs, held_out])
     assert [row["settings"]["loss.T"] for row in content["settings"]] == ["4", "2", "3", "1"]
-    assert "those without validation images" in " ".join(notes(content))
+    assert "rows without validation images" in " ".join(notes(content))
 
 
 def test_a_run_that_repeats_another_is_counted_once_and_named(finished_run, tmp_path):
@@ -178,8 +178,8 @@ def test_a_run_that_repeats_another_is_counted_once_and_named(finished_run, tmp_
     assert (row["seeds"], row["test"]) == (1, 0.81)
     assert len(content["runs"]) == 3
     told = " ".join(notes(content))
-    assert f"{runs[1]} is left out: the settings and seed of {runs[0]}, with the same" in told
-    assert f"{runs[2]} is left out: the settings and seed of {runs[0]}, with another" in told
+    assert f"{runs[1]} is left out: same settings and seed as {runs[0]}, with the same" in told
+    assert f"{runs[2]} is left out: same settings and seed as {runs[0]}, with a different" in told
 
 
 def test_each_data_set_is_compared_within_itself(finished_run, tmp_path):
@@ -411,7 +411,10 @@ def test_single_seeds_are_compared_image_by_image(finished_run, tmp_path):
     (ties,) = content["ties"]
     assert ties["tied"] == [{"loss.T": "2"}]
     told = " ".join(tie_notes(content))
-    assert "1 of the other 2 settings cannot be told from the best on validation" in told
+    assert (
+        "1 of the other 2 settings does not differ significantly from the best on validation"
+        in told
+    )
     assert "exact McNemar" in told
     assert told[1:] in lead(content)
 
@@ -444,7 +447,7 @@ def test_runs_of_an_older_version_are_reported_without_what_they_do_not_hold(
     assert call("report", *map(str, runs)) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "1 could not be compared with the best" in out
-    assert "does not hold which images its models get right" in out
+    assert "has no record of correctly classified images" in out
 
 
 def test_equal_accuracies_are_ranked_by_the_loss_on_validation(finished_run, tmp_path):
@@ -510,10 +513,10 @@ def test_seeds_that_were_tested_on_other_images_are_not_pooled(finished_run, tmp
     rows = [(row["dataset"], row["seeds"], row["difference"]) for row in content["settings"]]
     assert rows == [("digits", 3, None), ("digits (other images)", 1, None)]
     (line,) = content["tested_images"]
-    assert line.endswith(f"neither averaged, paired nor ranked with them: {runs[3]}")
+    assert line.endswith(f"not averaged, paired or ranked with them: {runs[3]}")
     assert call("report", *map(str, runs)) == 0
     out = capsys.readouterr().out
-    assert "not tested on the images of the others" in out
+    assert "tested on different images than the rest" in out
     assert "other images" in markdown(content)
 
 
@@ -558,7 +561,7 @@ def test_differences_of_fewer_seeds_say_so(finished_run, tmp_path):
     told = " ".join(tie_notes(content))
     assert "worse" not in told
     assert "loss.T=2 (of 1 shared seed)" in told
-    assert "val and test are means over the seeds of a row" in " ".join(notes(content))
+    assert "val and test are means over all seeds of a row" in " ".join(notes(content))
 
 
 def test_the_column_by_which_rows_are_in_order_stays_in_a_narrow_terminal(sweep):

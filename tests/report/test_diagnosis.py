@@ -100,7 +100,7 @@ def test_a_spread_over_seeds_asks_for_seeds_and_not_for_images():
     # Differences of 3, 1 and -1 points: a deviation of 2, where the images explain 0.3.
     content = several_seeds([0.98, 0.96, 0.94], [0.95, 0.95, 0.95], 10_000)
     (line,) = diagnosis(content, [])
-    assert "3 seeds are too few to tell a gain of +1.00 points from none" in line
+    assert "3 seeds are too few to resolve a gain of +1.00 points" in line
     assert "varies by 2.00 points from seed to seed" in line
     assert f"about {math.ceil((1.96 * 2) ** 2)} seeds would resolve 1 point" in line
     assert "seeds=[" not in line  # more than one would type
@@ -145,7 +145,7 @@ def test_a_model_that_still_learns_at_its_last_epoch_is_told():
 def test_a_last_epoch_far_below_the_best_is_told():
     falling = [0.5, 0.9, 0.95, 0.94, 0.9, 0.85, 0.8, 0.8, 0.8, 0.8]
     (line,) = told(lines=[*epochs(0), *epochs(1, falling), *epochs(2)])
-    assert "student net fell from 95.00% of validation" in line
+    assert "student net fell from 95.00% validation accuracy" in line
     assert "to 80.00%" in line
 
 
@@ -169,7 +169,7 @@ def test_a_temperature_that_leaves_nothing_is_told_where_nothing_was_gained():
 def test_an_infinite_temperature_leaves_nothing_of_the_teacher():
     lines = [*epochs(0), *epochs(1, T="inf"), *epochs(2)]
     (line,) = told(student=0.9, lines=lines)
-    assert "at T=inf its teacher is uniform (100.0% of the most" in line
+    assert "at T=inf its teacher is uniform (100.0% of the maximum" in line
     assert line.endswith(": loss.T=8")
 
 
@@ -243,7 +243,7 @@ def test_numbers_of_one_seed_are_not_told_as_the_models():
     content["stages"][0]["certainty"] = SURE
     lines = [*epochs(0), *epochs(1, rising), *epochs(2, rising)]
     (line,) = diagnosis(content, lines)
-    assert line.startswith("student net (in 2 of 3 seeds, told of seed 1) was still learning")
+    assert line.startswith("student net (in 2 of 3 seeds, shown for seed 1) was still learning")
 
 
 def test_pilots_that_are_equal_within_an_error_are_told():
@@ -253,7 +253,7 @@ def test_pilots_that_are_equal_within_an_error_are_told():
     choice = {"stage": 1, "method": "search", "T": 2.0, "pilots": pilots}
     (line,) = diagnosis(summary, [], [choice])
     assert line.startswith(
-        "the pilot of T=2 (95.00% of validation) cannot be told from T=4 (94.90%)"
+        "the pilot of T=2 (95.00% validation accuracy) is within one standard error of T=4 (94.90%)"
     )
     assert line.endswith(": temperature.pilot_share=0.5")
     values[4.0] = 0.93
@@ -285,7 +285,7 @@ def test_too_few_test_images_are_told_with_how_many_would_do():
     gain |= {"low": -1.4, "high": 2.6, "p": 0.68, "test": "mcnemar", "seeds": 1}
     gain |= {"only_ours": 13, "only_theirs": 10}
     (line,) = told(student=0.956, control=0.95, images=500, gains=[gain])
-    assert "500 test images are too few to tell a gain of +0.60 points" in line
+    assert "500 test images are too few to resolve a gain of +0.60 points" in line
     needed = 1.96**2 * (23 / 500 - 0.006**2) / 1e-4
     assert needed == pytest.approx(1766, abs=1)
     assert "about 2 000 test images" in line

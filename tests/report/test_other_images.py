@@ -1,4 +1,4 @@
-"""Runs of other training or validation images, which stand beside those of the common ones."""
+"""Runs with other training or validation images in a comparison."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_runs_of_the_same_images_stay_together():
 def test_a_run_of_other_training_images_is_a_data_set_of_its_own_with_all_its_seeds():
     rows = [row("x"), row("y"), row("z", train="b"), row("z", seed="1", train="b")]
     (line,) = separate_trained(rows)
-    assert line.endswith("neither averaged, paired nor ranked with them: z")
+    assert line.endswith("not averaged, paired or ranked with them: z")
     assert [one["dataset"] for one in rows] == [
         *("imagefolder", "imagefolder"),
         *("imagefolder (other training images)", "imagefolder (other training images)"),
@@ -51,7 +51,7 @@ def test_seeds_that_drew_from_other_images_are_apart_though_each_has_its_own_spl
     rows = [row("x", "a", pool="p"), row("y", "b", seed="1", pool="q"), row("z", "c", pool="p")]
     rows[2]["settings"]["train.seed"] = "2"
     (line,) = separate_trained(rows)
-    assert line.endswith("neither averaged, paired nor ranked with them: y")
+    assert line.endswith("not averaged, paired or ranked with them: y")
 
 
 def test_training_images_that_a_column_says_to_differ_are_compared():
@@ -74,7 +74,7 @@ def test_jobs_of_other_training_images_have_a_setting_more_and_come_last():
     jobs = [row("", train) | {"job": str(n), "images": 36} for n, train in enumerate(trained)]
     jobs.append({"job": "3", "images": None, "settings": {}})
     (line,) = mark_jobs(jobs)
-    assert line.startswith("not trained on the images of the others")
+    assert line.startswith("trained on different images than the rest")
     assert line.endswith(": job 0")
     assert [job["settings"].get("training images") for job in jobs] == [
         *("other training images", "common", "common", None),
@@ -110,7 +110,7 @@ def test_runs_of_other_training_images_are_neither_pooled_nor_paired(finished_ru
     content = compare(made)
     assert [row["settings"]["loss.T"] for row in content["settings"]] == ["3", "2", "1"]
     assert [row["difference"] is None for row in content["settings"]] == [True, True, False]
-    assert any(line.startswith("not trained on the images") for line in notes(content))
+    assert any(line.startswith("trained on different images") for line in notes(content))
 
 
 def chosen_on(folder, source):

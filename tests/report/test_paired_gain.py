@@ -134,7 +134,7 @@ def test_one_seed_never_says_gain_or_keep():
         words = gain_sentence(gain, "test", of)
         assert "gain" not in words
         assert "keep" not in words
-        assert words.endswith("one seed says nothing of the method: seeds=[0,1,2,3,4]")
+        assert words.endswith("one seed says nothing about the method: seeds=[0,1,2,3,4]")
 
 
 @given(st.lists(st.floats(0, 1), max_size=8))

@@ -32,10 +32,10 @@ def test_rows_of_other_test_images_have_a_label(rows, labels):
 def test_rows_that_are_apart_or_unknown_are_named_in_a_line_each():
     rows, names = [row("a"), row("b"), row("b")], ["x", "y", "z"]
     (line,) = image_notes(rows, image_labels(rows), names)
-    assert line.endswith("neither averaged, paired nor ranked with them: x")
+    assert line.endswith("not averaged, paired or ranked with them: x")
     rows = [row("a"), row(None)]
     (line,) = image_notes(rows, image_labels(rows), names[:2])
-    assert line == "which images were tested on is unknown, taken for the same: y"
+    assert line == "test images unknown, assumed to be the same: y"
     assert image_notes([row("a")] * 2, ["", ""], names[:2]) == []
 
 

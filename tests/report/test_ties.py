@@ -1,4 +1,4 @@
-"""Settings that cannot be told from the best."""
+"""Settings that do not differ significantly from the best."""
 
 import numpy as np
 import pytest
@@ -26,16 +26,18 @@ def test_single_models_are_compared_by_mcnemar():
     ties = ties_with_best([best, near, far])
     assert (ties.tied, ties.apart, ties.unknown) == ([1], [2], [])
     words = ties_words(ties, ["a", "b", "c"])
-    assert words.startswith("1 of the other 2 settings cannot be told from the best on validation")
-    assert "at 95 % (exact McNemar): b; single models say nothing of the settings" in words
+    assert words.startswith(
+        "1 of the other 2 settings does not differ significantly from the best on"
+    )
+    assert "at 95 % (exact McNemar): b; single models say nothing about the settings" in words
 
 
 def test_the_words_fit_all_and_none():
     best, near, far = setting(first(95)), setting(first(94)), setting(first(50))
     told = {
-        "the other setting cannot be told from the best on validation": [near],
+        "the other setting does not differ significantly from the best on validation": [near],
         "the other setting is worse than the best on validation": [far],
-        "none of the other 2 settings can be told from the best": [near, near],
+        "none of the other 2 settings differs significantly from the best": [near, near],
         "the other 2 settings are worse than the best": [far, far],
     }
     for words, others in told.items():
@@ -76,10 +78,10 @@ def test_differences_without_a_spread_are_untested(difference):
     ties = ties_with_best([best, same])
     assert (ties.tied, ties.untested, ties.apart) == ([], [1], [])
     words = ties_words(ties, ["a", "b"])
-    assert words == "1 untested, differing from the best equally at every seed: b"
+    assert words == "1 untested, with the same difference at every seed: b"
     near = setting(first(95), first(92))
     words = ties_words(ties_with_best([best, same, near]), ["a", "b", "c"])
-    assert words.startswith("the tested setting cannot be told from the best")
+    assert words.startswith("the tested setting does not differ significantly from the best")
     assert "; 1 untested, " in words
 
 
@@ -101,7 +103,7 @@ def test_a_setting_that_is_better_at_the_shared_seeds_is_never_called_worse():
     words = ties_words(ties, ["a", "b"])
     assert "worse" not in words
     assert "1 better at the shared seeds" in words
-    assert "not of all seeds: b (of 1 shared seed)" in words
+    assert "compared at some seeds only: b (of 1 shared seed)" in words
 
 
 @pytest.mark.parametrize("settings", [2, 3, 5, 12])
@@ -125,5 +127,5 @@ def test_p_over_a_control_are_adjusted_where_there_are_more_than_three():
         f"{name}: p = {p * rank:.2g}"
         for name, p, rank in zip("abcd", raw, (1, 2, 3, 4), strict=True)
     )
-    expected = "over control, p Holm-adjusted for 4 comparisons, which the intervals are not: "
+    expected = "over control, p Holm-adjusted for 4 comparisons (the intervals are not): "
     assert control_p_words(gains) == expected + "; ".join(told)

@@ -109,7 +109,7 @@ def test_answers_that_cannot_be_kept_cost_a_line_and_not_the_run(
     assert [gain["p"] for gain in summary["gains"]] == [None, None]
     out = " ".join(capsys.readouterr().out.split())
     assert "no record of the images that models get right: RuntimeError: no room" in out
-    assert "the run does not hold which images each model gets right" in out
+    assert "the run has no record of the images each model gets right" in out
 
 
 def test_several_seeds_are_compared_over_their_seeds(make_config, tmp_path, capsys):
