@@ -1,1 +1,1 @@
-"""Evaluation of finished models: their predictions, and the measures in `analysis.json`."""
+"""Evaluation of finished models: predictions, and the measures in `analysis.json`."""

@@ -25,11 +25,11 @@ FULL = "full"
 
 
 def write_analysis(folder: Path, run: RunPredictions, level: str) -> None:
-    """Measure the finished stages of a run, `level` being `basic` or `full`.
+    """Measure the finished stages of a run at level `basic` or `full`.
 
     Raises:
-        DamagedError: a stage is not as it was written.
-        Stopped: a signal asked for it.
+        DamagedError: a stage is damaged.
+        Stopped: a signal requested it.
     """
     write_sealed(folder / ANALYSIS, Analysis(run, level).content())
 
@@ -47,13 +47,13 @@ class Analysis:
 
     @property
     def stage_runs(self) -> Sequence[StageRun]:
-        """The stages."""
+        """The run's stages."""
         return self.run.stage_runs
 
     def content(self) -> dict[str, Any]:
-        """Everything, as strict JSON data."""
+        """The whole analysis as strict JSON data."""
         compared = comparisons([stage_run.stage for stage_run in self.stage_runs])
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             measured = {
                 "models": [self.model(place) for place in range(len(self.stage_runs))],
@@ -73,21 +73,21 @@ class Analysis:
                 "class_names": list(data.class_names),
                 "hashes": [stage_run.digest for stage_run in self.stage_runs],
                 **measured,
-                "warnings": list(dict.fromkeys(str(one.message) for one in told)),
+                "warnings": list(dict.fromkeys(str(one.message) for one in caught)),
             }
         )
 
     @property
     def data(self) -> ImageData:
-        """The images; all seeds have the same test images."""
+        """The data set; all seeds have the same test images."""
         return next(iter(self.run.contexts.values())).data
 
     def label(self, place: int) -> dict[str, Any]:
-        """Which stage it is."""
+        """Label of a stage."""
         return self.run.label((place,))
 
     def model(self, place: int) -> dict[str, Any]:
-        """A model by itself."""
+        """Sizes, latency and measures of a single model."""
         stage_run = self.stage_runs[place]
         sizes: dict[str, Any] = {
             "parameters": stage_run.parameters,
@@ -99,7 +99,7 @@ class Analysis:
         return self.label(place) | sizes | model_measures(self.run.of(place))
 
     def teacher(self, places: tuple[int, ...], student: int) -> dict[str, Any]:
-        """What a model, or an ensemble, has to teach, at the T at which a student of it learned."""
+        """Dark knowledge and class similarity of a teacher or ensemble at its student's T."""
         T, used = temperature_of(self.stage_runs[student])
         labels = {split: one.labels for split, one in self.run.of(places[0]).items()}
         softened = partial(self.run.softened, places)
@@ -112,7 +112,7 @@ class Analysis:
         }
 
     def pair(self, one: Comparison) -> dict[str, Any]:
-        """A student beside another model."""
+        """Comparison of a student with another model."""
         (T, used), full = temperature_of(self.stage_runs[one.student]), self.level == FULL
         splits = pair_measures(self.run, one, [T, *(used or ())], full)
         inside = self.inside(one) if full and one.kind == TEACHER else None
@@ -121,7 +121,7 @@ class Analysis:
         return {"kind": one.kind, **temperature, **ends, "splits": splits, "inside": inside}
 
     def inside(self, one: Comparison) -> Any:
-        """The layers of a student beside its teacher's."""
+        """Comparison of a student's layers with its teacher's."""
         stage_run = self.stage_runs[one.student]
         context = self.run.contexts[stage_run.stage.seed]
         student, teacher = (opened(self.stage_runs[n], context) for n in (one.student, *one.others))
@@ -132,7 +132,7 @@ class Analysis:
         return inside_measures(student, teacher, start, context)
 
     def chain(self, place: int) -> dict[str, Any]:
-        """What each step cost from the head of a student's chain to it, on the test images."""
+        """Costs of each step of a student's chain on the test images."""
         chain = chain_to(self.stage_runs, place)
         costs = chain_costs(self.run, chain)["test"]
         return {
@@ -150,7 +150,7 @@ class Analysis:
         }
 
     def examples(self, one: Comparison) -> dict[str, Any]:
-        """Test images that a student and its teacher take for different classes."""
+        """Test images on which a student and its teacher disagree."""
         data = self.data
         shown = examples(
             self.run.of(one.student)["test"],
@@ -163,22 +163,22 @@ class Analysis:
 
 
 def opened(stage_run: StageRun, context: RunContext) -> Opened:
-    """A finished model to look into."""
+    """Load a finished model for inspection."""
     return Opened(stage_run.stage.model.arch, *load_finished(stage_run, context))
 
 
 def temperature_of(stage_run: StageRun) -> tuple[float, list[float] | None]:
-    """The middle one of the T of a taught stage's epochs, and the least and the largest.
+    """Median T over a distilled stage's epochs, and its range.
 
-    None where no term of its loss reads T.
+    The range is None if no loss term reads T.
     """
-    told = [line["T"] for line in read_json_lines(stage_run.folder / METRICS)]
-    used = [float(T) for T in told if T is not None]
+    temperatures = (line["T"] for line in read_json_lines(stage_run.folder / METRICS))
+    used = [float(T) for T in temperatures if T is not None]
     return (median_high(used), [min(used), max(used)]) if used else (stage_run.stage.loss.T, None)
 
 
 def teaching(compared: Sequence[Comparison]) -> dict[tuple[int, ...], int]:
-    """The stages that teach, alone and together, with the first of their students."""
+    """Map each teacher or ensemble to its first student."""
     found: dict[tuple[int, ...], int] = {}
     for one in compared:
         if one.kind in TAUGHT:
@@ -187,7 +187,7 @@ def teaching(compared: Sequence[Comparison]) -> dict[tuple[int, ...], int]:
 
 
 def last_taught(compared: Sequence[Comparison]) -> list[Comparison]:
-    """Of every taught stage that teaches no other, the comparison with all that taught it."""
+    """Comparisons of the final students with all their teachers."""
     taught = [one for one in compared if one.kind in TAUGHT]
     teach = {place for one in taught for place in one.others}
     return list({one.student: one for one in taught if one.student not in teach}.values())

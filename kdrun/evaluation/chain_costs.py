@@ -12,7 +12,7 @@ from kdrun.training.context import StageRun
 
 
 def chain_to(stage_runs: Sequence[StageRun], place: int) -> list[tuple[int, ...]]:
-    """The models from the head of a student's chain to it by place; several teachers are one."""
+    """Places of the models of a chain, head first; several teachers form one step."""
     chain: list[tuple[int, ...]] = [(place,)]
     while teachers := stage_runs[chain[0][0]].stage.teachers:
         chain.insert(0, teachers)
@@ -20,7 +20,7 @@ def chain_to(stage_runs: Sequence[StageRun], place: int) -> list[tuple[int, ...]
 
 
 def chain_report(run: RunPredictions) -> list[dict[str, Any]]:
-    """For each seed the steps from the first teacher to the student, and the whole way."""
+    """Costs of each step and of the whole chain, for each seed."""
     return [
         {"seed": seed} | one_chain(run, chain_to(run.stage_runs, last_pupil(run.stage_runs, seed)))
         for seed in run.contexts
@@ -28,7 +28,7 @@ def chain_report(run: RunPredictions) -> list[dict[str, Any]]:
 
 
 def last_pupil(stage_runs: Sequence[StageRun], seed: int | None) -> int:
-    """The place of the model that a seed's chain ends with."""
+    """Place of the last model of a seed's chain."""
     return max(
         place
         for place, stage_run in enumerate(stage_runs)
@@ -37,7 +37,7 @@ def last_pupil(stage_runs: Sequence[StageRun], seed: int | None) -> int:
 
 
 def one_chain(run: RunPredictions, chain: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """The steps with their names and sizes, and what each cost on validation and test."""
+    """Names, sizes and costs of a chain's steps on validation and test."""
     sizes = [sum(run.stage_runs[place].parameters for place in step) for step in chain]
     names = [" + ".join(run.stage_runs[place].stage.model.arch for place in step) for step in chain]
     measured = chain_costs(run, chain)
@@ -56,7 +56,7 @@ def one_chain(run: RunPredictions, chain: Sequence[Sequence[int]]) -> dict[str, 
 
 
 def chain_costs(run: RunPredictions, chain: Sequence[Sequence[int]]) -> dict[str, dict[str, Any]]:
-    """split -> the differences from model to model, and of the last from the first."""
+    """Differences from model to model and from first to last, by split."""
     models = [run.of_all(step) for step in chain]
     return {
         split: step_costs([model[split] for model in models])
@@ -66,7 +66,7 @@ def chain_costs(run: RunPredictions, chain: Sequence[Sequence[int]]) -> dict[str
 
 
 def step_costs(models: Sequence[Predictions]) -> dict[str, Any]:
-    """The `steps` and the `total` of the teacher, each assistant and the student."""
+    """The `steps` and the `total` of a chain's predictions, teacher first."""
     check_same_images(*models)
     probs = [probabilities(model) for model in models]
     losses = [negative_log_likelihood(p, one.labels) for p, one in zip(probs, models, strict=True)]

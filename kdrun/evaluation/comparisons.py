@@ -1,4 +1,4 @@
-"""Pairs of models that are compared, and the measures of a pair."""
+"""Compared pairs of models, and their measures."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from kdrun.plan.stage import Stage
 TEACHER, ORIGIN = "teacher", "origin"
 TAUGHT = (TEACHER, ENSEMBLE)
 UNTAUGHT = ("control", "direct")
-"""Roles of what a student is held against: no teacher at all, or no assistants."""
+"""Roles of a student's baselines: without a teacher, or without assistants."""
 
 COARSE = (1.0, 2.0, 4.0, 8.0, 16.0)
 FINE = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0, 32.0, 64.0, 128.0)
@@ -25,12 +25,12 @@ MOST_CONFUSIONS = 10
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models by their stages' places in the plan, and what the other is to the student.
+    """Two models by their stages' places in the plan, and their relation.
 
     Attributes:
-        others: the other's place; several are averaged, as teachers are.
-        kind: `teacher` (it was taught by it), `ensemble` (by these together), `origin` (the head
-            of its chain), or the role of the stage it competes with: `control`, `direct`.
+        others: place of the other model; several are averaged, as teachers are.
+        kind: `teacher` (of the student), `ensemble` (of its teachers), `origin` (head of its
+            chain), or the role of its baseline: `control`, `direct`.
     """
 
     student: int
@@ -39,7 +39,7 @@ class Comparison:
 
 
 def comparisons(stages: Sequence[Stage]) -> list[Comparison]:
-    """Every taught stage with its teachers, one by one and together, and its origin and rivals."""
+    """Comparisons of distilled stages with their teachers, ensemble, origin and baselines."""
     found = []
     for place, stage in enumerate(stages):
         if not stage.teachers:
@@ -58,9 +58,9 @@ def comparisons(stages: Sequence[Stage]) -> list[Comparison]:
 
 
 def rivals(stages: Sequence[Stage], place: int) -> list[int]:
-    """The controls and direct students of the same network and the same seed of the run.
+    """Places of the controls and direct students with the same network and run seed.
 
-    Not of the same training seed, which is another one in each generation.
+    The training seed is not compared, because it differs between generations.
     """
     return [
         number
@@ -74,10 +74,10 @@ def rivals(stages: Sequence[Stage], place: int) -> list[int]:
 def pair_measures(
     run: RunPredictions, one: Comparison, used: Sequence[float], full: bool
 ) -> dict[str, Any]:
-    """Fidelity, bounds, gradients and differing decisions on each split.
+    """Fidelity, bounds, gradients and confusions on each split.
 
     Args:
-        used: temperatures of the training, which the gradients are looked at beside the others.
+        used: temperatures of the training, added to the grid of the gradient probe.
     """
     temperatures = sorted({*(FINE if full else COARSE), *used})
     student, other = run.of(one.student), run.of_all(one.others)
@@ -94,7 +94,7 @@ def pair_measures(
 
 
 def split_pair(student: Predictions, other: Predictions) -> dict[str, Any]:
-    """The measures at T = 1 of two models' answers to the same images."""
+    """Measures at T = 1 of two models' predictions on the same images."""
     check_same_images(student, other)
     ours, theirs = probabilities(student), probabilities(other)
     return {
@@ -107,8 +107,8 @@ def split_pair(student: Predictions, other: Predictions) -> dict[str, Any]:
 
 
 def confusion_differences(student: Predictions, other: Predictions) -> list[dict[str, int]]:
-    """The mistakes whose numbers differ most: label, decision, how often each model makes it."""
-    ours, theirs = (mistakes(answers) for answers in (student, other))
+    """The confusions that differ most in number: label, decision, and count of each model."""
+    ours, theirs = (confusions(predictions) for predictions in (student, other))
     difference = (ours - theirs).abs().flatten()
     largest, places = difference.sort(descending=True, stable=True)
     classes = student.logits.shape[1]
@@ -126,8 +126,8 @@ def confusion_differences(student: Predictions, other: Predictions) -> list[dict
     ]
 
 
-def mistakes(answers: Predictions) -> Tensor:
-    """(K, K) numbers of images of each class (row) taken for another."""
+def confusions(answers: Predictions) -> Tensor:
+    """Return the (K, K) confusion counts, label by row, with a zero diagonal."""
     classes = answers.logits.shape[1]
     cells = answers.labels * classes + answers.logits.argmax(dim=1)
     counts = torch.bincount(cells, minlength=classes * classes)

@@ -1,4 +1,4 @@
-"""Test images on which student and teacher disagree, as small PNG pictures."""
+"""Test images on which student and teacher disagree, as small PNG images."""
 
 import base64
 import io
@@ -17,19 +17,19 @@ LARGEST_SIDE = 96
 
 
 def differing(student: Predictions, teacher: Predictions) -> list[int]:
-    """Rows of the answers where the decisions differ, those most apart first."""
+    """Rows with different decisions, largest difference of probabilities first."""
     check_same_images(student, teacher)
     ours, theirs = (torch.softmax(a.logits.double(), dim=1) for a in (student, teacher))
-    apart = (ours - theirs).abs().sum(dim=1)
-    apart[student.logits.argmax(dim=1) == teacher.logits.argmax(dim=1)] = -1.0
-    largest, rows = apart.topk(min(MOST_EXAMPLES, len(apart)))
+    distance = (ours - theirs).abs().sum(dim=1)
+    distance[student.logits.argmax(dim=1) == teacher.logits.argmax(dim=1)] = -1.0
+    largest, rows = distance.topk(min(MOST_EXAMPLES, len(distance)))
     return rows[largest > 0].tolist()
 
 
 def examples(
     student: Predictions, teacher: Predictions, split: Split, class_names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The images with their label and what either model says of them."""
+    """The images with their label and both models' decisions."""
     rows = differing(student, teacher)
     pictures = png_images(split, [int(student.indices[row]) for row in rows])
     return [
@@ -45,13 +45,13 @@ def examples(
 
 
 def decision(answers: Predictions, row: int, class_names: Sequence[str]) -> dict[str, Any]:
-    """The class a model decides for, and its probability."""
+    """The predicted class and its probability."""
     probability, place = torch.softmax(answers.logits[row].double(), dim=0).max(dim=0)
     return {"class": class_names[int(place)], "probability": probability.item()}
 
 
 def png_images(split: Split, indices: Sequence[int], batch_size: int = 256) -> dict[int, str]:
-    """Base64 of the PNG of each image of the split, by its place."""
+    """Base64 PNG of the images at the given indices of a split."""
     wanted, found = set(indices), {}
     for batch in split.batches(batch_size):
         for row, index in enumerate(batch.indices.tolist()):
@@ -63,7 +63,7 @@ def png_images(split: Split, indices: Sequence[int], batch_size: int = 256) -> d
 
 
 def png(image: Tensor) -> str:
-    """Base64 of the PNG of one (C, H, W) uint8 image, no larger than `LARGEST_SIDE`."""
+    """Encode one (C, H, W) uint8 image as base64 PNG of at most `LARGEST_SIDE` pixels a side."""
     pixels = image.permute(1, 2, 0).numpy()
     picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))

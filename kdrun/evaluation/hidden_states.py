@@ -18,14 +18,14 @@ from kdrun.training.context import RunContext
 
 IMAGES, BATCH = 2048, 128
 MOST_ATTENTION = 20_000_000
-"""Entries of one layer's attention maps that are held at a time."""
+"""Most entries of one layer's attention maps held in memory."""
 
 MOST_LAYERS = 16
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A finished model that is looked into."""
+    """A finished model under inspection."""
 
     name: str
     network: nn.Module
@@ -33,7 +33,7 @@ class Opened:
 
 
 def inside_measures(student: Opened, teacher: Opened, start: Opened, context: RunContext) -> Any:
-    """Layers and attention of both on the first test images; `start` is the untrained student."""
+    """Compare layers and attention on the first test images; `start` is the untrained student."""
     example = next(iter(context.data.test.batches(2))).images
     ours, theirs = (
         inspect_model(m.name, m.network, m.normalizer(example)) for m in (student, teacher)
@@ -59,14 +59,14 @@ def inside_measures(student: Opened, teacher: Opened, start: Opened, context: Ru
 
 
 def matched_pairs(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
-    """Stages at the same relative depth, and what goes into the classifiers."""
+    """Pairs of stages at the same relative depth, and the classifiers' inputs."""
     inner = [list(layers[:-1]) for layers in (ours, theirs)]
     return [*(match(*inner) if all(inner) else []), (PENULTIMATE, PENULTIMATE)]
 
 
 def matched_layers(student: str, teacher: str, ours: Tensor, theirs: Tensor) -> dict[str, Any]:
-    """Similarity of two layers, and what of the student's no projection of the teacher's tells."""
-    # With fewer samples any projection fits.
+    """Similarity of two layers, and the share not explained by projecting the teacher's."""
+    # With fewer samples any projection would fit.
     enough = len(theirs) >= 2 * theirs.shape[1]
     return {
         "student": student,
@@ -78,14 +78,14 @@ def matched_layers(student: str, teacher: str, ours: Tensor, theirs: Tensor) -> 
 
 
 def thinned(layers: Sequence[str], most: int = MOST_LAYERS) -> list[str]:
-    """At most so many of the layers, evenly spaced, the last among them."""
+    """Select at most `most` evenly spaced layers, including the last."""
     step = -(-len(layers) // most) or 1
     return list(layers)[::-1][::step][::-1]
 
 
 @torch.inference_mode()
 def hidden_states(model: Opened, paths: Sequence[str], context: RunContext) -> dict[str, Tensor]:
-    """(n, width) float32 of each layer on the CPU, averaged over positions."""
+    """Return the (n, width) float32 states of each layer on the CPU, averaged over positions."""
     observed = FeatureExtractor(model.network.eval(), hidden=paths)
     kept: dict[str, list[Tensor]] = {path: [] for path in paths}
     try:
@@ -100,14 +100,14 @@ def hidden_states(model: Opened, paths: Sequence[str], context: RunContext) -> d
 
 
 def averaged(hidden: Tensor) -> Tensor:
-    """(N, d) of (N, d, H, W) maps, (N, L, d) tokens or (N, d) vectors."""
+    """Average (N, d, H, W) maps, (N, L, d) tokens or (N, d) vectors to (N, d)."""
     if hidden.ndim == 4:
         return hidden.mean(dim=(2, 3))
     return hidden.mean(dim=1) if hidden.ndim == 3 else hidden.flatten(1)
 
 
 def attention_pairs(ours: Sequence[str], theirs: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """Attention modules at the same relative depth; none where a model has none."""
+    """Pairs of attention modules at the same relative depth; empty if a model has none."""
     return match(thinned(ours), list(theirs)) if ours and theirs else []
 
 
@@ -134,7 +134,7 @@ def attention_of(
 
 @torch.inference_mode()
 def attention_maps(model: Opened, path: str, context: RunContext) -> Tensor:
-    """(n, heads, L, L) float32 of the first test images, so many as may be held."""
+    """Return (n, heads, L, L) float32 maps of the first test images, as memory allows."""
     observed = FeatureExtractor(model.network.eval(), attention=[path])
     kept: list[Tensor] = []
     held = 0
@@ -152,7 +152,7 @@ def attention_maps(model: Opened, path: str, context: RunContext) -> Tensor:
 
 
 def small(attention: Tensor, most: int = 32) -> list[list[float]]:
-    """An (L, L) map averaged down to at most 32 positions a side."""
+    """Average-pool an (L, L) map to at most `most` positions a side."""
     if len(attention) > most:
         attention = nn.functional.adaptive_avg_pool2d(attention[None], most)[0]
     return attention.tolist()

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 BUDGET = 0.5
-"""Seconds spent on one measurement at most, warm-up aside."""
+"""Most seconds spent on one measurement, without warm-up."""
 
 MOST_CALLS, WARM_UP = 50, 3
 
 
 def latency(call: Callable[[], object]) -> dict[str, Any]:
-    """Median and quartile milliseconds of a call, after a warm-up."""
+    """Measure the median and quartile milliseconds of a call, after a warm-up."""
     for _ in range(WARM_UP):
         call()
     times: list[float] = []
@@ -35,6 +35,6 @@ def latency(call: Callable[[], object]) -> dict[str, Any]:
 
 @torch.inference_mode()
 def cpu_latency(network: nn.Module, image: Tensor) -> dict[str, Any]:
-    """Latency of one normalised (1, C, H, W) image in float32 on the CPU."""
+    """Measure the latency of one normalised (1, C, H, W) image in float32 on the CPU."""
     model, example = copy.deepcopy(network).cpu().float().eval(), image.cpu().float()
     return latency(lambda: model(example))

@@ -31,11 +31,11 @@ CURVE = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0, 22.6, 32.0)
 """Temperatures of the curves."""
 
 MOST_CLASSES = 20
-"""Of a class-similarity matrix that is kept: the classes most taken for others."""
+"""Size of the recorded class-similarity matrix: the most confused classes."""
 
 
 def accuracy_of(answers: Predictions) -> dict[str, Any]:
-    """Accuracy over all images seen, with its 95 % Wilson interval."""
+    """Accuracy over all evaluated images, with its 95 % Wilson interval."""
     return {
         "images": answers.images,
         "measured": len(answers.labels),
@@ -45,7 +45,7 @@ def accuracy_of(answers: Predictions) -> dict[str, Any]:
 
 
 def split_measures(answers: Predictions) -> dict[str, Any]:
-    """Scores, entropy and calibration of one split, before and after the best temperature."""
+    """Scores, entropy and calibration of one split, before and after temperature scaling."""
     probs = softmax_with_temperature(answers.logits.double(), 1.0)
     T = calibration_temperature(answers.logits, answers.labels)
     # 0 and inf are limits: the ranking is perfect, or worse than chance.
@@ -67,7 +67,7 @@ def split_measures(answers: Predictions) -> dict[str, Any]:
 
 
 def model_measures(answers: Mapping[str, Predictions]) -> dict[str, Any]:
-    """Measures of every split, the gap from training to test, the entropy over temperatures."""
+    """Measures of every split, train-test gap, and entropy over temperatures."""
     train, test = answers["train"], answers["test"]
     probs = [softmax_with_temperature(one.logits.double(), 1.0) for one in (train, test)]
     gap = train_test_gap(probs[0], train.labels, probs[1], test.labels)
@@ -87,13 +87,13 @@ def model_measures(answers: Mapping[str, Predictions]) -> dict[str, Any]:
 def knowledge_measures(
     softened: Callable[[str, float], Tensor], labels: Mapping[str, Tensor], T: float, full: bool
 ) -> dict[str, Any]:
-    """A teacher's dark knowledge at T = 1 and at the training's T; `full`: as curves over T.
+    """A teacher's dark knowledge at T = 1 and at the training's T, or over a grid of T.
 
     Args:
-        softened: split and T -> (n, K) probabilities, as they are taught.
+        softened: split and T -> (n, K) soft targets.
         labels: (n,) of every split.
         T: of the training.
-        full: whether the curves are wanted.
+        full: whether to add the curves over T.
     """
 
     def at(split: str, T: float) -> DarkKnowledge:
@@ -114,7 +114,7 @@ def knowledge_measures(
 
 
 def curve_of(brackets: Sequence[DarkKnowledge]) -> dict[str, Any]:
-    """The dark knowledge at every T of the curves."""
+    """Combine the dark knowledge at every T into a curve."""
     lower, upper, most = zip(*((one.lower, one.upper, one.max) for one in brackets), strict=True)
     return asdict(DarkKnowledgeCurve(CURVE, lower, upper, most))
 
@@ -122,10 +122,10 @@ def curve_of(brackets: Sequence[DarkKnowledge]) -> dict[str, Any]:
 def similarity_measures(
     probs: Tensor, labels: Tensor, T: float, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Which classes a model takes for which, of at most `MOST_CLASSES` classes.
+    """Class similarities of the `MOST_CLASSES` most confused classes.
 
     Args:
-        probs: (n, K) at T, as they are taught.
+        probs: (n, K) soft targets at T.
         labels: (n,) class indices.
         T: for the record.
         class_names: K of them.

@@ -1,4 +1,4 @@
-"""Predictions of a model: logits over each split, in bounded memory."""
+"""Predictions of a model: logits of each split, in bounded memory."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,26 +18,26 @@ REPORTED = ("validation", "test")
 SPLITS = ("train", *REPORTED)
 
 MOST_LOGITS = 10_000_000
-"""Kept of a model and split: 40 MB, all of 1 000 000 images of 10 classes, 10 000 of 1000."""
+"""Most logits kept per model and split: 40 MB, 1 000 000 images of 10 classes, 10 000 of 1000."""
 
 MOST_TRAINING_IMAGES = 10_000
 
 HASHED_SIDE = 16
-"""Pixels a side, of an image, by which it is told from another; all of a small one."""
+"""Most pixels a side of the grid by which an image is hashed; smaller images are hashed whole."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of a split.
+    """Predictions of a model on a split.
 
     Attributes:
-        logits: (n, K) float32 on the CPU, of all images or of every so-manieth.
+        logits: (n, K) float32 on the CPU, of every `stride`-th image.
         labels: (n,) int64.
         indices: (n,) places of the images in the split.
-        images: how many were seen, kept or not.
-        correct: of those.
-        right: (images,) whether each of them is decided rightly, kept or not; None of an ensemble.
-        source: hash of the images and labels that were seen; empty where it is not known.
+        images: number of evaluated images, kept or not.
+        correct: number of correctly classified images among them.
+        right: (images,) whether each is classified correctly, kept or not; None for an ensemble.
+        source: hash of the evaluated images and labels; empty if unknown.
     """
 
     logits: Tensor
@@ -53,7 +53,7 @@ class Predictions:
 def collect(
     predict: Callable[[Batch], Tensor], batches: Iterable[Batch], stride: int
 ) -> Predictions:
-    """Answers to all batches, every `stride`-th image of which is kept."""
+    """Predict all batches, keeping the logits of every `stride`-th image."""
     kept: list[tuple[Tensor, Tensor, Tensor]] = []
     images, right, source = 0, [], ImagesHash()
     for batch in batches:
@@ -71,7 +71,7 @@ def collect(
 
 
 class ImagesHash:
-    """Hash of labels and images, of large ones by a grid of pixels; of any batch size."""
+    """Hash of labels and images, independent of the batch size; large images by a pixel grid."""
 
     def __init__(self) -> None:
         self._labels, self._pixels = hashlib.sha256(), hashlib.sha256()
@@ -84,34 +84,35 @@ class ImagesHash:
         self._pixels.update(pixels.numpy().data)
 
     def hexdigest(self) -> str:
-        """32 hex digits."""
+        """The hash as 32 hex digits."""
         both = self._labels.digest() + self._pixels.digest()
         return hashlib.sha256(both).hexdigest()[:32]
 
 
 def check_same_images(*answers: Predictions) -> None:
-    """Refuse to compare predictions about unequal images.
+    """Check that predictions are on the same images.
 
     Raises:
-        DataError: they are about other images, or in another order.
+        DataError: the images or their order differ.
     """
     first = answers[0]
     for one in answers[1:]:
         unlike = "" not in (one.source, first.source) and one.source != first.source
         if unlike or not torch.equal(one.labels, first.labels):
             raise DataError(
-                f"predictions about {one.images} images were to be compared with predictions about "
-                f"{first.images} other ones; only models of the same seed and split can be compared"
+                f"cannot compare predictions on {one.images} images with predictions on "
+                f"{first.images} other images; only models of the same seed and split can be "
+                "compared"
             )
 
 
 def stride_for(images: int, classes: int) -> int:
-    """The least distance of kept images at which their logits fit in `MOST_LOGITS`."""
+    """The smallest stride that keeps at most `MOST_LOGITS` logits."""
     return max(1, -(-images * classes // MOST_LOGITS))
 
 
 def split_batches(data: ImageData, split: str, batch_size: int) -> Iterator[Batch]:
-    """The images of a split as they are; of the training images a fixed sample in random order."""
+    """Unaugmented batches of a split; for training images a fixed random sample."""
     if split == "train":
         size = min(batch_size, len(data.train))
         drawn = data.train.train_batches(size, seed=0, view=0, augment="none")
@@ -122,7 +123,7 @@ def split_batches(data: ImageData, split: str, batch_size: int) -> Iterator[Batc
 
 
 def split_size(data: ImageData, split: str) -> int:
-    """How many images `split_batches` gives at most; 0 for a split that there is not."""
+    """Upper bound on the images of `split_batches`; 0 for a missing split."""
     sizes = {
         "train": min(len(data.train), MOST_TRAINING_IMAGES),
         "validation": 0 if data.validation is None else len(data.validation),

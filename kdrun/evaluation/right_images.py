@@ -1,4 +1,4 @@
-"""The images that each compared model of a run decides rightly, from its predictions."""
+"""Correctly classified images of each compared model, from its predictions."""
 
 from collections.abc import Iterable
 
@@ -12,16 +12,16 @@ from kdrun.store.correct_images import Correct
 def right_images(
     run: RunPredictions, places: Iterable[int], keep: bool
 ) -> dict[int, dict[str, Correct]]:
-    """By place and split, which images of validation and test a model decides rightly.
+    """Correct validation and test images by place and split.
 
     Args:
         run: the run's models with their predictions.
         places: of the stages that are compared.
-        keep: whether the predictions are read again; else their logits are dropped.
+        keep: whether to keep the predictions for later use.
 
     Raises:
-        DamagedError: a stage is not as it was written.
-        Stopped: a signal asked for it.
+        DamagedError: a stage is damaged.
+        Stopped: a signal requested it.
     """
     found = {}
     for place in places:
@@ -33,7 +33,7 @@ def right_images(
 
 
 def packed(answers: Predictions) -> Correct:
-    """A bit an image."""
+    """Pack the correct images as one bit each."""
     assert answers.right is not None
     right = np.packbits(answers.right.numpy()).tobytes()
     return Correct(len(answers.right), answers.source, right)

@@ -25,16 +25,16 @@ from kdrun.training.evaluate import predictor
 from kdrun.training.stage_model import load_finished
 
 ENSEMBLE = "ensemble"
-"""The role of several teachers together."""
+"""Role of the mean of several teachers."""
 
 
 @dataclass
 class RunPredictions:
-    """The models of a run with their answers.
+    """The models of a run with their predictions.
 
     Attributes:
-        splits: what they are asked about.
-        asked: the answers so far, by the hash of the stage and the seed, on which splits depend.
+        splits: the evaluated splits.
+        asked: predictions so far, by stage hash and seed, because the seed determines the splits.
     """
 
     stage_runs: Sequence[StageRun]
@@ -43,11 +43,11 @@ class RunPredictions:
     asked: dict[tuple[str, int | None], dict[str, Predictions]] = field(default_factory=dict)
 
     def of(self, place: int) -> Mapping[str, Predictions]:
-        """The answers of a stage's model to each split.
+        """Predictions of a stage's model on each split.
 
         Raises:
-            DamagedError: the stage is not as it was written.
-            Stopped: a signal asked for it.
+            DamagedError: the stage is damaged.
+            Stopped: a signal requested it.
         """
         stage_run = self.stage_runs[place]
         key = (stage_run.digest, stage_run.stage.seed)
@@ -59,7 +59,7 @@ class RunPredictions:
         return self.asked[key]
 
     def of_all(self, places: Sequence[int]) -> Mapping[str, Predictions]:
-        """Those of one model, or of the mean of a stage's teachers with the weights they have."""
+        """Predictions of one model, or of the weighted mean of a stage's teachers."""
         members = [self.of(place) for place in places]
         if len(members) == 1:
             return members[0]
@@ -69,7 +69,7 @@ class RunPredictions:
         }
 
     def softened(self, places: Sequence[int], split: str, T: float) -> Tensor:
-        """(n, K) float64 probabilities at T of one model, or the mean of a stage's teachers'."""
+        """(n, K) float64 probabilities at T of one model, or of the mean of a stage's teachers."""
         members = [self.of(place)[split] for place in places]
         check_same_images(*members)
         logits = [member.logits.double() for member in members]
@@ -77,13 +77,13 @@ class RunPredictions:
         return ensemble_probabilities(logits, T, weights)
 
     def weights(self, places: Sequence[int]) -> Sequence[float] | None:
-        """Of the teachers of the stage that has these; None for equal ones."""
+        """Weights of the stage's teachers at these places; None for equal weights."""
         stages = (stage_run.stage for stage_run in self.stage_runs)
         found = next(stage for stage in stages if stage.teachers == tuple(places))
         return found.teacher_weights or None
 
     def label(self, places: Sequence[int]) -> dict[str, Any]:
-        """Which stage it is; several are an ensemble, whose members `stages` tells."""
+        """Label of a stage, or of an ensemble with its members in `stages`."""
         first = placed_label(places[0], self.stage_runs[places[0]].stage)
         if len(places) == 1:
             return first
@@ -95,11 +95,11 @@ class RunPredictions:
 def predict_splits(
     stage_run: StageRun, context: RunContext, splits: Sequence[str], sample: int
 ) -> dict[str, Predictions]:
-    """One pass over each split that there is.
+    """Predict every available split in one pass each.
 
     Args:
-        sample: the batch size for the training images. With it ends the sample, so that it has to
-            be the same for all models that are compared.
+        sample: batch size for the training images; it determines the sample, so it must be the
+            same for all compared models.
     """
     predict, data = predictor(*load_finished(stage_run, context), context), context.data
     found = {}
@@ -115,7 +115,7 @@ def predict_splits(
 
 
 def averaged(members: Sequence[Predictions], weights: Sequence[float] | None) -> Predictions:
-    """The answers of the weighted mean of the models' probabilities at T = 1, to what was kept."""
+    """Predictions of the weighted mean of the models' probabilities at T = 1, on kept images."""
     check_same_images(*members)
     first = members[0]
     logits = [one.logits.double() for one in members]
@@ -127,5 +127,5 @@ def averaged(members: Sequence[Predictions], weights: Sequence[float] | None) ->
 
 
 def probabilities(answers: Predictions) -> Tensor:
-    """(n, K) float64 at T = 1."""
+    """The (n, K) float64 probabilities at T = 1."""
     return softmax_with_temperature(answers.logits.double(), 1.0)
