@@ -1,1 +1,1 @@
-"""Output of a run while it works: console, tables, experiment trackers."""
+"""Output during a run: console, tables, experiment trackers."""

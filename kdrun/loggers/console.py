@@ -1,4 +1,4 @@
-"""Console of a run: a live progress bar on a terminal, one line an epoch elsewhere."""
+"""Console of a run: a progress bar on a terminal, one line per epoch elsewhere."""
 
 import logging
 import time
@@ -18,10 +18,10 @@ from kdrun.store.files import append_text
 
 
 class Reporter:
-    """Prints to the console and, without markup, to the run's log.
+    """Output to the console and, as plain text, to the run's log.
 
     Args:
-        prefix: of the lines of the log.
+        prefix: of the log's lines.
     """
 
     def __init__(self, console: Console, log: Path | None = None, prefix: str = "") -> None:
@@ -51,14 +51,16 @@ class Reporter:
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
-        """Say what the package's modules log meanwhile, such as a download, and any warning."""
-        logger, handler = logging.getLogger("kdrun"), _Said(self)
+        """Report log messages of the package, such as downloads, and warnings in the block."""
+        logger, handler = logging.getLogger("kdrun"), _ReporterHandler(self)
         level = logger.level
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = lambda told, *where: self.say(str(told), style="yellow")
+                warnings.showwarning = lambda message, *where: self.say(
+                    str(message), style="yellow"
+                )
                 yield
         finally:
             logger.removeHandler(handler)
@@ -66,15 +68,15 @@ class Reporter:
 
     @contextmanager
     def stage(self, title: str, epochs: int, images: int, done: int) -> Iterator["StageProgress"]:
-        """Follow a stage of `epochs` epochs of `images` images, `done` images of which are past."""
+        """Show the progress of a stage of `epochs` times `images` images, `done` of them past."""
         progress = StageProgress(self, title, epochs, images, done)
         with progress.bar:
             yield progress
         progress.leave_line()
 
 
-class _Said(logging.Handler):
-    """Hands log messages to a reporter."""
+class _ReporterHandler(logging.Handler):
+    """Log handler that forwards messages to a reporter."""
 
     def __init__(self, reporter: Reporter) -> None:
         super().__init__(logging.INFO)
@@ -107,7 +109,7 @@ class StageProgress:
             TimeRemainingColumn(compact=True),
             console=reporter.console,
             transient=True,
-            refresh_per_second=4,  # drawing it takes a millisecond from training each time
+            refresh_per_second=4,  # each redraw takes a millisecond of training
             disable=not reporter.console.is_terminal,
         )
         self.task = self.bar.add_task(
@@ -115,7 +117,7 @@ class StageProgress:
         )
 
     def advance(self, images: int, means: dict[str, float] | None) -> None:
-        """Count the images of an update; `means` are the newest values of the epoch."""
+        """Count the images of an update and show `means`, the newest values of the epoch."""
         self.done += images
         if means is not None:
             self.loss = f"loss {means['total']:.3f}"
@@ -132,7 +134,7 @@ class StageProgress:
         )
 
     def epoch_done(self, line: dict[str, Any]) -> None:
-        """Show a finished epoch: on a terminal in the bar, elsewhere as a line."""
+        """Show a finished epoch: in the bar on a terminal, else as a line."""
         validation = line["validation_accuracy"]
         self.accuracy = "" if validation is None else f" val {validation:.2%}"
         self.newest = epoch_text(line, self.epochs)
@@ -143,19 +145,19 @@ class StageProgress:
             self.reporter.record(text)
 
     def leave_line(self) -> None:
-        """On a terminal, show the last epoch where the bar was."""
+        """Replace the progress bar by the last epoch on a terminal."""
         if not self.bar.disable and self.newest:
             self.reporter.console.print(f"  {self.newest}", style="dim", highlight=False)
 
     def time_left(self) -> str:
-        """`left 1:05`, from the rate so far."""
+        """Estimate of the remaining time: `left 1:05`."""
         past = self.done - self.first
         rate = (time.monotonic() - self.began) / max(1, past)
         return f"left {clock(rate * (self.epochs * self.images - self.done))}"
 
 
 def epoch_text(line: dict[str, Any], epochs: int) -> str:
-    """The numbers of one line of `metrics.jsonl`."""
+    """Format one line of `metrics.jsonl` for the console."""
     validation = line["validation_accuracy"]
     parts = [
         f"epoch {line['epoch']:>{len(str(epochs))}}/{epochs}",
@@ -168,7 +170,7 @@ def epoch_text(line: dict[str, Any], epochs: int) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as m:ss or h:mm:ss."""
+    """Format seconds as m:ss or h:mm:ss."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

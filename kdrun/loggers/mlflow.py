@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Mlflow:
-    """A run at MLFLOW_TRACKING_URI, or else in a database in the run's folder."""
+    """An MLflow run at MLFLOW_TRACKING_URI, by default a database in the run's folder."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         import mlflow  # noqa: PLC0415
@@ -20,9 +20,9 @@ class Mlflow:
         mlflow.log_params({key: str(value)[:500] for key, value in config.items()})
 
     def log(self, values: Mapping[str, float], epoch: int) -> None:
-        """A metric each."""
+        """Log each value as a metric."""
         self.mlflow.log_metrics({k.replace(":", "_"): v for k, v in values.items()}, step=epoch)
 
     def close(self) -> None:
-        """End the run."""
+        """End the MLflow run."""
         self.mlflow.end_run()

@@ -1,6 +1,6 @@
-"""Optional sinks of the epoch lines beside `metrics.jsonl`: TensorBoard, MLflow, Weights & Biases.
+"""Optional sinks of epoch metrics besides `metrics.jsonl`: TensorBoard, MLflow, W&B.
 
-A sink is a guest: without its package nothing starts, and what fails in it later costs a line.
+A missing package is an error before training; a later failure only disables the sink.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,39 +16,39 @@ Line = Mapping[str, Any]
 
 
 class Sink(Protocol):
-    """Where epochs go."""
+    """Receiver of epoch metrics."""
 
     def log(self, values: Mapping[str, float], epoch: int) -> None:
-        """Take the numbers of an epoch."""
+        """Log the numbers of an epoch."""
         ...
 
     def close(self) -> None:
-        """Write what is held back."""
+        """Flush and close the sink."""
         ...
 
 
 def check_logger(name: str) -> None:
-    """Refuse a sink whose package is missing, before anything is trained.
+    """Check that a sink's package is installed.
 
     Raises:
-        ConfigError: says how to install it.
+        ConfigError: it is missing; the message names the remedy.
     """
     row = LOGGERS[name]
     if row.package is not None and find_spec(row.package) is None:
-        raise ConfigError(f"logger={name}: is not installed: {row.remedy}")
+        raise ConfigError(f"logger={name} is not installed: {row.remedy}")
 
 
 @contextmanager
 def tracking(
     name: str, folder: Path, config: Mapping[str, Any], say: Callable[[str], None]
 ) -> Iterator[Callable[[Line], None]]:
-    """What takes the lines of `metrics.jsonl` for the sink; a sink that fails is dropped.
+    """Open a sink and yield its function for lines of `metrics.jsonl`; drop it on failure.
 
     Args:
         name: of the sink, or `none`.
         folder: the run's.
         config: dotted keys and values.
-        say: tells the user why a sink was dropped.
+        say: reports to the user why a sink was dropped.
     """
     open_sinks: list[Sink] = []
 
@@ -56,8 +56,7 @@ def tracking(
         try:
             work()
         except Exception as error:
-            told = first_line(error)
-            say(f"logger={name} is left out from here on: {told}")
+            say(f"logger={name} is disabled for the rest of the run: {first_line(error)}")
             open_sinks.clear()
 
     def take(line: Line) -> None:

@@ -16,12 +16,12 @@ from kdrun.escaping import printable_lines
 
 
 def percent(fraction: float | None) -> str:
-    """`97.24%`, or a dash."""
+    """Format a fraction as `97.24%`, or a dash for None."""
     return "-" if fraction is None else f"{fraction:.2%}"
 
 
 def count(number: float) -> str:
-    """`11.7 M`: a large count in three digits."""
+    """Format a count in three digits: `11.7 M`."""
     for unit in ("", " k", " M", " G"):
         if number < 1000:
             return f"{number:.3g}{unit}"
@@ -30,21 +30,21 @@ def count(number: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """`3.5x smaller`, or `2x larger`, of the ratio of a teacher's size to its student's."""
+    """Format the size ratio of teacher to student: `3.5x smaller` or `2x larger`."""
     return f"{ratio:.3g}x smaller" if ratio >= 1 else f"{1 / ratio:.3g}x larger"
 
 
 class FittedTable(Table):
-    """Leaves columns out, rather than cut all of them short, where it is too wide.
+    """Table that drops columns instead of truncating all of them if too wide.
 
     Attributes:
-        spare: heads of the columns that may be left out, the first one first.
+        spare: heads of the columns to drop, in order.
     """
 
     spare: Sequence[str] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render it with the columns that there is room for."""
+        """Render the columns that fit."""
         shown, gone = self, []
         for head in self.spare:
             if shown.needed(console, options) <= options.max_width:
@@ -57,7 +57,7 @@ class FittedTable(Table):
         yield from Table.__rich_console__(shown, console, options)
 
     def needed(self, console: Console, options: ConsoleOptions) -> int:
-        """Width at which nothing is cut."""
+        """Width without truncated columns."""
         plenty = options.update_width(1000)
         widths = [self._measure_column(console, plenty, column) for column in self.columns]
         return self._extra_width + sum(
@@ -66,7 +66,7 @@ class FittedTable(Table):
         )
 
     def without(self, head: str) -> "FittedTable":
-        """The same table but for a column."""
+        """Copy the table without a column."""
         shown = copy(self)
         kept = [column for column in self.columns if column.header != head]
         shown.columns = [replace(column, _index=place) for place, column in enumerate(kept)]
@@ -74,11 +74,11 @@ class FittedTable(Table):
 
 
 def plain_table(title: str, spare: Sequence[str] = ()) -> FittedTable:
-    """A table that fits 80 columns: rules only below the head and at the ends.
+    """Create a table that fits 80 columns, with rules only below the head and at the ends.
 
     Args:
-        title: above it.
-        spare: columns that may be left out for that, the first one first.
+        title: above the table.
+        spare: columns to drop for lack of room, in order.
     """
     table = FittedTable(
         title=f"\n{title}",
@@ -94,7 +94,7 @@ def plain_table(title: str, spare: Sequence[str] = ()) -> FittedTable:
 
 
 def add_columns(table: Table, *names: str) -> None:
-    """Columns of numbers."""
+    """Add columns of numbers."""
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
 
@@ -102,7 +102,7 @@ def add_columns(table: Table, *names: str) -> None:
 def add_settings(
     table: Table, names: Sequence[str]
 ) -> Callable[[Mapping[str, str]], Sequence[str]]:
-    """Columns of settings, of more than three one for all; returns what gives a row's cells."""
+    """Add columns of settings, one for all if more than three; return the function for cells."""
     if len(names) > MOST_COLUMNS:
         table.add_column("settings", overflow="fold")
         return lambda row: [" ".join(f"{n}={row[n]}" for n in names if row.get(n, "-") != "-")]
@@ -114,16 +114,16 @@ MOST_COLUMNS, LONG_HEAD = 3, 10
 
 
 class PrintableConsole(Console):
-    """A console that shows no control character of what it is given; its own styles stay."""
+    """Console that removes control characters from its input but keeps its own styles."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """The text; before it is measured, so that columns have the width of what is shown."""
+        """Clean the text before measurement, so that columns have the width of the shown text."""
         return super().render_str(printable_lines(text), **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """The segments, without what would steer a terminal."""
+        """Render segments without control characters."""
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment
@@ -132,8 +132,8 @@ class PrintableConsole(Console):
 
 
 def console() -> Console:
-    """Where tables go: as wide as the terminal, or 120 columns in a file or pipe."""
-    # Without markup, of which `loss=[kd,hint]` would be taken for some.
+    """Create the console for tables: as wide as the terminal, or 120 columns in a file or pipe."""
+    # Without markup, because `loss=[kd,hint]` would be parsed as markup.
     return PrintableConsole(
         width=None if sys.stdout.isatty() else 120, highlight=False, markup=False
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class TensorBoard:
-    """Event files in the run's folder; a resumed run says all its epochs again."""
+    """Event files in the run's folder; a resumed run logs all its epochs again."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
@@ -19,11 +19,11 @@ class TensorBoard:
         self.writer.add_text("config", rows)  # type: ignore[no-untyped-call]
 
     def log(self, values: Mapping[str, float], epoch: int) -> None:
-        """A scalar each."""
+        """Log each value as a scalar."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, epoch)  # type: ignore[no-untyped-call]
         self.writer.flush()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the event file."""
         self.writer.close()  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Wandb:
-    """An offline run in the run's folder, which `wandb sync` uploads; WANDB_MODE overrides it."""
+    """An offline run in the run's folder for `wandb sync`; WANDB_MODE overrides the mode."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         import wandb  # noqa: PLC0415
@@ -22,9 +22,9 @@ class Wandb:
         )
 
     def log(self, values: Mapping[str, float], epoch: int) -> None:
-        """One step; the epochs of several stages follow each other."""
+        """Log one step; the epochs of several stages follow each other."""
         self.run.log({**values, "epoch": epoch})
 
     def close(self) -> None:
-        """Finish the run."""
+        """Finish the W&B run."""
         self.run.finish()
