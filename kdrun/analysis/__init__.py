@@ -1,7 +1,7 @@
 """Measurements of finished models: pure functions of tensors, student first, float64 inside.
 
-They return Python floats or frozen objects of them, take no gradient, run on the CPU wherever
-their inputs lie, and raise ValueError for arguments that do not fit.
+They return Python floats or frozen dataclasses, record no gradient, compute on the CPU for inputs
+on any device, and raise ValueError for invalid arguments.
 """
 
 from kdrun.analysis.attention import AttentionComparison, attention_information, compare_attention

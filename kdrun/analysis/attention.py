@@ -1,4 +1,4 @@
-"""Measures of attention maps: information about the image, distance between two models."""
+"""Measures of attention maps: information about the image, and distance of two models."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from kdrun.analysis.inputs import probability_rows
 
 @dataclass(frozen=True)
 class AttentionComparison:
-    """I(J; X | i) of one layer in student and teacher, and what their distance allows."""
+    """I(J; X | i) of one layer in student and teacher, with a bound on their gap."""
 
     student: float
     teacher: float
@@ -21,14 +21,14 @@ class AttentionComparison:
     mean_tv: float
     """Mean total variation distance of the rows."""
     bound: float
-    """2 (δ log(L-1) + h_b(δ)), δ = min(mean_tv, 1 - 1/L): never less than the gap."""
+    """2 (δ log(L-1) + h_b(δ)), δ = min(mean_tv, 1 - 1/L): at least the gap."""
 
 
 def attention_information(maps: Tensor) -> float:
-    """I(J; X | i) in nats: what position J attended to tells of the image X, given the query i.
+    """I(J; X | i) in nats: information of the attended position J about the image X, given query i.
 
-    Entropy of the mean row over the images less the mean entropy of the rows, mean over the
-    queries, and over the heads, each for itself, of (N, heads, L, L) or (N, L, L) maps.
+    The entropy of the mean row over images minus the mean entropy of the rows, averaged over
+    queries and heads of (N, heads, L, L) or (N, L, L) maps.
     """
     return _information(_checked("maps", maps))
 
@@ -36,7 +36,7 @@ def attention_information(maps: Tensor) -> float:
 def compare_attention(student_maps: Tensor, teacher_maps: Tensor) -> AttentionComparison:
     """Information and distance of one layer's maps for the same N images and L tokens.
 
-    Heads are averaged on both sides where their numbers differ.
+    Heads are averaged on both sides if their numbers differ.
     """
     student = _checked("student_maps", student_maps)
     teacher = _checked("teacher_maps", teacher_maps)
@@ -44,7 +44,7 @@ def compare_attention(student_maps: Tensor, teacher_maps: Tensor) -> AttentionCo
         student, teacher = student.mean(dim=1), teacher.mean(dim=1)
     if student.shape != teacher.shape:
         raise ValueError(
-            f"attention maps must be of the same images and tokens, got "
+            f"attention maps must have the same images and tokens, got "
             f"{tuple(student_maps.shape)} and {tuple(teacher_maps.shape)}"
         )
     ours, theirs = _information(student), _information(teacher)
@@ -68,7 +68,7 @@ def _information(maps: Tensor) -> float:
 
 
 def _information_bound(mean_tv: float, tokens: int) -> float:
-    """Twice the most by which entropies of L outcomes differ at this distance (Audenaert, 2007)."""
+    """Twice the largest entropy difference over L outcomes at this distance (Audenaert, 2007)."""
     delta = min(mean_tv, 1 - 1 / tokens)
     binary = torch.tensor([delta, 1 - delta], dtype=torch.float64)
     return 2 * (delta * math.log(max(1, tokens - 1)) + torch.special.entr(binary).sum().item())

@@ -1,4 +1,4 @@
-"""Bounds on the student's error in terms of the teacher's, beside the observed errors."""
+"""Bounds on the student's error in terms of the teacher's, with the observed errors."""
 
 import math
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class GeneralizationBound:
-    """Errors of teacher and student, their divergence, and the bounds that tie them together.
+    """Errors of teacher and student, their divergence, and the bounds that relate them.
 
-    eps is the share of samples decided wrongly, eps_gibbs that when the class is drawn from the
-    probabilities. Always |eps_gibbs_S - eps_gibbs_T| <= tv <= pinsker <= sqrt(d_kl).
+    eps is the argmax error, eps_gibbs the error when the class is drawn from the probabilities.
+    Always |eps_gibbs_S - eps_gibbs_T| <= tv <= pinsker <= sqrt(d_kl).
     """
 
     eps_T: float
@@ -35,18 +35,18 @@ class GeneralizationBound:
     seed_bound: float
     """eps_gibbs_T + sqrt(d_kl), which bounds eps_gibbs_S; with eps for eps_gibbs it can fail."""
     disagreement: float
-    """Share of samples that student and teacher decide differently: eps_S - eps_T at most."""
+    """Share of samples with different decisions of student and teacher; at least eps_S - eps_T."""
     margin_certificate: float
-    """Share whose teacher margin is at most twice the total variation: disagreement at most."""
+    """Share with a teacher margin of at most twice the total variation; at least disagreement."""
     holds: dict[str, bool]
-    """Of each bound, whether it held here: `seed_bound_argmax`, eps_S <= eps_T + sqrt(d_kl), is no
-    theorem; all others are."""
+    """Whether each bound held here; all are theorems except `seed_bound_argmax`,
+    eps_S <= eps_T + sqrt(d_kl)."""
 
 
 def generalization_bound(
     student_probs: Tensor, teacher_probs: Tensor, labels: Tensor
 ) -> GeneralizationBound:
-    """Errors and bounds from (N, K) probabilities at T = 1 and (N,) class indices."""
+    """Compute errors and bounds from (N, K) probabilities at T = 1 and (N,) class indices."""
     student, teacher = paired_probabilities(student_probs, teacher_probs)
     eps_T, eps_S = argmax_error(teacher, labels), argmax_error(student, labels)
     gibbs_T, gibbs_S = gibbs_error(teacher, labels), gibbs_error(student, labels)
@@ -81,21 +81,21 @@ def generalization_bound(
 
 
 def _margins(rows: Tensor) -> Tensor:
-    """(N,): the largest less the second probability."""
+    """(N,) margins: largest minus second largest probability."""
     first, second = rows.topk(2, dim=1).values.unbind(dim=1)
     return first - second
 
 
 @dataclass(frozen=True)
 class TrainTestGap:
-    """Errors of one model on the images it was trained on and on others."""
+    """Errors of one model on its training images and on test images."""
 
     train_error: float
     test_error: float
     gap: float
     """test_error - train_error."""
     half_width: float
-    """The true error is this near to test_error with probability 1 - delta (Hoeffding)."""
+    """Bound on |true error - test_error| with probability 1 - delta (Hoeffding)."""
 
 
 def train_test_gap(

@@ -9,14 +9,14 @@ from torch import Tensor
 from kdrun.analysis.inputs import class_indices, class_probabilities, finite_table
 from kdrun.analysis.root_finding import increasing_root
 
-# The optimal log T is sought this far from that of the largest logit: beyond, float64 takes the
-# probabilities for one-hot or uniform.
+# Search radius for log T around the log of the largest logit margin: beyond, probabilities are
+# one-hot or uniform in float64.
 LOG_REACH = 32.0
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The samples whose confidence, their largest probability, lies in (low, high]."""
+    """Samples with a confidence (largest probability) in (low, high]."""
 
     low: float
     high: float
@@ -28,7 +28,7 @@ class ReliabilityBin:
 def reliability_diagram(
     probs: Tensor, labels: Tensor, bins: int = 15
 ) -> tuple[ReliabilityBin, ...]:
-    """The bins of equal width that have samples, by confidence; (N, K), (N,) class indices."""
+    """The non-empty bins of equal width by confidence; (N, K), (N,) class indices."""
     if not bins >= 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
     targets = class_indices(labels, class_probabilities("probs", probs))
@@ -51,7 +51,7 @@ def reliability_diagram(
 
 
 def expected_calibration_error(probs: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """Mean over samples of |accuracy - confidence| of their bin (low, high], in [0, 1]."""
+    """Mean over samples of |accuracy - confidence| in their bin, in [0, 1]."""
     gaps = [
         filled.count * abs(filled.accuracy - filled.confidence)
         for filled in reliability_diagram(probs, labels, bins)
@@ -62,14 +62,14 @@ def expected_calibration_error(probs: Tensor, labels: Tensor, bins: int = 15) ->
 def calibration_temperature(logits: Tensor, labels: Tensor) -> float:
     """The T > 0 that minimises the negative log-likelihood of (N, K) logits, (N,) class indices.
 
-    It has no minimum, and the limit is returned, where every label has the largest logit (0.0)
-    and where the logits favour other classes than the labels (inf).
+    Without a minimum, the limit is returned: 0.0 if every label has the largest logit, inf if the
+    logits favour other classes than the labels.
     """
     values = finite_table("logits", logits)
     margins = values - values.gather(1, class_indices(labels, values)[:, None])
 
     def slope(log_T: float) -> tuple[float, float]:
-        """T times the derivative of the loss by log T, and the derivative of that by log T."""
+        """T times the derivative of the loss by log T, and its own derivative by log T."""
         T = math.exp(log_T)
         probs = torch.softmax(margins / T, dim=1)
         means = (probs * margins).sum(dim=1, keepdim=True)

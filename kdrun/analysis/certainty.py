@@ -1,4 +1,4 @@
-"""Certainty of a teacher: how near its outputs are to uniform, and how they are calibrated."""
+"""Certainty of a teacher: entropy and calibration of its outputs."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,13 +13,13 @@ from kdrun.analysis.calibration import calibration_temperature
 from kdrun.analysis.entropy import entropy
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""At which a teacher's entropy is noted."""
+"""Temperatures at which a teacher's entropy is recorded."""
 
 NEARLY_UNIFORM = 0.9
-"""Share of log K from which a teacher's entropy at T = 1 leaves little to learn from it."""
+"""Share of log K above which a teacher's entropy at T = 1 leaves little to learn."""
 
 LEAST_NLL_GAIN = 0.1
-"""Nats by which another T has to lower the loss before a calibration counts as wrong."""
+"""Nats of loss that another T must save before the calibration counts as wrong."""
 
 LOWEST_T, HIGHEST_T = 0.5, 4.0
 
@@ -45,7 +45,7 @@ def entropy_share(logits: Tensor) -> float:
 
 
 def share_at(measures: Mapping[str, Any], T: float) -> float:
-    """The entropy share at T of a `certainty`, interpolated over log T."""
+    """Entropy share of a `certainty` at T, interpolated over log T."""
     shares = sorted((float(t), float(share)) for t, share in measures["entropy"].items())
     if shares[0][0] >= T:
         return shares[0][1]
@@ -56,11 +56,11 @@ def share_at(measures: Mapping[str, Any], T: float) -> float:
 
 
 def doubts(measures: Mapping[str, Any]) -> Iterator[str]:
-    """What of a `certainty` leaves a student little to learn, as predicates of a sentence."""
+    """Faults of a teacher by its `certainty`, as predicates of a sentence."""
     share, T = share_at(measures, 1.0), measures["calibration_T"]
     gain = measures["nll"] - measures["calibrated_nll"]
     if share > NEARLY_UNIFORM:
-        yield f"is nearly uniform (its entropy at T=1 is {share:.1%} of the most there is)"
+        yield f"is nearly uniform (its entropy at T=1 is {share:.1%} of the maximum)"
     elif T is not None and gain > LEAST_NLL_GAIN and not LOWEST_T <= T <= HIGHEST_T:
-        sure = "unsure" if T < 1 else "sure"
-        yield f"is far too {sure} of its answers (the T that calibrates it is {T:.2g})"
+        confident = "underconfident" if T < 1 else "overconfident"
+        yield f"is strongly {confident} (its calibration temperature is {T:.2g})"

@@ -8,34 +8,34 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class ChainStep:
-    """One model taught by the one before it, and the sum over the steps so far."""
+    """Differences of one model to its teacher, and their sums over the steps so far."""
 
     loss_difference: float
     error_difference: float
     pinsker: float
-    """sqrt(KL / 2), which bounds the difference of the Gibbs errors."""
+    """sqrt(KL / 2), a bound on the difference of the Gibbs errors."""
     cumulative_loss: float
     cumulative_error: float
 
 
 @dataclass(frozen=True)
 class ChainDifferences:
-    """The steps from the teacher to the student; their differences add up to the whole ones."""
+    """Steps from the teacher to the student; their differences sum to the total."""
 
     steps: tuple[ChainStep, ...]
     loss_difference: float
-    """The student's loss less the teacher's."""
+    """The student's loss minus the teacher's."""
     error_difference: float
 
 
 def chain_differences(
     losses: Sequence[float], errors: Sequence[float], divergences: Sequence[float]
 ) -> ChainDifferences:
-    """How loss and error rose from model to model.
+    """Differences of loss and error from model to model.
 
     Args:
         losses: of the teacher, each assistant and the student, on the same samples.
-        errors: theirs too.
+        errors: of the same models.
         divergences: KL(teacher || student) in nats of each step, one fewer.
     """
     if not len(losses) == len(errors) == len(divergences) + 1 >= 2:

@@ -11,7 +11,7 @@ from kdrun.analysis.inputs import class_indices, class_probabilities
 
 @dataclass(frozen=True)
 class Confusion:
-    """The mean probability that samples of class `label` give to another class."""
+    """Mean probability of another class on the samples of class `label`."""
 
     label: int
     other: int
@@ -19,7 +19,7 @@ class Confusion:
 
 
 def class_similarity(probs: Tensor, labels: Tensor) -> Tensor:
-    """(K, K) float64: row c is the mean of the (N, K) probabilities over the samples of class c.
+    """Return (K, K) float64: row c is the mean (N, K) probabilities over samples of class c.
 
     The row of a class without samples is 0.
     """
@@ -35,10 +35,10 @@ def mean_by_class(rows: Tensor, labels: Tensor) -> Tensor:
 
 
 def class_similarity_information(similarity: Tensor) -> Tensor:
-    """(K,) nats: log(K-1) minus the entropy of each row among the classes other than its own.
+    """Return (K,) nats: log(K-1) minus the entropy of each row over the other classes.
 
-    From 0, where a class is taken for all others alike or for none, to log(K-1), where it is taken
-    for one only.
+    Ranges from 0, for a class confused with all others equally or with none, to log(K-1), for a
+    class confused with one only.
     """
     others = similarity.clone().fill_diagonal_(0.0)
     mass = others.sum(dim=1, keepdim=True)
@@ -48,7 +48,7 @@ def class_similarity_information(similarity: Tensor) -> Tensor:
 
 
 def top_confusions(similarity: Tensor, count: int = 10) -> tuple[Confusion, ...]:
-    """The largest entries beside the diagonal of a (K, K) similarity, largest first, none of 0."""
+    """The largest non-zero off-diagonal entries of a (K, K) similarity, largest first."""
     others = similarity.clone().fill_diagonal_(0.0).flatten()
     largest, places = others.sort(descending=True, stable=True)
     kept = zip(largest[:count].tolist(), places[:count].tolist(), strict=True)

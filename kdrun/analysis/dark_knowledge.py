@@ -1,4 +1,4 @@
-"""Dark knowledge: what soft targets say beyond the label, I(X; Ŷ | Y), Ŷ ~ p_T."""
+"""Dark knowledge: the information of soft targets beyond the label, I(X; Ŷ | Y), Ŷ ~ p_T."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -28,18 +28,18 @@ FEW_SAMPLES = 20
 
 @dataclass(frozen=True)
 class DarkKnowledge:
-    """I(X; Ŷ | Y) in nats, between two estimates, and the similarities of the classes."""
+    """I(X; Ŷ | Y) in nats, between two estimates, with the class similarities."""
 
     lower: float
     """The plug-in estimate, biased low."""
     upper: float
-    """The leave-one-out estimate, biased high; inf where supports are disjoint."""
+    """The leave-one-out estimate, biased high; inf for disjoint supports."""
     max: float
-    """H(Ŷ | Y), which it could reach at most."""
+    """H(Ŷ | Y), the maximum."""
     similarity: float
-    """log(K-1) - the entropy of the mean non-target distribution, mean over the samples."""
+    """log(K-1) minus the entropy of the mean non-target distribution, averaged over samples."""
     confusions: tuple[Confusion, ...]
-    """The classes most taken for others, largest first."""
+    """The most confused classes, largest first."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class DarkKnowledgeCurve:
 
 
 def dark_knowledge(probs: Tensor, labels: Tensor) -> DarkKnowledge:
-    """The bracket of I(X; Ŷ | Y) from (N, K) teacher probabilities and (N,) class indices.
+    """Bracket I(X; Ŷ | Y) from (N, K) teacher probabilities and (N,) class indices.
 
-    Warns of classes with one sample, which add nothing to `upper`, and of those below 20.
+    Warns about classes with one sample, which do not count in `upper`, or with fewer than 20.
     """
     rows = class_probabilities("probs", probs)
     indices = class_indices(labels, rows)
@@ -68,7 +68,7 @@ def dark_knowledge(probs: Tensor, labels: Tensor) -> DarkKnowledge:
 def dark_knowledge_curve(
     logits: Tensor, labels: Tensor, temperatures: Iterable[float]
 ) -> DarkKnowledgeCurve:
-    """The bracket of `dark_knowledge` of (N, K) teacher logits at each T in (0, 1000] or inf."""
+    """Bracket the dark knowledge of (N, K) teacher logits at each T in (0, 1000] or inf."""
     values, grid = finite_table("logits", logits), checked_temperatures(temperatures)
     indices = class_indices(labels, values)
     _warn_of_few(indices)
@@ -88,7 +88,7 @@ def _bracket(rows: Tensor, labels: Tensor) -> tuple[float, float, float]:
 
 
 def _class_bracket(members: Tensor) -> Tensor:
-    """(3,) lower, upper and max of the (n, K) distributions of one class."""
+    """The (3,) lower, upper and max of the (n, K) distributions of one class."""
     mean = members.mean(dim=0)
     # The mean divergence from the mean is H(mean) - mean H, without cancellation.
     lower = kl_divergence(members, mean).mean()
@@ -99,9 +99,9 @@ def _class_bracket(members: Tensor) -> Tensor:
 
 
 def _mean_of_the_others(members: Tensor) -> Tensor:
-    """(n, K): for each row the mean of all others, n > 1."""
-    # Sums of those before and those after. The sum of all less the row itself would lose others
-    # of 1e-20 beside a row near 1, and turn a finite divergence into inf.
+    """Return (n, K): for each row the mean of all others, n > 1."""
+    # Prefix plus suffix sums. The total minus the row itself would lose values of 1e-20 next to a
+    # row near 1, and turn a finite divergence into inf.
     before = F.pad(members.cumsum(dim=0)[:-1], (0, 0, 1, 0))
     after = F.pad(members.flip(0).cumsum(dim=0)[:-1], (0, 0, 1, 0)).flip(0)
     return (before + after) / (len(members) - 1)
@@ -113,13 +113,12 @@ def _warn_of_few(labels: Tensor) -> None:
     few = [label for label, count in enumerate(counts) if 0 < count < FEW_SAMPLES]
     if single:
         warnings.warn(
-            f"one sample only, which adds nothing to the upper estimate of the dark knowledge: "
-            f"{_named(single)}",
+            f"one sample is too few for the upper estimate of the dark knowledge: {_named(single)}",
             stacklevel=3,
         )
     if few:
         warnings.warn(
-            f"fewer than {FEW_SAMPLES} samples, so that the dark knowledge is bracketed loosely: "
+            f"fewer than {FEW_SAMPLES} samples, so the bracket of the dark knowledge is loose: "
             f"{_named(few)}",
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""Divergence of a training: a loss that rises far above where it began."""
+"""Detection of diverged training: a loss far above its start."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ from kdrun.catalog.terms import LABELS
 
 FIVEFOLD, TENFOLD = 5.0, 10.0
 ENDS_ABOVE = 2.0
-"""By how many times the last loss lies above the start in a training that has not converged."""
+"""Ratio of the last loss to the start above which training has diverged."""
 
 
 def divergence(epochs: Sequence[Mapping[str, Any]], classes: int) -> str | None:
-    """What a training's loss did, as a predicate of a sentence; None where it fell as it should.
+    """Describe a diverged loss as a predicate of a sentence; None for a normal training.
 
-    The labels' cross-entropy starts near log K whatever the network; without that term the whole
-    loss is compared with the first epoch's, where temperature and weights are the same and the
+    The labels' cross-entropy starts near log K for any network. Without that term the total loss
+    is compared with the first epoch's, over epochs of equal temperature and weights, if the
     training accuracy fell.
 
     Args:
@@ -27,17 +27,17 @@ def divergence(epochs: Sequence[Mapping[str, Any]], classes: int) -> str | None:
     right = _mostly_right(epochs[-1], classes)
     if all(LABELS in line["terms"] for line in epochs):
         values = [float(line["terms"][LABELS]["raw"]) for line in epochs]
-        return _risen("label loss", values, math.log(classes), "guessing has", FIVEFOLD, right)
+        return _risen("label loss", values, math.log(classes), "guessing gives", FIVEFOLD, right)
     first = epochs[0]
-    alike = [line for line in epochs if _scale(line) == _scale(first)]
-    if alike[-1]["train_accuracy"] > first["train_accuracy"]:
+    comparable = [line for line in epochs if _scale(line) == _scale(first)]
+    if comparable[-1]["train_accuracy"] > first["train_accuracy"]:
         return None
-    losses = [line["loss"] for line in alike]
-    return _risen("loss", losses, first["loss"], "it began at", TENFOLD, right)
+    losses = [line["loss"] for line in comparable]
+    return _risen("loss", losses, first["loss"], "it started at", TENFOLD, right)
 
 
 def _mostly_right(line: Mapping[str, Any], classes: int) -> bool:
-    """Whether a model that may be far too sure is right on most images all the same."""
+    """Whether a possibly overconfident model still classifies most images correctly."""
     accuracies = [line["train_accuracy"], line.get("validation_accuracy")]
     return max(value for value in accuracies if value is not None) > (1 + 1 / classes) / 2
 
@@ -47,15 +47,15 @@ def _risen(
 ) -> str | None:
     highest, last = max(values), values[-1]
     if last > ENDS_ABOVE * start and not right:
-        return f"diverged: its {name} ended at {last:.4g}, where {beginning} {start:.3g}"
+        return f"diverged: its {name} ended at {last:.4g}, while {beginning} {start:.3g}"
     if highest > times * start:
         when = values.index(highest) + 1
-        return f"nearly diverged: its {name} rose to {highest:.4g} in epoch {when}, where " + (
+        return f"nearly diverged: its {name} rose to {highest:.4g} in epoch {when}, while " + (
             f"{beginning} {start:.3g}"
         )
     return None
 
 
 def _scale(line: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What the size of the loss depends on beside the outputs."""
+    """Settings that scale the loss: T and the terms' weights."""
     return line["T"], tuple((name, term["weight"]) for name, term in line["terms"].items())

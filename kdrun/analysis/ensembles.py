@@ -16,8 +16,8 @@ def arithmetic_ensemble(probs_list: Sequence[Tensor]) -> Tensor:
 def geometric_ensemble(probs_list: Sequence[Tensor]) -> Tensor:
     """Normalised geometric mean of the members' (N, K) probabilities, in float64 on the CPU.
 
-    That is softmax of the mean of their logits. A class that one member rules out is ruled out;
-    ValueError where this leaves a sample without any.
+    Equals the softmax of their mean logits. A class with probability 0 in one member stays 0;
+    ValueError if a sample has no class left.
     """
     members = _members(probs_list)
     ensemble = logit_ensemble([probs.log() for probs in members])
@@ -32,7 +32,7 @@ def geometric_ensemble(probs_list: Sequence[Tensor]) -> Tensor:
 def logit_ensemble(logits_list: Sequence[Tensor]) -> Tensor:
     """`geometric_ensemble` of the members' (N, K) logits, in float64.
 
-    It is defined for all finite logits, also for those so far apart that probabilities are 0.
+    Defined for all finite logits, even if probabilities underflow to 0.
     """
     members = [logits.double() for logits in logits_list]
     return (sum(members[1:], start=members[0]) / len(members)).softmax(dim=1)

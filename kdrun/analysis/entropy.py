@@ -5,18 +5,18 @@ from torch import Tensor
 
 from kdrun.analysis.inputs import probability_rows
 
-# Below, a probability counts as 0: the ratio of another to it would overflow.
+# Probabilities below count as 0, because ratios to them would overflow.
 NEGLIGIBLE = 1e-300
 
 
 def entropy(probs: Tensor) -> Tensor:
-    """Entropy in nats of each row of (..., K) probabilities, with 0 log 0 = 0: (...)."""
+    """Entropy (...) in nats of the rows of (..., K) probabilities, with 0 log 0 = 0."""
     nats = torch.special.entr(probability_rows("probs", probs)).sum(dim=-1)
     return nats.to(probs.device, torch.promote_types(probs.dtype, torch.float32))
 
 
 def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p || q) in nats of the rows of float64 distributions (..., K), inf where q rules p out."""
+    """KL(p || q) in nats of the rows of float64 (..., K); inf if q is 0 where p is not."""
     # Each term carries q - p, which sums to 0: it makes every term >= 0, so that the tiny
     # divergence of near-equal rows is not lost in the rounding of large terms that cancel.
     counts = p > NEGLIGIBLE

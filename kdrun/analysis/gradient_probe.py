@@ -1,4 +1,4 @@
-"""Gradient of the soft targets beside that of the labels, at the student's logits."""
+"""Comparison of the soft and hard loss gradients at the student's logits."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -22,11 +22,11 @@ SMALLEST_NORM = 1e-150
 
 @dataclass(frozen=True)
 class GradientProbe:
-    """Gradients of each sample's losses on its logits: means over the samples, at each T.
+    """Gradients of the losses on each sample's logits: means over samples at each T.
 
-    `soft_norm` is that of T^2 KL, which is T (q - p); `hard_norm`, that of the cross-entropy,
-    does not depend on T. `cosine` compares their directions: T^2 keeps the first from shrinking,
-    it does not make the two proportional.
+    `soft_norm` is the norm of the gradient T (q - p) of T^2 KL; `hard_norm` is the norm of the
+    cross-entropy's gradient, independent of T. `cosine` compares their directions: T^2 keeps the
+    soft gradient from shrinking but does not make the two proportional.
     """
 
     temperatures: tuple[float, ...]
@@ -36,11 +36,11 @@ class GradientProbe:
     """soft_norm / hard_norm."""
     cosine: tuple[float, ...]
     negative_share: tuple[float, ...]
-    """Share of the samples whose two gradients point apart."""
+    """Share of samples with a negative cosine."""
 
     @property
     def unscaled_norm(self) -> tuple[float, ...]:
-        """The norm without T^2, for which it decays as 1/T^2."""
+        """Norm without the factor T^2; decays as 1/T^2."""
         pairs = zip(self.soft_norm, self.temperatures, strict=True)
         return tuple(norm / T / T for norm, T in pairs)  # T^2 may underflow
 
@@ -48,7 +48,7 @@ class GradientProbe:
 def gradient_probe(
     student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperatures: Iterable[float]
 ) -> GradientProbe:
-    """Closed-form gradients of the soft and the hard loss on (N, K) student logits, over T.
+    """Compute closed-form gradients of the soft and hard loss on (N, K) student logits, over T.
 
     (N,) class indices; each T in (0, 1000] or inf. A gradient of 0 has cosine 0.
     """
@@ -62,7 +62,7 @@ def ensemble_gradient_probe(
     temperatures: Iterable[float],
     weights: Sequence[float] | None = None,
 ) -> GradientProbe:
-    """`gradient_probe` against the mean of the teachers' probabilities at each T.
+    """Run `gradient_probe` against the mean of the teachers' probabilities at each T.
 
     Args:
         student_logits: (N, K).
@@ -92,7 +92,7 @@ def ensemble_gradient_probe(
 def _soft_gradient(
     student: Tensor, teachers: Sequence[Tensor], T: float, weights: Sequence[float] | None
 ) -> Tensor:
-    """T (q - p) of each sample, and its limit at T = inf."""
+    """T (q - p) of each sample, or its limit at T = inf."""
     if math.isinf(T):
         shares = torch.tensor(weights or [1.0] * len(teachers), dtype=student.dtype)
         mean = torch.tensordot(shares / shares.sum(), torch.stack(list(teachers)), dims=1)
@@ -103,7 +103,7 @@ def _soft_gradient(
 
 def _hard_gradient(student: Tensor, labels: Tensor) -> Tensor:
     """q - y of each sample."""
-    # Minus the others' sum, since q - 1 of a confident student would keep no digit.
+    # Minus the sum of the others, because q - 1 of a confident student would cancel.
     others = softmax_with_temperature(student, 1.0).scatter(1, labels[:, None], 0.0)
     return others.scatter(1, labels[:, None], -others.sum(dim=1, keepdim=True))
 

@@ -9,24 +9,24 @@ from kdrun.losses.temperature import check_temperature
 
 
 def measured(tensor: Tensor) -> Tensor:
-    """The values without gradient, on the CPU, because not every device has float64."""
+    """Detach to float64 on the CPU, because not every device has float64."""
     return tensor.detach().cpu().double()
 
 
 def probability_rows(name: str, probs: Tensor) -> Tensor:
-    """(..., K) in float64, rescaled to sum to 1; ValueError unless nearly so and nowhere below 0.
+    """Return (..., K) rows in float64, rescaled to sum to 1; ValueError unless probabilities.
 
-    Bounds that hold for distributions fail by the 1e-7 that a float32 row misses its sum by.
+    Without rescaling, the 1e-7 error of a float32 row's sum would break bounds on distributions.
     """
     if probs.ndim == 0 or probs.numel() == 0:
         raise ValueError(f"{name} must hold at least one row, got shape {tuple(probs.shape)}")
     rows = measured(probs)
     sums = rows.sum(dim=-1, keepdim=True)
-    # Stated positively, so that nan fails.
+    # Positive conditions, so that nan fails.
     if not ((rows >= 0).all() and ((sums - 1).abs() <= inputs.SUM_TOLERANCE).all()):
         raise ValueError(
-            f"{name} must be probabilities, at least 0 and of sum 1 over the last dimension "
-            f"(logits go through softmax first), got values in "
+            f"{name} must be probabilities, at least 0 and with sum 1 over the last dimension "
+            f"(apply softmax to logits first), got values in "
             f"[{rows.min().item():.6g}, {rows.max().item():.6g}] and sums in "
             f"[{sums.min().item():.6g}, {sums.max().item():.6g}]"
         )
@@ -34,7 +34,7 @@ def probability_rows(name: str, probs: Tensor) -> Tensor:
 
 
 def class_probabilities(name: str, probs: Tensor) -> Tensor:
-    """`probability_rows` of shape (N, K), K >= 2."""
+    """Return `probability_rows` of shape (N, K), K >= 2."""
     if probs.ndim != 2 or probs.shape[1] < 2:
         raise ValueError(
             f"{name} must be (N, K) of at least 2 classes, got shape {tuple(probs.shape)}"
@@ -43,7 +43,7 @@ def class_probabilities(name: str, probs: Tensor) -> Tensor:
 
 
 def paired_probabilities(student_probs: Tensor, teacher_probs: Tensor) -> tuple[Tensor, Tensor]:
-    """`class_probabilities` of both, which must have one shape."""
+    """Return `class_probabilities` of both, which must have the same shape."""
     check_same_shape(student_probs, teacher_probs)
     return (
         class_probabilities("student_probs", student_probs),
@@ -52,7 +52,7 @@ def paired_probabilities(student_probs: Tensor, teacher_probs: Tensor) -> tuple[
 
 
 def check_same_shape(student: Tensor, teacher: Tensor) -> None:
-    """ValueError unless student and teacher agree in shape."""
+    """Check that student and teacher have the same shape; ValueError otherwise."""
     if student.shape != teacher.shape:
         raise ValueError(
             f"student and teacher differ in shape: {tuple(student.shape)} and "
@@ -61,9 +61,9 @@ def check_same_shape(student: Tensor, teacher: Tensor) -> None:
 
 
 def finite_table(name: str, table: Tensor) -> Tensor:
-    """(N, K) logits or (N, d) features in float64; ValueError unless finite and not empty."""
+    """Return (N, K) logits or (N, d) features in float64; ValueError unless finite, not empty."""
     if table.ndim != 2 or table.numel() == 0:
-        raise ValueError(f"{name} must be (N, width) of some samples, got {tuple(table.shape)}")
+        raise ValueError(f"{name} must be (N, width), both at least 1, got {tuple(table.shape)}")
     values = measured(table)
     if not values.isfinite().all():
         raise ValueError(f"{name} must be finite, got nan or inf in {tuple(table.shape)} values")
@@ -71,12 +71,12 @@ def finite_table(name: str, table: Tensor) -> Tensor:
 
 
 def class_indices(labels: Tensor, rows: Tensor) -> Tensor:
-    """(N,) int64 on the CPU; ValueError unless one of the K classes for each of the (N, K) rows."""
+    """Return (N,) int64 on the CPU; ValueError unless valid classes of the (N, K) rows."""
     return inputs.class_indices(labels.detach().cpu(), rows)
 
 
 def checked_temperatures(temperatures: Iterable[float]) -> tuple[float, ...]:
-    """As floats; ValueError unless there is one and each is in (0, 1000] or inf."""
+    """Return temperatures as floats; ValueError if empty or not in (0, 1000] or inf."""
     checked = tuple(float(T) for T in temperatures)
     if not checked:
         raise ValueError("temperatures must hold at least one T, got none")

@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """A confidence interval's ends, both in [0, 1]."""
+    """Ends of a confidence interval, both in [0, 1]."""
 
     low: float
     high: float
 
 
 def hoeffding_half_width(n: int, delta: float = 0.05) -> float:
-    """What a mean of n values in [0, 1] is off by at most, with probability 1 - delta.
+    """Largest error of a mean of n values in [0, 1], with probability 1 - delta.
 
-    sqrt(log(2/delta) / 2n) (Hoeffding, 1963): for samples that chose nothing of the model.
+    sqrt(log(2/delta) / 2n) (Hoeffding, 1963), for samples that were not used to select the model.
     """
     if not (n >= 1 and 0 < delta < 1):
         raise ValueError(f"n must be at least 1 and delta in (0, 1), got n={n}, delta={delta}")

@@ -1,4 +1,4 @@
-"""Class order: whether a model's outputs stand for other classes than the labels."""
+"""Detection of a different class order in a model's outputs."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 ASSIGNED = 2_000
-"""Classes up to which a permutation is sought; of more, each class's commonest answer is taken."""
+"""Most classes for a search of permutations; beyond, each class's commonest output is used."""
 
 LEAST_GAIN, LEAST_ERRORS, LEAST_RIGHT = 0.2, 3.0, 0.5
 
 
 @dataclass(frozen=True)
 class Relabelling:
-    """Another order of the outputs, and what it gives on images that it was not found on.
+    """A better order of the outputs, and its accuracy on held-out images.
 
     Attributes:
-        outputs: (class, the output that answers for it) of every class that moves.
-        accuracy: as the outputs stand, as a fraction.
-        relabelled: with each class's other output.
+        outputs: (class, output) of every class that moves.
+        accuracy: in the present order, as a fraction.
+        relabelled: accuracy in the better order.
     """
 
     outputs: tuple[tuple[int, int], ...]
@@ -28,16 +28,17 @@ class Relabelling:
 
 
 def find_relabelling(decided: Tensor, labels: Tensor, classes: int) -> Relabelling | None:
-    """A clearly better order of the outputs, or None.
+    """Find a clearly better order of the outputs; None without one.
 
-    Found on every other image and judged on the rest, so that chance fits none. It is clear where
-    the images of the classes that move gain at least 20 points, and 3 standard errors, and at least
-    half of them are then right: the outputs of an untrained model fit some order better, too.
+    The order is fitted on every other image and tested on the rest, against overfitting. Clearly
+    better means that the images of the moved classes gain at least 20 points and 3 standard errors,
+    and at least half of them become correct, because even an untrained model fits some order
+    better.
 
     Args:
-        decided: (N,) outputs that the model chose.
+        decided: (N,) predicted outputs.
         labels: (N,) classes.
-        classes: how many there are.
+        classes: their number.
     """
     decided, labels = decided.cpu(), labels.cpu()
     outputs = _best_outputs(decided[::2], labels[::2], classes)
@@ -59,7 +60,7 @@ def find_relabelling(decided: Tensor, labels: Tensor, classes: int) -> Relabelli
 
 
 def _best_outputs(decided: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """(K,) the output that answers best for each class; of a class without images its own."""
+    """The (K,) best output for each class; its own for a class without images."""
     if classes > ASSIGNED:
         return _commonest_outputs(decided, labels, classes)
     counts = torch.bincount(labels * classes + decided, minlength=classes * classes)
@@ -71,7 +72,7 @@ def _best_outputs(decided: Tensor, labels: Tensor, classes: int) -> Tensor:
 def _commonest_outputs(decided: Tensor, labels: Tensor, classes: int) -> Tensor:
     pairs, counts = torch.unique(labels * classes + decided, return_counts=True)
     best = torch.arange(classes)
-    order = counts.argsort(stable=True)  # the commonest last, which overwrites the others
+    order = counts.argsort(stable=True)  # the commonest last, so it overwrites the others
     for pair in pairs[order].tolist():
         best[pair // classes] = pair % classes
     return best

@@ -7,14 +7,14 @@ from torch import Tensor
 from kdrun.analysis.inputs import finite_table
 from kdrun.losses import ProjectionFit
 
-# Relative deviations below are those of sums in float64.
+# Relative deviations below this are rounding errors of float64 sums.
 ROUNDING = 1e-12
 
 
 def linear_cka(x: Tensor, y: Tensor) -> float:
     """Linear centred kernel alignment of (N, d1) and (N, d2), in [0, 1] (Kornblith et al., 2019).
 
-    Unchanged by rotations and scaling of either. Features that do not vary are like nothing: 0.
+    Invariant to rotation and scaling of either. 0 for constant features.
     """
     x, y = _centred_features(x, y)
     if len(x) <= max(x.shape[1], y.shape[1]):
@@ -30,8 +30,8 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
 def relation_similarity(x: Tensor, y: Tensor) -> float:
     """Pearson's correlation of the distances between samples in (N, d1) and in (N, d2), N >= 3.
 
-    The relation that the RKD distance loss matches; 1 if one is the other rotated, moved and
-    scaled, 0 if one does not vary.
+    The relation that the RKD distance loss matches; 1 if they are equal up to rotation, shift and
+    scale, 0 if one is constant.
     """
     x, y = _centred_features(x, y)
     if len(x) < 3:
@@ -43,7 +43,7 @@ def relation_similarity(x: Tensor, y: Tensor) -> float:
 def unexplained_share(teacher_hidden: Tensor, student_hidden: Tensor) -> float:
     """1 - R^2 of the best affine projection of (N, d_T) teacher to (N, d_S) student states.
 
-    The projection is fitted on the same samples: give many more than d_T of them.
+    The projection is fitted on the same samples, so use many more than d_T of them.
     """
     teacher, student = _centred_features(teacher_hidden, student_hidden)
     fit = ProjectionFit(teacher.shape[1], student.shape[1])
@@ -62,8 +62,8 @@ def _centred_features(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _deviations(values: Tensor) -> Tensor:
-    """Values less their mean over the first dimension; exactly 0 for what does not vary."""
+    """Values minus their mean over the first dimension; exactly 0 for constant columns."""
     mean = values.mean(dim=0)
     deviations = values - mean
-    # The rounding of the mean alone would pass for variation.
+    # Rounding of the mean would otherwise count as variation.
     return deviations.where(deviations.abs().amax(dim=0) > ROUNDING * mean.abs(), 0.0)

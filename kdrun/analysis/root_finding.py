@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-# Halving the bracket alone would need fewer to reach float64's last digit.
+# Bisection alone needs fewer to reach float64 precision.
 MOST_STEPS = 200
 
 
 def increasing_root(
     function: Callable[[float], tuple[float, float]], low: float, high: float
 ) -> float:
-    """Where a function that returns (value, slope) rises through 0 in [low, high], within 1e-13.
+    """Find the root in [low, high] of a function that returns (value, slope), within 1e-13.
 
-    Newton's method, and halving where it leaves the bracket or shortens its steps too slowly.
+    Newton's method, with bisection if a step leaves the bracket or shrinks too slowly.
     """
     x, last_step = (low + high) / 2, high - low
     for _ in range(MOST_STEPS):

@@ -1,4 +1,4 @@
-"""Proper scores of probabilities against labels: the lower, the better."""
+"""Proper scores of probabilities against labels; lower is better."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from kdrun.analysis.inputs import class_indices, class_probabilities
 
 
 def negative_log_likelihood(probs: Tensor, labels: Tensor) -> float:
-    """Mean -log of the label's probability in nats; inf if one is 0. (N, K), (N,) indices."""
+    """Mean negative log probability of the label in nats; inf if one is 0. (N, K), (N,) indices."""
     rows = class_probabilities("probs", probs)
     return -label_probabilities(rows, labels).log().mean().item()
 
@@ -26,10 +26,10 @@ def gibbs_error(rows: Tensor, labels: Tensor) -> float:
 
 
 def argmax_error(rows: Tensor, labels: Tensor) -> float:
-    """Share of the (N, K) distributions whose largest probability is not the label's."""
+    """Share of (N, K) distributions with a predicted class other than the label."""
     return (rows.argmax(dim=1) != class_indices(labels, rows)).double().mean().item()
 
 
 def label_probabilities(rows: Tensor, labels: Tensor) -> Tensor:
-    """(N,): the probability that each of the (N, K) distributions gives its label."""
+    """The (N,) probabilities of the labels in the (N, K) distributions."""
     return rows.gather(1, class_indices(labels, rows)[:, None]).squeeze(1)

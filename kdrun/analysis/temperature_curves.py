@@ -11,7 +11,7 @@ from kdrun.analysis.inputs import checked_temperatures, finite_table
 from kdrun.analysis.root_finding import increasing_root
 from kdrun.losses.temperature import softmax_with_temperature
 
-# Where an entropy is looked up: no logits of a network lie so close that a lower T matters.
+# Search range of T: no network's logits are close enough for a lower T to matter.
 LOWEST, HIGHEST = 1e-6, 1000.0
 
 
@@ -26,9 +26,9 @@ class TemperatureCurve:
     logits: Tensor = field(repr=False)
 
     def temperature_for(self, entropy: float) -> float:
-        """The T at which the mean entropy reaches a value in nats, not only on the grid.
+        """Find the T with a given mean entropy in nats, also off the grid.
 
-        ValueError for what no T in [1e-6, 1000] reaches.
+        ValueError if no T in [1e-6, 1000] has it.
         """
         least, most = (_means(self.logits, T)[0] for T in (LOWEST, HIGHEST))
         if not least <= entropy <= most:
@@ -46,7 +46,7 @@ class TemperatureCurve:
 
 
 def temperature_curve(logits: Tensor, temperatures: Iterable[float]) -> TemperatureCurve:
-    """Entropy and largest probability of (N, K) logits softened at each T in (0, 1000] or inf."""
+    """Compute entropy and largest probability of (N, K) logits at each T in (0, 1000] or inf."""
     grid, values = checked_temperatures(temperatures), finite_table("logits", logits)
     entropies, largest, slopes = zip(*(_means(values, T) for T in grid), strict=True)
     return TemperatureCurve(grid, entropies, largest, slopes, values)

@@ -1,4 +1,4 @@
-"""Evidence from a teacher's logits on which T is chosen."""
+"""Evidence from a teacher's logits for the choice of T."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,12 @@ GRID = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0)
 def evidence(
     logits: Tensor, labels: Tensor, label_counts: Sequence[int], label_noise: float
 ) -> dict[str, Any]:
-    """What T is chosen from, and what the formula says of it, which is noted whatever the method.
+    """Measures for the choice of T, with the formula's T, recorded for every method.
 
     Args:
         logits: (N, K) of the teacher on training images.
-        labels: (N,) theirs, noise included.
-        label_counts: how often each label occurs in the training data.
+        labels: (N,) of the same images, noise included.
+        label_counts: frequency of each label in the training data.
         label_noise: the stated share of wrong labels.
     """
     teacher_entropy = float(entropy(logits.softmax(dim=1)).mean())
@@ -52,8 +52,8 @@ def evidence(
 
 
 def guideline(found: Mapping[str, Any], label_smoothing: float) -> dict[str, Any]:
-    """T by the guideline, and the warnings that go with it."""
-    with warnings.catch_warnings(record=True) as told:
+    """T by the guideline, with its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         T = auto_temperature(
             found["u"],
@@ -61,14 +61,14 @@ def guideline(found: Mapping[str, Any], label_smoothing: float) -> dict[str, Any
             memorised=found["memorised"],
             label_smoothed=label_smoothing > 0,
         )
-    told_lines = [str(warning.message) for warning in told]
-    return {"label_smoothing": label_smoothing, "guideline": T, "warnings": told_lines}
+    lines = [str(warning.message) for warning in caught]
+    return {"label_smoothing": label_smoothing, "guideline": T, "warnings": lines}
 
 
 def most_dark_knowledge(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """The dark knowledge over T, and the T of its largest value unless that is at an end."""
+    """The dark knowledge over T, and the T of its interior maximum."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes with few images: the estimate is for T alone
+        warnings.simplefilter("ignore")  # about classes with few images: only the maximum matters
         curve = dark_knowledge_curve(logits, labels, GRID)
     values = {"temperatures": list(GRID), "dark_knowledge": list(curve.lower)}
     return values | {"interior_maximum": interior_maximum(GRID, curve.lower)}

@@ -1,17 +1,17 @@
-"""Choice of T from the teacher's entropy: guideline and closed formula."""
+"""Choice of T from the teacher's entropy: guideline and closed-form formula."""
 
 import math
 import warnings
 from collections.abc import Iterable, Sequence
 
 CONFIDENT_BELOW = 0.1
-"""Share of its greatest entropy up to which a teacher counts as confident."""
+"""Share of the maximum entropy up to which a teacher counts as confident."""
 
 NOISY_FROM = 0.05
 """Stated share of wrong labels from which a data set counts as noisy."""
 
 CAUTIOUS_T = 2.0
-"""For a teacher whose softer targets would show no similarities of the classes, or wrong ones."""
+"""T for a teacher with soft targets that show no or wrong class similarities."""
 
 FORMULA_RANGE = (1.0, 20.0)
 
@@ -20,7 +20,7 @@ ENTROPY_TOLERANCE = 1e-4
 
 
 def entropy_of_counts(counts: Iterable[float]) -> float:
-    """Entropy in nats of the frequencies of the labels, from how often each class occurs."""
+    """Entropy in nats of the label frequencies, from the class counts."""
     numbers = list(counts)
     total = math.fsum(numbers)
     if not (total > 0 and math.isfinite(total) and min(numbers) >= 0):
@@ -30,7 +30,7 @@ def entropy_of_counts(counts: Iterable[float]) -> float:
 
 
 def normalised_entropy(teacher_entropy: float, num_classes: int) -> float:
-    """u = H_p / log K in [0, 1]: the mean entropy of the teacher at T = 1 as a share of the most.
+    """u = H_p / log K in [0, 1]: the teacher's mean entropy at T = 1 as a share of the maximum.
 
     ValueError for fewer than 2 classes, or an entropy in nats outside [0, log K].
     """
@@ -48,8 +48,8 @@ def normalised_entropy(teacher_entropy: float, num_classes: int) -> float:
 def optimal_temperature(teacher_entropy: float, label_entropy: float) -> float:
     """sqrt(H_p / H_Y) of the teacher's mean entropy at T = 1 and the labels' entropy, in nats.
 
-    With the entropy of balanced label frequencies, H_Y = log K, never above 1. ValueError for
-    label_entropy = 0, which one-hot labels have given the image: the formula diverges.
+    At most 1 for balanced label frequencies, H_Y = log K. ValueError for label_entropy = 0, the
+    entropy of one-hot labels given the image: the formula diverges.
     """
     if not (0 <= teacher_entropy < math.inf and 0 <= label_entropy < math.inf):
         raise ValueError(
@@ -59,13 +59,13 @@ def optimal_temperature(teacher_entropy: float, label_entropy: float) -> float:
     if label_entropy == 0:
         raise ValueError(
             "sqrt(teacher_entropy / label_entropy) diverges at label_entropy=0: one-hot labels "
-            "have no entropy given the image; give the entropy of the label frequencies"
+            "have no entropy given the image; pass the entropy of the label frequencies"
         )
     return math.sqrt(teacher_entropy / label_entropy)
 
 
 def formula_temperature(teacher_entropy: float, label_entropy: float) -> float:
-    """`optimal_temperature` clipped to [1, 20], fit to train with."""
+    """`optimal_temperature` clipped to the trainable range [1, 20]."""
     lowest, highest = FORMULA_RANGE
     return min(highest, max(lowest, optimal_temperature(teacher_entropy, label_entropy)))
 
@@ -73,13 +73,13 @@ def formula_temperature(teacher_entropy: float, label_entropy: float) -> float:
 def auto_temperature(
     u: float, noisy: bool = False, memorised: bool = False, label_smoothed: bool = False
 ) -> float:
-    """T by how uncertain the teacher is: from 2 at u = 0 over 4 at u = 0.1 to 8 at u = 1.
+    """Choose T by the teacher's uncertainty: from 2 at u = 0 over 4 at u = 0.1 to 8 at u = 1.
 
     Args:
         u: `normalised_entropy` of the teacher, in [0, 1]; ValueError otherwise.
-        noisy: the labels are stated to be wrong in part: from 8 at u = 0 to 20 at u = 1 instead.
-        memorised: the teacher learned the wrong labels too (`memorised_noise`): with `noisy`, 2
-            and a warning; without, there is no noise to learn.
+        noisy: some labels are declared wrong: from 8 at u = 0 to 20 at u = 1 instead.
+        memorised: the teacher learned the wrong labels too (`memorised_noise`): 2 and a warning if
+            `noisy`, else ignored.
         label_smoothed: the teacher was trained on smoothed labels: at most 2 and a warning.
     """
     if not 0 <= u <= 1:
@@ -88,7 +88,7 @@ def auto_temperature(
     if noisy and memorised:
         warnings.warn(
             f"the teacher memorised the label noise: T={CAUTIOUS_T:g} instead of {T:.3g}, "
-            "as a high T would pass the wrong labels on",
+            "because a high T would teach the wrong labels",
             stacklevel=2,
         )
         T = CAUTIOUS_T
@@ -103,15 +103,15 @@ def auto_temperature(
 
 
 def memorised_noise(train_accuracy: float, label_noise: float) -> bool:
-    """Whether a teacher fits more training labels than the share 1 - label_noise that is right."""
+    """Whether a teacher fits more training labels than the correct share 1 - label_noise."""
     return train_accuracy > 1 - label_noise + 0.02
 
 
 def interior_maximum(temperatures: Sequence[float], values: Sequence[float]) -> float | None:
-    """The T of the largest value, or None where an end of the grid of temperatures is as good.
+    """The T of the largest value; None if an end of the grid is as good.
 
-    The grid need not be sorted; of equal values inside it the lowest T counts. ValueError unless
-    there is a number for each temperature.
+    The grid need not be sorted; ties go to the lowest T. ValueError unless every temperature has a
+    finite value.
     """
     if len(temperatures) != len(values) or not values or not all(map(math.isfinite, values)):
         raise ValueError(

@@ -113,7 +113,7 @@ def test_a_nearly_uniform_teacher_is_told():
     uniform = SURE | {"entropy": {"1": 0.93, "32": 1.0}}
     (line,) = told(certainty=uniform)
     assert line == (
-        "teacher net is nearly uniform (its entropy at T=1 is 93.0% of the most there is): "
+        "teacher net is nearly uniform (its entropy at T=1 is 93.0% of the maximum): "
         "chain.stage.0.train.epochs=20"
     )
 
