@@ -1,1 +1,1 @@
-"""Export of the student alone, each file checked against the original network."""
+"""Export of the student, with each file checked against the original network."""

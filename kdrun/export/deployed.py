@@ -1,4 +1,4 @@
-"""A student as deployed: images as bytes in, logits out."""
+"""Deployable student: uint8 images in, logits out."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Deployed(nn.Module):
-    """(N, C, H, W) uint8 images -> (N, K) float32 logits; the normalisation is part of it."""
+    """Network with built-in normalisation: (N, C, H, W) uint8 images -> (N, K) float32 logits."""
 
     scale: Tensor
     shift: Tensor
@@ -20,5 +20,5 @@ class Deployed(nn.Module):
         self.register_buffer("shift", (-means / deviations).float().view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of images as they are stored."""
+        """Compute the logits of unnormalised images."""
         return self.network(images.float() * self.scale + self.shift)

@@ -1,4 +1,4 @@
-"""Export formats: writing a student, and reading it back."""
+"""Export formats: write a student, and read it back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ Call = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Format:
-    """`write(model, example, path)`, then `read(path, fresh)` gives what runs the file.
+    """An export format: `write(model, example, path)`, and `read(path, fresh)` to run the file.
 
-    `fresh` is an untrained copy, for a format that holds weights alone.
+    `fresh` is an untrained copy, for formats that hold only weights.
     """
 
     suffix: str
@@ -30,35 +30,35 @@ class Format:
 
     @property
     def file(self) -> str:
-        """Its name in the folder of the export."""
+        """File name in the export folder."""
         return f"student.{self.suffix}"
 
 
 def write_safetensors(model: Deployed, example: Tensor, path: Path) -> None:
-    """The network's weights alone, tied ones once."""
+    """Write only the network's weights, tied ones once."""
     save_model(model.network, str(path))
 
 
 def read_safetensors(path: Path, fresh: Deployed) -> Call:
-    """The fresh network with the file's weights."""
+    """Load the file's weights into the fresh network."""
     load_model(fresh.network, path)
     return fresh
 
 
 def write_pt2(model: Deployed, example: Tensor, path: Path) -> None:
-    """torch.export's program, for any number of images."""
+    """Write a torch.export program for any batch size."""
     program = torch.export.export(model, (example,), dynamic_shapes=_any_batch())
     torch.export.save(program, path)
 
 
 def read_pt2(path: Path, fresh: Deployed) -> Call:
-    """The program as a module."""
+    """Load the program as a module."""
     module: nn.Module = torch.export.load(path).module()
     return module
 
 
 def write_onnx(model: Deployed, example: Tensor, path: Path) -> None:
-    """An ONNX graph from `images` to `logits`, weights inside."""
+    """Write an ONNX graph from `images` to `logits`, weights included."""
     torch.onnx.export(
         model,
         (example,),
@@ -73,8 +73,8 @@ def write_onnx(model: Deployed, example: Tensor, path: Path) -> None:
 
 
 def read_onnx(path: Path, fresh: Deployed) -> Call:
-    """A session of onnxruntime on the CPU."""
-    import onnxruntime  # noqa: PLC0415 - an extra
+    """Open an onnxruntime session on the CPU."""
+    import onnxruntime  # noqa: PLC0415 - optional dependency
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -94,10 +94,10 @@ FORMATS = {
 
 
 def chosen_formats(names: list[str]) -> dict[str, Format]:
-    """The formats named.
+    """Return the named formats.
 
     Raises:
-        ConfigError: one needs a package that is not installed.
+        ConfigError: a required package is not installed.
     """
     for name in names:
         missing = [package for package in FORMATS[name].packages if find_spec(package) is None]

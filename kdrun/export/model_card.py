@@ -10,23 +10,22 @@ from kdrun.loggers.tables import count, percent
 from kdrun.report.findings import verdict
 
 USE = {
-    "safetensors": "the weights alone, as below",
+    "safetensors": "only the weights, as below",
     "pt2": "`torch.export.load('student.pt2').module()(images)`",
     "onnx": "`onnxruntime.InferenceSession('student.onnx').run(None, {'images': images})`",
 }
 
 
 def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    """Markdown: what the model is, what it was trained on and how, what it does, what it costs."""
+    """Markdown card of a student: accuracy, costs, usage, training and limits."""
     images = card["test_images"]
     low, high = wilson_interval(round(card["test_accuracy"] * images), images)
     lines = [
         f"# {markdown_text(card['arch'])} for {markdown_text(card['dataset'])}",
         "",
         f"An image classifier of {count(card['parameters'])} parameters and {count(card['macs'])} "
-        f"multiply-accumulates an image, trained by kdrun. It is right on "
-        f"**{percent(card['test_accuracy'])}** of {images} test images (95 % interval "
-        f"{low:.2%} – {high:.2%}), in float32.",
+        f"multiply-accumulates an image, trained by kdrun. Its accuracy on {images} test images is "
+        f"**{percent(card['test_accuracy'])}** (95 % interval {low:.2%} – {high:.2%}), in float32.",
         "",
         *(f"- {markdown_text(line)}" for line in verdict(dict(summary))),
         "",
@@ -36,13 +35,13 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         "",
         "## Files",
         "",
-        "Each was read back and run on the whole test set; accuracy is the network's own.",
+        "Each was read back and run on the whole test set, with the accuracy of the network.",
         "",
         "| file | bytes | largest logit difference | CPU ms an image | use |",
         "| --- | ---: | ---: | ---: | --- |",
         *(_file_line(name, entry) for name, entry in card["files"].items()),
         "",
-        "With the weights alone, and kdrun installed:",
+        "To use only the weights, with kdrun installed:",
         "",
         *_from_weights(card),
         "",
@@ -54,41 +53,41 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        "Measured on the data set's own test images alone: on others, of other cameras, classes "
-        "or quality, it may be much worse. Its confidence is not calibrated unless "
-        "`analysis.json` of the run says so.",
+        "Accuracy was measured only on the data set's own test images; it may be much lower for "
+        "images from other cameras, of other classes or quality. Its confidence is not calibrated "
+        "unless `analysis.json` of the run says so.",
         "",
     ]
     return "\n".join(lines)
 
 
 def _input_and_output(card: Mapping[str, Any]) -> list[str]:
-    """What goes in, how it is prepared, and what comes out."""
+    """Shape, preprocessing and output of the model."""
     shape, classes = "×".join(map(str, card["input"]["shape"])), card["class_names"]
     return [
         f"uint8 images, {shape} (N, channels, height, width); logits of {len(classes)} classes: "
         + markdown_text(", ".join(classes[:20]))
         + ("…" if len(classes) > 20 else "."),
-        "The files take images of that size alone; how the test images came to it: "
+        "The files only accept images of that size. Preparation of the test images: "
         f"{markdown_text(card['input']['preparation'])}.",
         f"Mean {card['normalization']['mean']} and deviation {card['normalization']['std']} of "
-        "pixels in [0, 1] are part of pt2 and onnx; with the weights alone normalise by them.",
+        "pixels in [0, 1] are part of pt2 and onnx; with safetensors, normalise by them.",
     ]
 
 
 def _from_weights(card: Mapping[str, Any]) -> list[str]:
-    """Python that builds the network, loads its weights and asks it."""
+    """Python code that builds the network, loads its weights and runs it."""
     _, channels, size, _ = card["input"]["shape"]
     options = {"num_classes": len(card["class_names"]), "in_channels": channels, "image_size": size}
     options |= {name: card[name] for name in ("library", "stem", "width", "depth")}
-    told = [f"{name}={value!r}" for name, value in options.items() if value is not None]
+    arguments = [f"{name}={value!r}" for name, value in options.items() if value is not None]
     mean, std = (card["normalization"][name] for name in ("mean", "std"))
     return [
         "    from safetensors.torch import load_model",
         "    from kdrun.data.normalizer import Normalizer",
         "    from kdrun.models.build import build_model",
         "",
-        f"    network = build_model({', '.join([repr(card['arch']), *told])}).eval()",
+        f"    network = build_model({', '.join([repr(card['arch']), *arguments])}).eval()",
         "    load_model(network, 'student.safetensors')",
         f"    normalizer = Normalizer(mean={mean}, std={std})",
         "    logits = network(normalizer(images))",
@@ -103,7 +102,7 @@ def _file_line(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def _taught(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    """By what, and on which images."""
+    """Sentence on the training images and the teachers."""
     hashes = card["recipe"].get("teachers") or []
     teachers = [
         f"{stage['arch']} ({percent(stage['accuracy']['test_at_best_validation'])} of the test "
@@ -116,9 +115,9 @@ def _taught(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
 
 
 def _training(recipe: Mapping[str, Any]) -> list[str]:
-    """Rows of what determined the weights."""
-    told = {name: recipe[name] for name in ("train", "loss") if name in recipe}
-    rows = _flat(told) | {"augment": recipe.get("augment"), "data (SHA-256)": recipe["data"]}
+    """Table of the settings that determined the weights."""
+    settings = {name: recipe[name] for name in ("train", "loss") if name in recipe}
+    rows = _flat(settings) | {"augment": recipe.get("augment"), "data (SHA-256)": recipe["data"]}
     lines = [
         f"| {markdown_text(key)} | {markdown_text(_value(value))} |" for key, value in rows.items()
     ]
@@ -126,7 +125,7 @@ def _training(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names."""
+    """Flatten nested settings to dotted names."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         inner = isinstance(value, Mapping)
@@ -135,7 +134,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _value(value: Any) -> str:
-    """As a configuration writes it, without the rounding of 1 - 0.9."""
+    """Format a value as in a config, without the rounding error of 1 - 0.9."""
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
     return f"{value:.10g}" if isinstance(value, float) else json.dumps(value).strip('"')

@@ -1,4 +1,4 @@
-"""Export of a run's student: files in each format, checked, with a model card."""
+"""Export of a run's student: checked files in each format, and a model card."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ CHECK_BATCH = 256
 def export_student(
     folder: Path, names: list[str], changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Write the student in each format below `folder/export`; returns the card's content.
+    """Write the student in each format to `folder/export`, and return the card's content.
 
     Args:
         folder: the run's.
@@ -46,9 +46,9 @@ def export_student(
 
     Raises:
         ConfigError: the folder holds no finished run, or a package is missing.
-        DamagedError: a file of it is not as it was written, or its figures contradict each other.
-        WeightsError: a file does not decide as the network does.
-        OutputError: it cannot be written.
+        DamagedError: a file of the run is damaged, or its figures contradict each other.
+        WeightsError: a file has a different accuracy than the network.
+        OutputError: a file cannot be written.
     """
     formats = chosen_formats(names)
     with finished_jobs(folder, changes) as (stage_runs, contexts):
@@ -71,28 +71,28 @@ def export_student(
 
 
 def export_folder(folder: Path) -> Path:
-    """Where the files go; made where it is not there."""
+    """Return the folder for the files, creating it if missing."""
     target = make_folder(folder / EXPORT, folder)
     remove_leftovers(target)
     return target
 
 
 def kept(target: Path, digest: str) -> dict[str, Any]:
-    """The files that an earlier export of the same student left; those of another are removed."""
+    """Return the entries of intact files of an earlier export of this student; remove others."""
     try:
         card = read_json(target / CARD)
         listed = card["files"] if card["stage"] == digest else {}
         return {
             name: listed[name]
             for name, one in FORMATS.items()
-            if left(target / one.file, listed.get(name))
+            if keep_if_intact(target / one.file, listed.get(name))
         }
     except (DamagedError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def left(path: Path, entry: Any) -> bool:
-    """Whether a file is as it was exported; else it is removed."""
+def keep_if_intact(path: Path, entry: Any) -> bool:
+    """Return whether a file matches its entry, removing it otherwise."""
     if path.is_file() and entry and file_entry(path).items() <= entry.items():
         return True
     remove_file(path)
@@ -100,26 +100,26 @@ def left(path: Path, entry: Any) -> bool:
 
 
 def deployed(stage_run: StageRun, context: RunContext) -> Deployed:
-    """The finished student on the CPU in float32."""
+    """Load the finished student on the CPU in float32."""
     network, _ = load_finished(stage_run, context)
     return Deployed(network.cpu().float(), **own_normalization(stage_run, context)).eval()
 
 
 def own_normalization(stage_run: StageRun, context: RunContext) -> dict[str, list[float]]:
-    """What the student's weights expect of images."""
+    """Normalisation that the student's weights expect."""
     return normalization(
         context.data, stage_weights(stage_run.folder, stage_run.title, stage_run.digest)
     )
 
 
 def all_test_batches(context: RunContext) -> Any:
-    """The whole test set."""
+    """Batches of the whole test set."""
     return context.data.test.batches(CHECK_BATCH)
 
 
 @torch.inference_mode()
 def answers(call: Call, images: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """(N, K) logits of all images."""
+    """Compute the (N, K) logits of all images."""
     return torch.cat([call(batch) for batch, _ in images])
 
 
@@ -132,17 +132,17 @@ def exported(
     eager: Tensor,
     target: Path,
 ) -> dict[str, Any]:
-    """Write one file and measure it against the eager network on the test set.
+    """Write one file and compare it with the eager network on the test set.
 
     Raises:
-        WeightsError: its accuracy is another.
+        WeightsError: its accuracy differs.
     """
     path, temporary = target / one.file, temporary_path(target / one.file)
     try:
-        # Two images: of one, export would take the number for a constant.
+        # Two images, because torch.export would specialise on a batch size of 1.
         fresh = build(without_weights(stage_run.stage), context.data.shape, None)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what torch itself is about to change
+            warnings.simplefilter("ignore")  # deprecations inside torch
             one.write(model, images[0][0][:2].contiguous(), temporary)
             call = one.read(
                 temporary, Deployed(fresh, **own_normalization(stage_run, context)).eval()
@@ -152,11 +152,11 @@ def exported(
         accuracies = [(logits.argmax(1) == labels).sum().item() for logits in (found, eager)]
         if accuracies[0] != accuracies[1]:
             raise WeightsError(
-                f"{path.name}: right on {accuracies[0]} test images, the network itself on "
+                f"{path.name}: classifies {accuracies[0]} test images correctly, the network "
                 f"{accuracies[1]}; the file is not kept"
             )
         speed = timed(call, images[0][0][:1])
-        temporary.chmod(target.stat().st_mode & 0o666)  # safetensors lets only the owner read
+        temporary.chmod(target.stat().st_mode & 0o666)  # safetensors writes with mode 0600
         temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -174,7 +174,7 @@ def exported(
 
 @torch.inference_mode()
 def timed(call: Call, image: Tensor) -> dict[str, Any]:
-    """CPU latency of one image."""
+    """Measure the CPU latency of one image."""
     example = image.contiguous()
     return latency(lambda: call(example))
 
@@ -182,7 +182,7 @@ def timed(call: Call, image: Tensor) -> dict[str, Any]:
 def card_of(
     stage_run: StageRun, context: RunContext, images: Sequence[tuple[Tensor, Tensor]], eager: Tensor
 ) -> dict[str, Any]:
-    """What who uses the student needs to know."""
+    """Content of the student's card: architecture, input, accuracy and recipe."""
     labels, data, model = (
         torch.cat([batch for _, batch in images]),
         context.data,
