@@ -1,7 +1,6 @@
-"""Stop signals where no work would be lost: the process leaves at once, resumably.
+"""Signal handlers for times without unsaved work: exit at once, resumably.
 
-Imports next to nothing, since until these handlers are set a signal ends the process without a
-word.
+Imports next to nothing: until these handlers are set, a signal ends the process silently.
 """
 
 import os
@@ -16,46 +15,46 @@ SIGNALS = tuple(
 STOPPED = 75
 """The exit code of `errors.Stopped`."""
 
-_remedy = ["give the command again"]
+_remedy = ["run the command again"]
 
 
 def heard_signals() -> list[int]:
-    """The signals that ask to stop; a hang-up does not where it is ignored, as under nohup."""
+    """Signals that request a stop; without SIGHUP where it is ignored, as under nohup."""
     hang_up = getattr(signal, "SIGHUP", None)
     ignored = hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN
     return [number for number in SIGNALS if number != hang_up or not ignored]
 
 
 def set_early_handlers() -> dict[int, object]:
-    """Let signals end the process at once while nothing else handles them; returns the former.
+    """Let stop signals end the process at once; return the previous handlers.
 
-    Those that the process was started to ignore stay ignored.
+    Signals that were ignored at the start of the process stay ignored.
     """
     numbers = [n for n in heard_signals() if signal.getsignal(n) is not signal.SIG_IGN]
     try:
         return {number: signal.signal(number, leave_at_once) for number in numbers}
-    except ValueError:  # Python allows handlers in the main thread alone
+    except ValueError:  # Python allows handlers only in the main thread
         return {}
 
 
 def put_back(handlers: dict[int, object], *numbers: int) -> None:
-    """Set the handlers that `set_early_handlers` returned, all or those of the numbers."""
+    """Restore handlers returned by `set_early_handlers`, of all signals or of those given."""
     for number in numbers or handlers:
         if number in handlers:
             signal.signal(number, handlers[number])  # type: ignore[arg-type]
 
 
 def leave_at_once(number: int, frame: object) -> None:
-    """Handle a signal: say so on one line and leave; without a word after Ctrl-C."""
+    """Handle a signal: print one line and exit; silently after Ctrl-C."""
     if number == signal.SIGINT:
         os._exit(128 + number)
     name = signal.Signals(number).name
     try:
         os.write(2, f"kdrun: stopped by {name}; {_remedy[0]}\n".encode())
-    finally:  # whatever became of the terminal
+    finally:  # even if the terminal is gone
         os._exit(STOPPED)
 
 
 def resumable_by(remedy: str) -> None:
-    """From now on, tell this to who stops the process between two pieces of work."""
+    """Set the remedy printed when a signal ends the process."""
     _remedy[0] = remedy

@@ -1,4 +1,4 @@
-"""Errors that users can cause or meet, and their exit codes."""
+"""Errors reported to the user, and their exit codes."""
 
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
@@ -11,7 +11,7 @@ class KdrunError(Exception):
 
 
 class ConfigError(KdrunError):
-    """A key, value or command that is not allowed."""
+    """An invalid key, value or command."""
 
     code = 2
 
@@ -29,15 +29,15 @@ class WeightsError(KdrunError):
 
 
 class DamagedError(WeightsError):
-    """A file that kdrun wrote and that is not as it was written."""
+    """A file of kdrun's that was changed or damaged after it was written."""
 
 
 class MisplacedError(DamagedError):
-    """A finished stage that is another than the folder or the run says."""
+    """A finished stage in the place of another one."""
 
 
 class NumericError(KdrunError):
-    """A non-finite loss or logit, or memory that ran out."""
+    """A non-finite loss or logit, or out of memory."""
 
     code = 5
 
@@ -49,31 +49,31 @@ class OutputError(KdrunError):
 
 
 class Stopped(KdrunError):
-    """The run was told to stop and can go on from its last checkpoint."""
+    """A stop on request; the run can be resumed from its last checkpoint."""
 
     code = 75
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what an error says; its type where it says nothing."""
+    """First line of the error's message; its type if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def first_line(error: BaseException) -> str:
-    """`OSError: no space left`: its type too, on one line however much there is to say."""
+    """The error's type and the first line of its message: `OSError: no space left`."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def some_of(names: Sequence[object], most: int = 8) -> str:
-    """`a, b, ...`: names, of many the first."""
+    """`a, b, ...`: the first `most` names."""
     return ", ".join([*map(str, names[:most]), *["..."] * (len(names) > most)])
 
 
 def near_miss(name: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest of the choices, or nothing where none is close."""
+    """`; did you mean 'x'?` for the closest choice; empty if none is close."""
 
     def likeness(one: str) -> tuple[float, int]:
-        # Of those equally close, the one that begins alike: of resnet21, resnet20.
+        # Ties go to the longest common prefix: resnet20 for resnet21.
         begins = next((n for n, (a, b) in enumerate(zip(name, one, strict=False)) if a != b), 0)
         return SequenceMatcher(None, name, one).ratio(), begins
 

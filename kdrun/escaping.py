@@ -1,4 +1,4 @@
-"""Escapes for text that may come from strangers: terminal, CSV, Markdown, LaTeX."""
+"""Escaping of untrusted text for the terminal, CSV, Markdown and LaTeX."""
 
 import sys
 from contextlib import suppress
@@ -24,34 +24,34 @@ _LATEX = str.maketrans(
 
 
 def printable(text: object) -> str:
-    """One line without the controls and bidi overrides that would steer a terminal."""
+    """The text on one line, with control characters and bidi overrides replaced by `?`."""
     return str(text).translate(_STEERING)
 
 
 def printable_lines(text: object) -> str:
-    """`printable` of every line; the line ends stay."""
+    """`printable` applied to every line; line ends are kept."""
     return str(text).translate(_WITHIN_LINES)
 
 
 def show(text: object, file: TextIO | None = None, flush: bool = False) -> None:
-    """Print lines to stdout, or another stream, without what would steer a terminal."""
+    """Print lines to stdout or another stream, without terminal control characters."""
     print(printable_lines(text), file=sys.stdout if file is None else file, flush=flush)
 
 
 def printable_page(text: str) -> str:
-    """`printable_lines` of a whole page or figure, whose tabs stay too."""
+    """`printable_lines` for a page or figure; tabs are kept too."""
     return text.translate(_WITHIN_PAGES)
 
 
 def write_any_text() -> None:
-    """Let stdout and stderr write `?` for what their encoding lacks, and not fail."""
+    """Let stdout and stderr write `?` for characters outside their encoding."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def csv_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula; numbers stay as they are."""
+    """The cell, escaped against formula injection in spreadsheets; numbers are unchanged."""
     if not isinstance(value, str):
         return value
     with suppress(ValueError):
@@ -62,10 +62,10 @@ def csv_cell(value: Any) -> Any:
 
 
 def markdown_text(text: object) -> str:
-    """One line that Markdown shows as it is."""
+    """The text on one line, escaped for Markdown."""
     return printable(" ".join(str(text).split())).translate(_MARKDOWN)
 
 
 def latex_text(text: object) -> str:
-    """One line that LaTeX shows as it is."""
+    """The text on one line, escaped for LaTeX."""
     return printable(text).translate(_LATEX)

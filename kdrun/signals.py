@@ -1,4 +1,4 @@
-"""Stop requests by signal: the first asks, the second ends the process."""
+"""Stop requests by signal: the first requests a stop, the second ends the process."""
 
 import os
 import signal
@@ -13,10 +13,10 @@ from kdrun.early_signals import heard_signals
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Let Ctrl-C end the process at once while the block imports, before there is anything to lose.
+    """Let Ctrl-C end the process at once while the block imports modules.
 
-    Modules that are cut short while torch imports them swallow the interrupt, and the work goes on,
-    or they fail later on with errors that say nothing of it.
+    Some modules that torch imports swallow a KeyboardInterrupt: the program would continue, or
+    fail later with an unrelated error.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -29,18 +29,18 @@ def importing() -> Iterator[None]:
 
 
 class Stop(Protocol):
-    """Whether to stop."""
+    """A stop request; true once the work should stop."""
 
     def __bool__(self) -> bool: ...
 
     @property
     def asked(self) -> bool:
-        """Whether it was asked for by now, also in the middle of a round of turns."""
+        """Whether a stop was requested, even in the middle of a round of turns."""
         ...
 
 
 class StopRequest:
-    """Set by the first signal; the training loop looks at it after every update."""
+    """A stop request set by the first signal; the training loop checks it after every update."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -50,11 +50,11 @@ class StopRequest:
 
     @property
     def asked(self) -> bool:
-        """Whether it was asked for."""
+        """Whether a stop was requested."""
         return bool(self)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal: note the first, leave with 128+n on the second."""
+        """Handle a signal: record the first, exit with 128+n on the second."""
         if self.signal is not None:
             os._exit(128 + number)
         self.signal = number
@@ -62,10 +62,10 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Turn SIGINT, SIGTERM, SIGHUP and the user signals into a request while the block runs."""
+    """Turn SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 into a stop request inside the block."""
     request = StopRequest()
     main_thread = threading.current_thread() is threading.main_thread()
-    handled = heard_signals() if main_thread else []  # Python allows handlers in no other
+    handled = heard_signals() if main_thread else []  # Python allows handlers in no other thread
     previous = {number: signal.signal(number, request.receive) for number in handled}
     try:
         yield request

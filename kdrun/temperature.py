@@ -1,4 +1,4 @@
-"""The temperature, as users import it: softened probabilities, T over the epochs, its choice."""
+"""Public functions of the temperature: softened probabilities, schedules, selection of T."""
 
 from kdrun.analysis.temperature_guideline import (
     NOISY_FROM,
@@ -23,7 +23,7 @@ from kdrun.training.temperature_schedule import Schedule, temperature_at
 SCHEDULES: dict[str, Schedule] = {
     name: row.load() for name, row in TEMPERATURE_SCHEDULES.items() if row.code
 }
-"""The schedules of T that are functions of the epoch."""
+"""Temperature schedules that are functions of the epoch."""
 
 __all__ = [
     "FLOAT64_FROM",

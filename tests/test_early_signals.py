@@ -33,7 +33,7 @@ def run(name: str, before: str = "") -> subprocess.CompletedProcess:
 def test_a_signal_while_it_imports_ends_it_resumably_with_one_line(name):
     done = run(name)
     assert (done.returncode, done.stdout) == (75, "")
-    assert done.stderr == f"kdrun: stopped by {name}; give the command again\n"
+    assert done.stderr == f"kdrun: stopped by {name}; run the command again\n"
 
 
 def test_ctrl_c_while_it_imports_ends_it_without_a_word():

@@ -191,7 +191,7 @@ def test_what_does_not_change_the_result_may_change(begin, stop_at, monkeypatch,
         ("train.epochs=1", r"train\.epochs=1: may only be raised, from 3"),
         ("train.epochs=many", r"train\.epochs"),
         ("train.workrs=1", r"did you mean 'train.workers'"),
-        ("train.device=cuda:9", r"no such device"),
+        ("train.device=cuda:9", r"not available on this machine"),
         ("--config-dir", "--config-dir: is no setting"),
     ],
 )
