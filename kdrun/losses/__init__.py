@@ -1,7 +1,7 @@
-"""Distillation losses: pure functions of tensors, student first, float32 or better inside.
+"""Distillation losses: pure functions of tensors, student first, computed in at least float32.
 
-Each is differentiable in its student argument, takes no gradient to the teacher, raises ValueError
-for arguments that do not fit, and never waits for the device.
+Each is differentiable in its student argument, passes no gradient to the teacher, raises ValueError
+for invalid arguments, and never synchronises with the device.
 """
 
 from kdrun.losses.alignment import layer_map, match_spatial

@@ -1,4 +1,4 @@
-"""Hidden states of student and teacher brought to one shape, and the pairs of layers compared."""
+"""Alignment of the hidden states of student and teacher, and the pairs of layers compared."""
 
 import math
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Pair(NamedTuple):
-    """A student's layer and the teacher's it is compared with, and their widths."""
+    """A student layer, the teacher layer compared with it, and their widths."""
 
     student: str
     teacher: str
@@ -17,10 +17,10 @@ class Pair(NamedTuple):
 
 
 def aligned(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as maps of one size, or both as tokens or vectors; tokens meet maps as maps.
+    """Bring two hidden states to one spatial size; tokens become maps if the other is a map.
 
     Raises:
-        ValueError: they cannot be compared.
+        ValueError: the shapes cannot be compared.
     """
     if student.ndim == 4 or teacher.ndim == 4:
         student, teacher = (tokens_to_map(x) if x.ndim == 3 else x for x in (student, teacher))
@@ -35,7 +35,7 @@ def aligned(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 def tokens_to_map(tokens: Tensor) -> Tensor:
     """(N, L, d) tokens of a square image in rows -> (N, d, h, h), without a leading class token.
 
-    ValueError where neither L nor L-1 is a square.
+    ValueError if neither L nor L-1 is a square.
     """
     length = tokens.shape[1]
     for class_tokens in (0, 1):
@@ -44,12 +44,13 @@ def tokens_to_map(tokens: Tensor) -> Tensor:
             patches = tokens[:, class_tokens:]
             return patches.transpose(1, 2).unflatten(2, (side, side))
     raise ValueError(
-        f"{length} tokens are no square map, with or without a class token: {tuple(tokens.shape)}"
+        f"{length} tokens do not form a square map, with or without a class token: "
+        f"{tuple(tokens.shape)}"
     )
 
 
 def match_spatial(student_map: Tensor, teacher_map: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (N, C, H, W) maps, averaged down to the smaller height and the smaller width."""
+    """Average-pool two (N, C, H, W) maps to the smaller height and the smaller width."""
     if student_map.ndim != 4 or teacher_map.ndim != 4:
         raise ValueError(
             f"feature maps must be (N, C, H, W), got {tuple(student_map.shape)} and "
@@ -66,15 +67,15 @@ def _pooled(feature_map: Tensor, height: int, width: int) -> Tensor:
         return F.adaptive_avg_pool2d(feature_map, (height, width))
     if rows == columns == 1:
         return feature_map
-    # The same averages, but adaptive pooling has no deterministic gradient on CUDA.
+    # The same averages: adaptive pooling has no deterministic gradient on CUDA.
     return F.avg_pool2d(feature_map, (rows, columns))
 
 
 def layer_map(num_student: int, num_teacher: int) -> list[int]:
-    """The teacher's layer for each of the student's, both counted from 1: last to last."""
+    """The teacher layer for each student layer, both counted from 1; the last maps to the last."""
     if not (num_student >= 1 and num_teacher >= 1):
         raise ValueError(f"layers to map must be at least 1, got {num_student} and {num_teacher}")
-    # floor(l * num_teacher / num_student + 1/2) in integers; 0 only for a far deeper student.
+    # floor(l * num_teacher / num_student + 1/2) in integers; 0 only for a much deeper student.
     return [
         max(1, (2 * layer * num_teacher + num_student) // (2 * num_student))
         for layer in range(1, num_student + 1)

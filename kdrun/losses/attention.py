@@ -20,10 +20,10 @@ from kdrun.losses.term import (
 
 
 def attention_map(query: Tensor, key: Tensor) -> Tensor:
-    """softmax(query keyᵀ / sqrt(d)): (..., L, d) of one head width d to (..., L, L)."""
+    """softmax(query keyᵀ / sqrt(d)), (..., L, L), for (..., L, d) of head width d."""
     if query.shape != key.shape or query.ndim < 2:
         raise ValueError(
-            "query and key must be (..., L, d) of one shape, got "
+            "query and key must be (..., L, d) of the same shape, got "
             f"{tuple(query.shape)} and {tuple(key.shape)}"
         )
     query, key = full_precision(query, key)
@@ -35,11 +35,11 @@ def attention_map(query: Tensor, key: Tensor) -> Tensor:
 def attention_map_loss(
     student_map: Tensor, teacher_map: Tensor, reduction: str = "mean", kind: str = "mse"
 ) -> Tensor:
-    """Difference of (N, heads, L, L) or (N, L, L) attention maps whose rows sum to 1.
+    """Difference of (N, heads, L, L) or (N, L, L) attention maps; rows sum to 1.
 
     Args:
-        student_map: heads are averaged on both sides where their numbers differ.
-        teacher_map: of as many tokens L; ValueError otherwise.
+        student_map: heads are averaged on both sides if their numbers differ.
+        teacher_map: with the same number of tokens L; ValueError otherwise.
         reduction: "mean" over the entries of "mse" and the rows of "kl", or "sum".
         kind: "mse", the squared difference, or "kl", KL(teacher's row || student's row).
     """
@@ -66,14 +66,15 @@ def activation_attention_loss(
 ) -> Tensor:
     """Attention transfer between lists of (N, C, H, W) maps (Zagoruyko & Komodakis, 2017).
 
-    Where the channels' mean square is large, as a unit vector over the positions; the mean squared
-    difference over samples and positions, summed over layers. Sizes are matched by averaging.
+    A map is the mean square over the channels, normalised to a unit vector over the positions; the
+    loss is the mean squared difference over samples and positions, summed over layers. Sizes are
+    matched by average pooling.
     """
     if isinstance(student_maps, Tensor) or isinstance(teacher_maps, Tensor):
-        raise ValueError("attention transfer takes lists of maps, a map a layer, got a tensor")
+        raise ValueError("attention transfer takes lists of maps, one per layer, got a tensor")
     if len(student_maps) != len(teacher_maps) or not student_maps:
         raise ValueError(
-            "attention transfer needs as many student as teacher layers and at least one, "
+            "attention transfer needs the same number of student and teacher layers, at least one, "
             f"got {len(student_maps)} and {len(teacher_maps)}"
         )
     losses = []
@@ -84,16 +85,16 @@ def activation_attention_loss(
 
 
 def _positions(feature_map: Tensor) -> Tensor:
-    """(N, H*W) of unit length: the mean square over the channels."""
+    """The mean square over the channels, as (N, H*W) unit vectors."""
     return F.normalize(feature_map.square().mean(dim=1).flatten(1), dim=1)
 
 
 class AttentionTerm(LossTerm):
-    """Builder of the attention term: maps of transformers where both models have them."""
+    """Builder of the attention term: attention maps if both models have them."""
 
     @classmethod
     def build(cls, options: SimpleNamespace, models: Models) -> LossTerm:
-        """The term between attention maps, or else between feature maps."""
+        """Build the term between attention maps, or else between feature maps."""
         kind = options.kind
         if kind == "auto":
             kind = "mse" if models.have_attention() else "activation"

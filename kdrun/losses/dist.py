@@ -11,10 +11,11 @@ from kdrun.losses.temperature import check_temperature, softened
 def dist_loss(
     student_logits: Tensor, teacher_logits: Tensor, beta: float, gamma: float, T: float
 ) -> Tensor:
-    """T^2 (beta (1 - correlation in samples) + gamma (1 - that in classes)) (Huang et al., 2022).
+    """T^2 (beta (1 - r_sample) + gamma (1 - r_class)) (Huang et al., 2022).
 
-    Pearson's correlation of the probabilities at T: over the classes of each sample, and over the
-    samples of each class, averaged. (N, K) logits. What does not vary correlates with nothing.
+    Pearson correlations of the probabilities at T: r_sample over the classes of each sample,
+    r_class over the samples of each class, both averaged. (N, K) logits. The correlation with a
+    constant counts as 0.
     """
     check_temperature(T, infinite=False)
     student, teacher = paired_logits(student_logits, teacher_logits)

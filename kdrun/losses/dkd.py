@@ -19,7 +19,7 @@ def dkd_loss(
     beta: float = 8.0,
     T: float = 4.0,
 ) -> Tensor:
-    """T^2 (alpha KL(label or not) + beta KL(among the others)), batch mean (Zhao et al., 2022).
+    """T^2 (alpha KL(target class) + beta KL(non-target classes)), batch mean (Zhao et al., 2022).
 
     (N, K) logits, (N,) class indices. With K = 2 the second divergence is 0.
     """
@@ -39,7 +39,7 @@ def dkd_loss(
 
 
 def _binary_kl(student_margin: Tensor, teacher_margin: Tensor) -> Tensor:
-    """KL of the label-or-not probabilities, (N,)."""
+    """KL of the binary target and non-target probabilities, (N,)."""
     p, not_p = teacher_margin.sigmoid(), (-teacher_margin).sigmoid()
     log_ratio = F.logsigmoid(teacher_margin) - F.logsigmoid(student_margin)
     not_log_ratio = F.logsigmoid(-teacher_margin) - F.logsigmoid(-student_margin)
@@ -55,5 +55,5 @@ class DkdTerm(LogitTerm):
         return dkd_loss(student, teacher, labels, own.alpha, own.beta, T)
 
     def strength(self, epoch: int) -> float:
-        """The linear warm-up of the authors."""
+        """The authors' linear warm-up."""
         return linear_warmup(epoch, self.options.warmup_epochs)

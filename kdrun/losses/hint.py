@@ -15,9 +15,9 @@ from kdrun.losses.term import LossTerm, Models, Outputs, StepContext, aligned_st
 
 
 def hint_loss(student_hidden: Tensor, teacher_hidden: Tensor, reduction: str = "mean") -> Tensor:
-    """Squared difference of hidden states of one width (Romero et al., 2015), "mean" or "sum".
+    """Squared difference of hidden states of equal width (Romero et al., 2015), "mean" or "sum".
 
-    Any shape; of (N, C, H, W) maps the larger is pooled to the smaller.
+    Any shape; the larger of two (N, C, H, W) maps is pooled to the size of the smaller.
     """
     check_reduction(reduction, ("mean", "sum"))
     student, teacher = full_precision(student_hidden, teacher_hidden.detach())
@@ -29,7 +29,7 @@ def hint_loss(student_hidden: Tensor, teacher_hidden: Tensor, reduction: str = "
 class HintTerm(LossTerm):
     """`hint_loss`, summed over the pairs (Romero et al., 2015).
 
-    Where widths differ the student's is projected by a trained `Projector`.
+    A trained `Projector` maps the student's states to the teacher's width if widths differ.
     """
 
     def __init__(self, pairs: Sequence[Pair], reduction: str = "mean") -> None:
@@ -45,7 +45,7 @@ class HintTerm(LossTerm):
 
     @classmethod
     def build(cls, options: SimpleNamespace, models: Models) -> LossTerm:
-        """The term with the projection that the options ask for."""
+        """Build the term with the projection set in the options."""
         kind = FittedHintTerm if options.projection == "closed_form" else cls
         return kind(models.pairs("layers", options.layers), options.reduction)
 
@@ -61,7 +61,7 @@ class HintTerm(LossTerm):
 
 
 class FittedHintTerm(LossTerm):
-    """As `HintTerm`, but the teacher's normalised states are projected to the student's width."""
+    """`HintTerm` with the teacher's normalised states projected to the student's width."""
 
     unexplained: Tensor
 
@@ -75,7 +75,7 @@ class FittedHintTerm(LossTerm):
         self.register_buffer("unexplained", torch.tensor(math.nan, dtype=torch.float64))
 
     def epoch_fit(self) -> "ProjectionFits":
-        """Sums for every projection."""
+        """Empty sums for every projection."""
         return ProjectionFits(self)
 
     def numbers(self) -> dict[str, float]:
@@ -101,7 +101,7 @@ class FittedHintTerm(LossTerm):
 
 
 class ProjectionFits:
-    """Sums from which the projections of a `FittedHintTerm` are fitted."""
+    """Sums for fitting the projections of a `FittedHintTerm`."""
 
     def __init__(self, term: FittedHintTerm) -> None:
         self.term = term

@@ -15,7 +15,7 @@ def cross_entropy_loss(
 ) -> Tensor:
     """Cross-entropy of (N, K) logits against (N,) class indices or (N, K) probabilities.
 
-    ValueError for labels that are neither; their values are looked at on the CPU alone.
+    ValueError for labels that are neither; values are checked only on the CPU.
     """
     if labels.shape not in (student_logits.shape[:1], student_logits.shape):
         raise ValueError(
@@ -33,7 +33,7 @@ def cross_entropy_loss(
 
 
 class LabelTerm(LossTerm):
-    """Cross-entropy of the student with the labels; reads no teacher."""
+    """Cross-entropy of the student with the labels; needs no teacher."""
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class LabelTerm(LossTerm):
 
     @classmethod
     def build(cls, options: SimpleNamespace, models: Models) -> Self:
-        """The term with the mixture's label smoothing."""
+        """Build the term with the mixture's label smoothing."""
         return cls(options.label_smoothing)
 
     def forward(

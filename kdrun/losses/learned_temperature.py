@@ -13,10 +13,10 @@ from kdrun.losses.term import LossTerm, Models, Outputs, StepContext
 
 
 def learned_temperature_loss(student_logits: Tensor, teacher_logits: Tensor, T: Tensor) -> Tensor:
-    """`soft_target_loss` at a scalar tensor T > 0, which gets its gradient from both sides."""
+    """`soft_target_loss` at a scalar tensor T > 0, with the gradient of T from both sides."""
     student, teacher = paired_logits(student_logits, teacher_logits)
-    # The derivative by T is a small difference of large sums where student and teacher are near:
-    # in float32 it is rounding, at T = 11 from a deviation of 0.01 on.
+    # For similar student and teacher, the derivative by T is a small difference of large sums:
+    # in float32 only rounding error, at T = 11 for deviations up to 0.01.
     wide = student.dtype if student.device.type == "mps" else torch.float64  # mps has no float64
     T = T.to(wide)
     log_student = F.log_softmax(student.to(wide) / T, dim=-1)
@@ -26,7 +26,7 @@ def learned_temperature_loss(student_logits: Tensor, teacher_logits: Tensor, T: 
 
 
 class _ReverseGradient(torch.autograd.Function):
-    """The identity, whose gradient is multiplied by -strength."""
+    """Gradient reversal: the identity, with the gradient multiplied by -strength."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, strength: float) -> Tensor:
@@ -39,10 +39,10 @@ class _ReverseGradient(torch.autograd.Function):
 
 
 class LearnedTemperatureTerm(LossTerm):
-    """Softened KL at a temperature that is trained to make it hard (CTKD, Li et al., 2023).
+    """Softened KL at a temperature trained to maximise it (CTKD, Li et al., 2023).
 
     T = 1 + 20 sigmoid(tau). The gradient of tau is reversed, and scaled by a factor that rises
-    from 0 to 1 on half a cosine over the first epochs, so that the task grows harder.
+    from 0 to 1 along half a cosine over the first epochs: a curriculum of growing difficulty.
     """
 
     def __init__(self, warmup_epochs: int = 10) -> None:
@@ -52,21 +52,21 @@ class LearnedTemperatureTerm(LossTerm):
 
     @classmethod
     def build(cls, options: SimpleNamespace, models: Models) -> Self:
-        """The term in place of `KlTerm`."""
+        """Build the term with its warm-up."""
         return cls(models.learned_warmup)
 
     def temperature(self) -> Tensor:
-        """T now, without gradient."""
+        """The current T, without gradient."""
         return 1 + 20 * torch.sigmoid(self.tau.detach())
 
     def numbers(self) -> dict[str, float]:
-        """T now."""
+        """The current T."""
         return {"T": float(self.temperature())}
 
     def forward(
         self, student: Outputs, teacher: Outputs, labels: Tensor, context: StepContext
     ) -> Tensor:
-        """The loss of a batch; minimising it raises it in tau."""
+        """The loss of a batch; a descent step on it ascends in tau."""
         progress = min(1.0, context.epoch / self.warmup_epochs) if self.warmup_epochs else 1.0
         strength = (1 - math.cos(math.pi * progress)) / 2
         T = 1 + 20 * torch.sigmoid(_ReverseGradient.apply(self.tau, strength))

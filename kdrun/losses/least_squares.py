@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kdrun.losses.inputs import check_some, full_precision
 
-# Directions whose share of the largest variance is lost in float32 features and float64 sums.
+# Eigenvalues below this share of the largest are rounding error (float32 features, float64 sums).
 RANK_TOLERANCE = 1e-12
 
 
@@ -17,13 +17,13 @@ class Projection(NamedTuple):
     weight: Tensor
     bias: Tensor | None
     unexplained: float
-    """1 - R², of the squares about the mean with a bias, about 0 without."""
+    """1 - R²: with a bias of the squares about the mean, without one of the squares about 0."""
 
 
 class ProjectionFit:
-    """Sums over batches, in float64, that determine the best projection from teacher to student.
+    """Float64 sums over batches for the least-squares projection from teacher to student.
 
-    Squares are kept about the running mean, so that features far from 0 lose no digits.
+    Squares are taken about the running mean, so that features far from 0 lose no digits.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class ProjectionFit:
         self.count = total
 
     def solve(self, ridge: float = 0.0, affine: bool = False) -> Projection:
-        """The projection of least squared error plus ridge * ||weight||², in float64.
+        """The projection that minimises squared error + ridge * ||weight||², in float64.
 
-        Sums over samples; a bias is not penalised. Of several best ones that of least norm.
-        ValueError where a hidden state was not finite.
+        The error is summed over samples; the bias is not penalised. Several minima: the one of
+        least norm. ValueError if a hidden state was not finite.
         """
         assert self.count > 0, "solve() before update()"
         if not ridge >= 0:
             raise ValueError(f"ridge must be at least 0, got {ridge}")
         gram, cross, squares = self.teacher_gram, self.cross_gram, self.student_squares
-        # Each is nan or inf where a hidden state is.
+        # A non-finite hidden state makes each of them nan or inf.
         if not (gram.sum() + cross.sum() + squares).isfinite():
             raise ValueError("hidden states must be finite, got nan or inf")
         if not affine:
@@ -79,7 +79,7 @@ class ProjectionFit:
             cross = cross + self.count * self.teacher_mean.outer(self.student_mean)
             squares = squares + self.count * self.student_mean.square().sum()
         values, vectors = torch.linalg.eigh(gram)
-        # A plain inverse would divide by rounding errors: dead units make the Gram singular.
+        # Dead units make the Gram matrix singular: a plain inverse would divide by rounding errors.
         kept = values > RANK_TOLERANCE * values[-1]
         inverse = torch.where(kept, 1 / (values + ridge), 0.0)
         weight = (vectors * inverse @ (vectors.T @ cross)).T
@@ -92,10 +92,10 @@ class ProjectionFit:
 def fit_projection(
     teacher_hidden: Tensor, student_hidden: Tensor, ridge: float = 0.0, affine: bool = False
 ) -> tuple[Tensor, Tensor | None]:
-    """Weight (d_S, d_T) and bias (d_S,), or None unless affine, of the best projection.
+    """Least-squares weight (d_S, d_T) and bias (d_S,), the bias None unless affine.
 
-    Least squares ||h_S - W h_T - b||² + ridge * ||W||² summed over the rows of (N, d_T) and
-    (N, d_S); of least norm where several are best; without gradient.
+    Minimises ||h_S - W h_T - b||² + ridge * ||W||² summed over the rows of (N, d_T) and (N, d_S);
+    of several minima the one of least norm; without gradient.
     """
     fit = ProjectionFit(teacher_hidden.shape[-1], student_hidden.shape[-1], teacher_hidden.device)
     fit.update(teacher_hidden, student_hidden)

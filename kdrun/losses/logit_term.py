@@ -1,4 +1,4 @@
-"""Base of the terms that compare logits: standardised logits, ensembles of teachers."""
+"""Base class of terms between logits: standardised logits, ensembles of teachers."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ class LogitTerm(LossTerm):
     """A loss between the logits of student and teacher.
 
     Args:
-        options: those of the term's row; `standardize` compares logits of mean 0 and deviation 1
-            (Sun et al., 2024), `T` replaces the scheduled temperature.
-        teacher_weights: of several teachers; None for equal ones.
+        options: of the term's row; `standardize` scales logits to mean 0 and deviation 1 (Sun et
+            al., 2024), `T` replaces the scheduled temperature.
+        teacher_weights: of several teachers; None for equal weights.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class LogitTerm(LossTerm):
 
     @classmethod
     def build(cls, options: SimpleNamespace, models: Models) -> Self:
-        """The term for one or several teachers."""
+        """Build the term for one or several teachers."""
         return cls(options, models.teacher_weights)
 
     @abstractmethod
@@ -41,7 +41,7 @@ class LogitTerm(LossTerm):
         self, student: Tensor, teachers: Sequence[Tensor], labels: Tensor, T: float
     ) -> Tensor:
         """The loss against several teachers: by default against their mean probabilities."""
-        # Losses that take logits and ignore a constant in them: those of the mean probabilities.
+        # For losses invariant to a constant in the logits, the log of the mean probabilities.
         probs = ensemble_probabilities(teachers, 1.0, self.teacher_weights)
         tiny = torch.finfo(probs.dtype).tiny
         return self.logit_loss(student, probs.clamp_min(tiny).log(), labels, T)

@@ -17,10 +17,10 @@ def nkd_loss(
     gamma: float = 1.5,
     T: float = 1.0,
 ) -> Tensor:
-    """Teacher-weighted cross-entropy of the label plus that of the others (Yang et al., 2023).
+    """Teacher-weighted target cross-entropy plus non-target cross-entropy (Yang et al., 2023).
 
-    -p_T log p_S of the label's class at T = 1, and gamma T^2 times the cross-entropy of the other
-    classes' renormalised probabilities at T; (N, K) logits, (N,) class indices, batch mean.
+    -p_T log p_S of the target class at T = 1, plus gamma T^2 times the cross-entropy of the
+    renormalised non-target probabilities at T; (N, K) logits, (N,) class indices, batch mean.
     """
     check_temperature(T, infinite=False)
     student, teacher = paired_logits(student_logits, teacher_logits)

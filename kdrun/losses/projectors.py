@@ -1,4 +1,4 @@
-"""Projections between hidden states of unequal width: trained, or fitted by least squares."""
+"""Projections between hidden states of different width: trained, or fitted by least squares."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from kdrun.losses.least_squares import ProjectionFit
 
 
 def rows_of(hidden: Tensor) -> Tensor:
-    """(N, C, H, W), (N, L, d) or (N, d) as rows of the hidden width."""
+    """Reshape (N, C, H, W), (N, L, d) or (N, d) states to rows of the hidden width."""
     channels_last = hidden.movedim(1, -1) if hidden.ndim == 4 else hidden
     return channels_last.reshape(-1, channels_last.shape[-1])
 
@@ -16,7 +16,7 @@ def rows_of(hidden: Tensor) -> Tensor:
 class Projector(nn.Module):
     """Linear and BatchNorm from the student's width to the teacher's, trained with the student.
 
-    On maps it is a 1x1 convolution (Romero et al., 2015).
+    A 1x1 convolution on maps (Romero et al., 2015).
     """
 
     def __init__(self, student_width: int, teacher_width: int) -> None:
@@ -25,7 +25,7 @@ class Projector(nn.Module):
         self.norm = nn.BatchNorm1d(teacher_width)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Hidden states of the student's width to the same shape in the teacher's."""
+        """Project hidden states from the student's to the teacher's width; other dims are kept."""
         projected = self.norm(self.linear(rows_of(hidden.float())))
         if hidden.ndim == 4:
             batch, _, height, width = hidden.shape
@@ -36,8 +36,8 @@ class Projector(nn.Module):
 class FittedProjection(nn.Module):
     """The least-squares projection from the teacher's width to the student's, refitted each epoch.
 
-    On rows of unit mean square, so that the student cannot lower the loss by shrinking. Never
-    trained: learning both sides together would collapse them to zero.
+    Applied to rows of unit mean square, so that the student cannot lower the loss by shrinking.
+    Never trained: learning both sides jointly would collapse them to zero.
     """
 
     weight: Tensor
@@ -47,18 +47,18 @@ class FittedProjection(nn.Module):
         self.register_buffer("weight", torch.zeros(student_width, teacher_width))
 
     def sums(self) -> ProjectionFit:
-        """Empty sums for a fit, to be updated with normalised rows of teacher and student."""
+        """Empty sums for a fit on normalised rows of teacher and student."""
         student_width, teacher_width = self.weight.shape
         return ProjectionFit(teacher_width, student_width, self.weight.device)
 
     def take(self, sums: ProjectionFit) -> float:
-        """Use what the sums determine; returns 1 - R^2."""
+        """Set the weight to the solution of the sums; return 1 - R^2."""
         solved = sums.solve()
         self.weight.copy_(solved.weight)
         return solved.unexplained
 
     def forward(self, teacher: Tensor) -> Tensor:
-        """Normalised rows (R, d_T) to (R, d_S), without gradient."""
+        """Project normalised (R, d_T) rows to (R, d_S), without gradient."""
         return F.linear(teacher.detach(), self.weight)
 
 

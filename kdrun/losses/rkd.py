@@ -15,17 +15,17 @@ from kdrun.losses.term import LossTerm, Models, Outputs, StepContext
 
 REDUCTIONS = ("mean", "sum", "reference")
 
-# Entries of one (anchors, N, N) buffer, of which three are alive at a time: so many as stay in a
-# processor's cache, and on other devices so many that the kernels' launches do not count.
+# Entries of one (anchors, N, N) buffer, three of which are alive at a time: few enough for a CPU's
+# cache, and on other devices enough to make the launch overhead negligible.
 CHUNKS = {"cpu": 2**19}
 LARGE_CHUNK = 2**24
 
 
 def rkd_distance_loss(student: Tensor, teacher: Tensor, reduction: str = "mean") -> Tensor:
-    """Huber loss on pairwise distances, each side's over its own mean distance.
+    """Huber loss on pairwise distances, each side's divided by its mean distance.
 
     Args:
-        student: (N, d) features; the batch's mean distance takes gradient too. Of fewer than 2
+        student: (N, d) features; the batch's mean distance has a gradient too. With fewer than 2
             samples the loss is 0, with a warning.
         teacher: (N, any width).
         reduction: "mean" or "sum" over the ordered pairs of distinct samples; "reference" divides
@@ -43,11 +43,11 @@ def rkd_distance_loss(student: Tensor, teacher: Tensor, reduction: str = "mean")
 
 
 def rkd_angle_loss(student: Tensor, teacher: Tensor, reduction: str = "mean") -> Tensor:
-    """Huber loss on the cosines of the angles that each sample sees between each two others.
+    """Huber loss on the cosines of the angles at each sample between every two others.
 
     Args:
-        student: (N, d) features. The cost is cubic in N and free of d, the memory constant. Of
-            fewer than 3 samples the loss is 0, with a warning; it has no second derivative.
+        student: (N, d) features. The cost is O(N³) for any d, the memory constant. With fewer
+            than 3 samples the loss is 0, with a warning; there is no second derivative.
         teacher: (N, any width).
         reduction: "mean" or "sum" over the ordered triples of distinct samples; "reference"
             divides the sum by N³, as the authors' code does.
@@ -88,30 +88,30 @@ def _nothing_to_compare(relation: str, least: int, student: Tensor) -> Tensor:
 
 
 def _squared_distances(features: Tensor) -> Tensor:
-    """(N, N) in float64; exactly 0, with gradient 0, between rows that agree to its precision."""
-    # The Gram matrix costs N² d and no (N, N, d) buffer. Its cancellation, which at a mean of 100
-    # spoils float32, is nothing in float64 about the mean.
+    """(N, N) float64; exactly 0, with gradient 0, between rows equal to within rounding."""
+    # The Gram matrix costs N² d and no (N, N, d) buffer. Its cancellation ruins float32 at a mean
+    # of 100, but is negligible in float64 about the mean.
     features = features.double()
     features = features - features.mean(dim=0)
     gram = features @ features.T
     squares = gram.diagonal()[:, None] + gram.diagonal()
     squared = squares - 2 * gram
     rounding = 4 * features.shape[1] * torch.finfo(torch.float64).eps
-    # Stated so that nan stays nan.
+    # This comparison keeps nan as nan.
     return squared.masked_fill(squared <= rounding * squares, 0.0)
 
 
 def _unscaled(squared: Tensor) -> Tensor:
-    """Times a power of 4, so that the largest is about 1 and float32 holds them all."""
-    # Angles know no scale, and an even power of 2 changes no digit of a root either.
+    """Scale by a power of 4 to a maximum of about 1, the range of float32."""
+    # Angles are scale-invariant, and an even power of 2 changes no digit of a root.
     exponent = torch.frexp(squared.detach().amax())[1] // 2 * 2
     return squared * torch.exp2(-exponent.double())
 
 
 def _relative_distances(features: Tensor) -> Tensor:
-    """(N, N) distances over the mean of the distinct pairs; all 0 for a collapsed batch."""
+    """(N, N) distances divided by the mean over distinct pairs; all 0 for a collapsed batch."""
     squared = _squared_distances(features)
-    # The root of 0 has no gradient: take that of 1 there and discard it.
+    # The root has no gradient at 0: use the one at 1 there and discard it.
     together = squared == 0
     distances = squared.masked_fill(together, 1.0).sqrt().masked_fill(together, 0.0)
     mean = distances.sum() / (len(features) * (len(features) - 1))
@@ -121,8 +121,8 @@ def _relative_distances(features: Tensor) -> Tensor:
 class _AngleSum(torch.autograd.Function):
     """Sum of the Huber losses over the ordered triples, from (N, N) squared distances.
 
-    Autograd would keep several (N, N, N) tensors for the backward pass; the gradient is closed
-    form, so it is summed up a few anchors at a time beside the loss.
+    Autograd would keep several (N, N, N) tensors for the backward pass; the gradient has a closed
+    form, summed a few anchors at a time along with the loss.
     """
 
     @staticmethod
@@ -150,23 +150,23 @@ class _AngleSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, output_gradient: Tensor) -> tuple[Tensor, None]:
-        # once_differentiable lets a graph through in which the saved gradient is a constant.
+        # once_differentiable would accept a graph with the saved gradient as a constant.
         if torch.is_grad_enabled():
-            raise RuntimeError("rkd_angle_loss has no second derivative: leave out create_graph")
+            raise RuntimeError("rkd_angle_loss has no second derivative: omit create_graph")
         (gradient,) = ctx.saved_tensors
         return output_gradient * gradient, None
 
 
 def _inverse_distances(squared: Tensor) -> Tensor:
-    """1 / distance, and 0 between duplicates: an angle with such an arm counts as a right one."""
+    """1 / distance, 0 between duplicates: an angle with such a side counts as a right angle."""
     together = squared == 0
     return squared.masked_fill(together, 1.0).rsqrt().masked_fill(together, 0.0)
 
 
 def _cosines(squared: Tensor, inverse: Tensor, anchors: slice) -> Tensor:
-    """(anchors, N, N): the cosine of the angle at each anchor, by the law of cosines.
+    """(anchors, N, N) cosines of the angles at each anchor, by the law of cosines.
 
-    From squared distances alone it is precise for near samples far from the others too.
+    Squared distances alone stay precise even for close samples far from the others.
     """
     sides, arms = squared[anchors] / 2, inverse[anchors]
     cosines = sides[:, :, None] + sides[:, None, :]
@@ -183,7 +183,7 @@ class RelationTerm(LossTerm):
 
     @classmethod
     def build(cls, options: SimpleNamespace, models: Models) -> Self:
-        """The term between what goes into the classifiers, or the layers that are named."""
+        """Build the term between the inputs of the classifiers, or between the named layers."""
         if options.layer is None:
             return cls(models.penultimate())
         (pair,) = models.pairs("layer", [options.layer])

@@ -19,8 +19,9 @@ def soft_target_loss(
 ) -> Tensor:
     """T^2 KL(teacher || student) of softened (N, K) logits, batch mean (Hinton et al., 2015).
 
-    At T = inf its limit, half the squared distance of the centred logits over K. At a finite T
-    a teacher's logit may be -inf: its class counts nothing. ValueError for T outside (0, 1000].
+    T = inf gives the limit, half the squared distance of the centred logits divided by K. At a
+    finite T a teacher's logit may be -inf: the class is ignored. ValueError for T outside
+    (0, 1000].
     """
     check_temperature(T)
     student, teacher = paired_logits(student_logits, teacher_logits)
@@ -37,7 +38,7 @@ def soft_probability_loss(
     check_probabilities("teacher_probs", teacher_probs)
     student, probs = paired_logits(student_logits, teacher_probs)
     probs = widened(probs, T)
-    # Float32 rows sum to 1 only within 1e-7, which T^2 = 1e6 would turn into a wrong loss.
+    # Float32 rows sum to 1 only within 1e-7; T^2 = 1e6 would turn this error into a wrong loss.
     return _softened_kl(student, probs / probs.sum(dim=-1, keepdim=True), T, scale_T2)
 
 
@@ -49,9 +50,9 @@ def _softened_kl(student: Tensor, teacher_probs: Tensor, T: float, scale_T2: boo
 
 
 def counted(log_probs: Tensor, teacher_probs: Tensor) -> Tensor:
-    """The student's log-probabilities, 0 where the teacher's probability is.
+    """The student's log-probabilities, 0 for classes of teacher probability 0.
 
-    What it multiplies there may be -inf, of a class that both sides leave out.
+    The product would be 0 * -inf for a class that both sides exclude.
     """
     return log_probs.masked_fill(teacher_probs == 0, 0.0)
 
@@ -72,21 +73,21 @@ def distillation_loss(
 ) -> Tensor:
     """alpha * `soft_target_loss` + (1 - alpha) * `cross_entropy_loss` of the student at T = 1.
 
-    A term of weight 0 is not computed: alpha = 0 needs no teacher, alpha = 1 no labels.
+    Terms of weight 0 are skipped: alpha = 0 needs no teacher, alpha = 1 no labels.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be in [0, 1], got {alpha}")
     check_temperature(T)
-    # Widened once, so that the gradients of the two terms are not added in bfloat16.
+    # Cast once, so that the gradients of the two terms are not added in bfloat16.
     (student,) = full_precision(student_logits)
     terms = []
     if alpha > 0:
         if teacher_logits is None:
-            raise ValueError(f"alpha={alpha} needs teacher_logits; only alpha=0 goes without")
+            raise ValueError(f"alpha={alpha} needs teacher_logits; only alpha=0 works without them")
         terms.append(alpha * soft_target_loss(student, teacher_logits, T))
     if alpha < 1:
         if labels is None:
-            raise ValueError(f"alpha={alpha} needs labels; only alpha=1 goes without")
+            raise ValueError(f"alpha={alpha} needs labels; only alpha=1 works without them")
         terms.append((1 - alpha) * cross_entropy_loss(student, labels, label_smoothing))
     return total(terms)
 
@@ -98,9 +99,9 @@ def logit_mse_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def hard_target_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Cross-entropy against the class that the teacher puts first (DeiT, Touvron et al., 2021)."""
+    """Cross-entropy against the teacher's argmax class (DeiT, Touvron et al., 2021)."""
     student, teacher = paired_logits(student_logits, teacher_logits)
-    # An argmax would hide that the teacher's logits are not finite.
+    # The second term keeps non-finite teacher logits visible; argmax would hide them.
     return F.cross_entropy(student, teacher.argmax(dim=-1)) + 0 * teacher.amax(dim=-1).mean()
 
 

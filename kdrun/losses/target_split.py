@@ -1,4 +1,4 @@
-"""Logits split into the label's class and the others, and quantities of that split."""
+"""Split of logits into target and non-target classes, and functions of this split."""
 
 import torch
 import torch.nn.functional as F
@@ -8,19 +8,19 @@ from kdrun.losses.soft_target import counted
 
 
 def soft_cross_entropy(student: Tensor, teacher_probs: Tensor) -> Tensor:
-    """-sum p log q by sample, (N,), of softened logits."""
+    """-sum p log q per sample, (N,), for softened student logits."""
     return -(teacher_probs * counted(F.log_softmax(student, dim=-1), teacher_probs)).sum(dim=-1)
 
 
 def split_label(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The label's logit (N, 1) and the other classes' (N, K-1)."""
+    """The target logit (N, 1) and the non-target logits (N, K-1)."""
     target = labels[:, None]
     others = torch.arange(logits.shape[1] - 1, device=logits.device)
     return logits.gather(1, target), logits.gather(1, others + (others >= target))
 
 
 def label_margin(label: Tensor, others: Tensor) -> Tensor:
-    """log(p / (1 - p)) of the label's probability p, (N,): exact where p rounds to 1."""
+    """log(p / (1 - p)) of the target probability p, (N,); exact even if p rounds to 1."""
     limits = torch.finfo(label.dtype)
-    # A teacher's logit of -inf becomes finite here, so that 0 log 0 comes out as 0.
+    # Makes a teacher's logit of -inf finite, so that 0 log 0 = 0.
     return (label.squeeze(1) - others.logsumexp(dim=1)).clamp(limits.min, limits.max)

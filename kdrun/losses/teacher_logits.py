@@ -1,4 +1,4 @@
-"""Logits made comparable: standardised, and of several teachers averaged."""
+"""Standardised logits, and averages over several teachers."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def standardize_logits(logits: Tensor) -> Tensor:
     (..., K) finite logits of at least 2 classes.
     """
     if logits.shape[-1] < 2:
-        raise ValueError(f"logits must be of at least 2 classes, got {tuple(logits.shape)}")
+        raise ValueError(f"logits must have at least 2 classes, got {tuple(logits.shape)}")
     check_some("logits", logits)
     (logits,) = full_precision(logits)
     centred = logits - logits.mean(dim=-1, keepdim=True)
@@ -28,17 +28,17 @@ def ensemble_probabilities(
 ) -> Tensor:
     """Mean of the teachers' probabilities at T, for `soft_probability_loss`.
 
-    `weights` (none negative, not all 0) are divided by their sum; by default all count the same.
+    `weights` (none negative, not all 0) are normalised to sum 1; the default is equal weights.
     """
     shares = [1.0] * len(teacher_logits) if weights is None else list(weights)
     if len(shares) != len(teacher_logits):
         raise ValueError(f"{len(teacher_logits)} teachers but {len(shares)} weights")
     total = sum(shares)
     if not (total > 0 and math.isfinite(total) and min(shares) >= 0):
-        raise ValueError(f"weights of at least one teacher must be >= 0, not all 0, got {shares}")
+        raise ValueError(f"teacher weights must be >= 0, finite and not all 0, got {shares}")
     if len({logits.shape for logits in teacher_logits}) > 1:
         shapes = [tuple(logits.shape) for logits in teacher_logits]
-        raise ValueError(f"teachers differ in the shape of their logits: {shapes}")
+        raise ValueError(f"teachers' logits differ in shape: {shapes}")
     probs = [softmax_with_temperature(logits, T) for logits in teacher_logits]
     return torch.stack(
         [share / total * prob for share, prob in zip(shares, probs, strict=True)]

@@ -1,4 +1,4 @@
-"""Temperature softmax: softened logits and probabilities, and the range of T."""
+"""Temperature softmax: softened logits and probabilities, and the valid range of T."""
 
 import math
 
@@ -11,23 +11,23 @@ FLOAT64_BELOW = 1e-30
 
 
 def check_temperature(T: float, infinite: bool = True) -> None:
-    """ValueError unless T is in (0, 1000] or, where there is a limit to compute, inf."""
-    # A negative T would give a finite loss that teaches the opposite; stated positively, nan fails.
+    """Raise ValueError unless T is in (0, 1000] or, if `infinite`, inf."""
+    # A negative T would give a finite loss that teaches the opposite; this comparison rejects nan.
     if not (T > 0 and (T <= 1000 or (infinite and math.isinf(T)))):
         raise ValueError(f"T must be in (0, 1000]{' or inf' if infinite else ''}, got {T}")
 
 
 def widened(logits: Tensor, T: float) -> Tensor:
-    """The logits in the precision that T asks for: at least float32, from T = 50 on float64."""
-    # T^2 magnifies the rounding of nearly uniform probabilities: 9.5 % of the loss at T = 1000.
+    """The logits in the precision needed at T: at least float32, float64 from T = 50."""
+    # T^2 amplifies the rounding of nearly uniform probabilities: 9.5 % of the loss at T = 1000.
     least = torch.float32 if FLOAT64_BELOW <= T < FLOAT64_FROM else torch.float64
     return logits.to(torch.promote_types(logits.dtype, least))
 
 
 def softened(logits: Tensor, T: float) -> Tensor:
-    """logits / T over the last dimension, up to a constant a row, in the precision of `widened`."""
+    """logits / T up to a constant per row (last dimension), in the precision of `widened`."""
     logits = widened(logits, T)
-    if T < FLOAT64_BELOW:  # the quotient of the largest may overflow: let it be 0
+    if T < FLOAT64_BELOW:  # the largest quotient may overflow: make it 0
         logits = logits - logits.amax(dim=-1, keepdim=True)
     return logits / T
 

@@ -1,4 +1,4 @@
-"""Protocol of a loss term, and its inputs: the outputs of a model and the point in training."""
+"""Base class of loss terms, and their inputs: model outputs and the point in training."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +14,10 @@ class Outputs(NamedTuple):
     """Outputs of a model for a batch.
 
     Attributes:
-        logits: (N, K); of several teachers the first's.
-        hidden: outputs of the layers that a term named, by path.
-        attention: (N, heads, L, L) maps of the attention modules that a term named, by path.
-        ensemble: the logits of every teacher where there are several.
+        logits: (N, K); of the first of several teachers.
+        hidden: outputs of the layers requested by terms, by path.
+        attention: (N, heads, L, L) maps of the attention modules requested by terms, by path.
+        ensemble: the logits of every teacher if there are several.
     """
 
     logits: Tensor
@@ -32,7 +32,7 @@ class StepContext(NamedTuple):
     Attributes:
         T: the scheduled temperature.
         epoch: 0-based.
-        indices: (N,) places of the batch's images in the training split.
+        indices: (N,) positions of the batch's images in the training split.
     """
 
     T: float
@@ -41,13 +41,13 @@ class StepContext(NamedTuple):
 
 
 class Models(Protocol):
-    """What a term may ask of student and teacher when it is built.
+    """Properties of student and teacher available when a term is built.
 
     Attributes:
         num_classes: K of the logits.
-        num_images: of the training split.
-        teacher_weights: of several teachers; None for equal ones.
-        learned_warmup: epochs over which a learned T gets its full gradient.
+        num_images: size of the training split.
+        teacher_weights: of several teachers; None for equal weights.
+        learned_warmup: epochs until a learned T gets its full gradient.
     """
 
     num_classes: int
@@ -56,11 +56,11 @@ class Models(Protocol):
     learned_warmup: int
 
     def pairs(self, option: str, named: Sequence[str]) -> list[Pair]:
-        """The layers to compare: those named by the option, or else the models' stages."""
+        """The layers to compare: the ones named by the option, or else the models' stages."""
         ...
 
     def penultimate(self) -> Pair:
-        """What goes into the classifiers."""
+        """The inputs of the classifiers."""
         ...
 
     def have_attention(self) -> bool:
@@ -68,7 +68,7 @@ class Models(Protocol):
         ...
 
     def attention_pairs(self, option: str, named: Sequence[str], why: str) -> list[Pair]:
-        """The attention modules to compare; `why` they are needed, for the message."""
+        """The attention modules to compare; error messages quote `why` they are needed."""
         ...
 
     def teacher_head(self) -> nn.Module:
@@ -77,7 +77,7 @@ class Models(Protocol):
 
 
 class EpochFit(Protocol):
-    """Sums over outputs of both models, from which a term is fitted before an epoch."""
+    """Sums over outputs of both models for fitting a term before an epoch."""
 
     def update(self, student: Outputs, teacher: Outputs) -> None:
         """Add a batch."""
@@ -91,19 +91,19 @@ class EpochFit(Protocol):
 class LossTerm(nn.Module, ABC):
     """A term of the objective; its parameters are trained with the student.
 
-    A subclass has `forward`; the other methods are for terms that need them.
+    Subclasses implement `forward`; overriding the other methods is optional.
     """
 
     @classmethod
     def build(cls, options: SimpleNamespace, models: Models) -> "LossTerm":
-        """The term for two models.
+        """Build the term for two models.
 
         Args:
-            options: those of the term's row, with the values of the config.
-            models: what is known of student and teacher.
+            options: of the term's row, with the values of the config.
+            models: properties of student and teacher.
 
         Raises:
-            ConfigError: the models cannot be compared so.
+            ConfigError: the term cannot compare these models.
         """
         return cls()
 
@@ -116,7 +116,7 @@ class LossTerm(nn.Module, ABC):
         Args:
             student: with gradient.
             teacher: without.
-            labels: (N,) class indices, or (N, K) probabilities where images are mixed.
+            labels: (N,) class indices, or (N, K) probabilities of mixed images.
             context: the point in training.
         """
 
@@ -125,11 +125,11 @@ class LossTerm(nn.Module, ABC):
         return 1.0
 
     def epoch_fit(self) -> EpochFit | None:
-        """Sums to fit the term from before each epoch, or None."""
+        """Empty sums for fitting the term before each epoch, or None."""
         return None
 
     def numbers(self) -> dict[str, float]:
-        """Numbers of the term for the metrics of an epoch, by name."""
+        """The term's own metrics of an epoch, by name."""
         return {}
 
 
@@ -142,7 +142,7 @@ class PairedTerm(LossTerm):
 
     @classmethod
     def build(cls, options: SimpleNamespace, models: Models) -> Self:
-        """The term between the layers that its option `layers` names, or the stages."""
+        """Build the term between the layers of its option `layers`, or between the stages."""
         return cls(models.pairs("layers", options.layers))
 
     @abstractmethod
@@ -160,7 +160,7 @@ class PairedTerm(LossTerm):
 def aligned_states(
     pairs: Sequence[Pair], student: Outputs, teacher: Outputs
 ) -> list[tuple[Tensor, Tensor]]:
-    """The hidden states of each pair of layers, student's and teacher's, in one shape."""
+    """The aligned hidden states of student and teacher for each pair of layers."""
     return [aligned(student.hidden[one.student], teacher.hidden[one.teacher]) for one in pairs]
 
 
@@ -173,5 +173,5 @@ def total(losses: Iterable[Tensor]) -> Tensor:
 
 
 def linear_warmup(epoch: int, epochs: int) -> float:
-    """1/epochs in the 0-based epoch 0, rising to 1 in the last of so many."""
+    """A factor rising from 1/epochs in epoch 0 (0-based) to 1 in the last warm-up epoch."""
     return min(1.0, (epoch + 1) / epochs) if epochs else 1.0

@@ -11,11 +11,11 @@ from kdrun.losses.temperature import check_temperature, softened
 
 
 def wsl_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, T: float) -> Tensor:
-    """T^2 times the soft cross-entropy, weighted by sample (Zhou et al., 2021), batch mean.
+    """T^2 times the sample-weighted soft cross-entropy, batch mean (Zhou et al., 2021).
 
-    The weight is 1 - exp(-CE_S / CE_T), without gradient, of the cross-entropies against the
-    (N,) class indices at T = 1: a sample the student has learned better than the teacher
-    counts less. (N, K) logits.
+    The weight is 1 - exp(-CE_S / CE_T), without gradient, with the cross-entropies against the
+    (N,) class indices at T = 1: samples that the student has learned better than the teacher
+    count less. (N, K) logits.
     """
     check_temperature(T, infinite=False)
     student, teacher = paired_logits(student_logits, teacher_logits)
@@ -26,8 +26,8 @@ def wsl_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, T: 
 
 
 def _label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy by sample, (N,), with the relative precision that a quotient of two needs."""
-    # log_softmax rounds to 0 what a confident network has left to lose: 0 / 0 in the quotient.
+    """Cross-entropy per sample, (N,), precise enough for the quotient of two such losses."""
+    # log_softmax rounds the small loss of a confident network to 0: 0 / 0 in the quotient.
     return F.softplus(-label_margin(*split_label(logits, labels))).clamp_min(
         torch.finfo(logits.dtype).tiny
     )

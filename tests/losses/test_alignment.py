@@ -58,7 +58,7 @@ def test_tokens_become_the_map_they_were_made_of(side, width, class_token):
 
 @pytest.mark.parametrize("length", [3, 7, 198])
 def test_tokens_of_no_square_are_refused(length):
-    with pytest.raises(ValueError, match=f"^{length} tokens are no square map"):
+    with pytest.raises(ValueError, match=f"^{length} tokens do not form a square map"):
         tokens_to_map(torch.zeros(2, length, 4))
 
 

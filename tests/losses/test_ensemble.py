@@ -47,5 +47,5 @@ def test_ensemble_refuses_weights_that_are_no_shares(teachers, weights):
 
 
 def test_ensemble_refuses_teachers_of_different_class_counts():
-    with pytest.raises(ValueError, match="differ in the shape"):
+    with pytest.raises(ValueError, match="differ in shape"):
         ensemble_probabilities([torch.zeros(2, 3), torch.zeros(2, 1)], 1.0)
