@@ -1,4 +1,4 @@
-"""Image classifiers: plain `nn.Module`s that know nothing of distillation.
+"""Image classifiers: plain `nn.Module`s, independent of distillation.
 
-`kdrun.catalog.architectures` lists them without torch; `build.build_model` builds any of them.
+`kdrun.catalog.architectures` lists them without importing torch; `build.build_model` builds them.
 """

@@ -13,29 +13,29 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
-# Largest change of a logit that rounding may make, as a share of the largest logit.
+# Largest change of a logit by rounding, relative to the largest logit.
 _TOLERANCE = 1e-4
 
 _IMAGES_CHECKED = 8
 
 
 def fold_batchnorm(model: nn.Module, example: Tensor, keep: Collection[str] = ()) -> nn.Module:
-    """A frozen copy in eval mode, each BatchNorm2d folded into the Conv2d that alone feeds it.
+    """A frozen copy in eval mode, with each BatchNorm2d folded into its only Conv2d input.
 
-    Module paths stay: a folded BatchNorm becomes an Identity, and hooks on it and on containers
-    see what they saw. Only a folded convolution's own output differs, so name in `keep` the
-    modules whose raw output is needed. The given model is not changed; put hooks on the copy.
+    Module paths are kept: a folded BatchNorm becomes an Identity, and hooks on it and on containers
+    capture the same values. Only the output of a folded convolution differs, so list modules in
+    `keep` if their raw output is needed. The given model is not changed; put hooks on the copy.
 
     Args:
         model: a classifier.
         example: (N, C, H, W) images; the pairs are found and checked on the first few.
-        keep: module paths; a convolution whose output one of them returns is left alone.
+        keep: module paths; convolutions that produce the output of one of them are not folded.
 
     Returns:
-        The folded copy, or a plain one where the logits of `example` would change by more than
-        rounding.
+        The folded copy, or a plain copy if folding would change the logits of `example` by more
+        than rounding.
     """
-    # On the CPU: TF32 convolutions of a GPU differ by more than folding does.
+    # On the CPU: TF32 convolutions on a GPU differ by more than folding does.
     folded = _frozen_copy(model).cpu()
     example = example[:_IMAGES_CHECKED].cpu()
     with torch.no_grad():
@@ -44,7 +44,7 @@ def fold_batchnorm(model: nn.Module, example: Tensor, keep: Collection[str] = ()
             conv.weight, conv.bias = _fused(conv, batchnorm)
         _replace_by_identity(folded, {batchnorm for _, batchnorm in pairs})
         difference = (folded(example) - logits).abs().max()
-    # Written so that a NaN fails it.
+    # This comparison fails for NaN.
     same = bool(difference <= _TOLERANCE * logits.abs().max())
     return folded.to(next(model.parameters()).device) if same else _frozen_copy(model)
 
@@ -77,7 +77,7 @@ def _replace_by_identity(model: nn.Module, modules: Collection[nn.Module]) -> No
 
 @dataclass
 class _ConvOutput:
-    """A tensor that a convolution returned, and what became of it."""
+    """A tensor returned by a convolution, and its uses."""
 
     conv: nn.Conv2d
     tensor: Tensor
@@ -86,7 +86,7 @@ class _ConvOutput:
 
 
 class _Trace(TorchDispatchMode):
-    """Follows the outputs of convolutions through a forward pass, operation by operation."""
+    """A dispatch mode that follows the outputs of convolutions through a forward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class _Trace(TorchDispatchMode):
             self.outputs[id(output)].has_other_use = True
 
     def pairs(self) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-        """Convolutions and the one BatchNorm that each feeds, both called once."""
+        """Convolutions, each with the only BatchNorm on its output, both called once."""
         return [
             (output.conv, output.batchnorms[0])
             for output in self.outputs.values()
@@ -143,7 +143,7 @@ def _find_pairs(
     trace = _Trace()
     handles: list[RemovableHandle] = []
     for module in model.modules():
-        # Exact types: a subclass may do more, as timm's BatchNorm with its activation does.
+        # Exact types: a subclass may do more, such as timm's BatchNorm with activation.
         if type(module) is nn.Conv2d:
             handles.append(module.register_forward_hook(trace.after_conv))
         elif type(module) is nn.BatchNorm2d and module.running_mean is not None:

@@ -1,4 +1,4 @@
-"""Building a model by architecture name for a data set."""
+"""Construction of models by architecture name."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -26,9 +26,9 @@ def build_model(
 ) -> nn.Module:
     """The classifier `arch` for (N, in_channels, image_size, image_size) images.
 
-    Drawn from torch's current random state, on the current default device; `with
-    torch.device("meta")` counts without memory. The structure does not depend on `weights`, so
-    that a state saved from a pretrained model fits one built without.
+    Initialised from torch's current random state, on the current default device; `with
+    torch.device("meta")` allocates no memory. The structure does not depend on `weights`: the state
+    of a pretrained model fits a model built without weights.
 
     Args:
         arch: a row of `ARCHITECTURES`, or timm's name with `library="timm"`.
@@ -37,13 +37,13 @@ def build_model(
         image_size: height and width of the images.
         stem: "imagenet" as published, "small" without the early strides, "auto" small up to 64.
         library: "kdrun" (its own networks and torchvision's) or "timm".
-        width: of architectures that leave it free, as convnet's first width or mlp's hidden one.
-        depth: likewise, as convnet's blocks or mlp's hidden layers.
+        width: of architectures with a free width, such as convnet's first or mlp's hidden layers.
+        depth: of architectures with a free depth, such as convnet's blocks or mlp's hidden layers.
         weights: name of published weights, "DEFAULT" for the best; files are for `load_state`.
 
     Raises:
-        ConfigError: an unknown name, or an image size the architecture cannot take.
-        WeightsError: weights that do not exist or cannot be had.
+        ConfigError: an unknown name, or an image size that the architecture does not accept.
+        WeightsError: weights that do not exist or cannot be downloaded.
     """
     sizes = {"width": width, "depth": depth}
     given = {name: size for name, size in sizes.items() if size is not None}
@@ -74,7 +74,7 @@ def _builder(arch: str, library: str, stem: str) -> Callable[..., nn.Module]:
 
 
 def _check_sizes(arch: str, library: str, given: Iterable[str]) -> None:
-    """Refuse sizes that the architecture does not leave free."""
+    """Refuse `width` or `depth` for architectures that fix them."""
     free = ARCHITECTURES[arch].sizes if library == "kdrun" and arch in ARCHITECTURES else ()
     fixed = [size for size in given if size not in free]
     if fixed:

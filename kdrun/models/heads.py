@@ -1,13 +1,13 @@
-"""The classifier layer of a model."""
+"""The classification head of a model."""
 
 from torch import Tensor, nn
 
 PENULTIMATE = "penultimate"
-"""The input of the classifying layer, by a name that is the same for every model."""
+"""Name for the input of the classification head, the same for every model."""
 
 
 def head_path(model: nn.Module) -> str:
-    """Module path of the classifying layer: the last linear one, else the last convolution.
+    """Module path of the head: the last linear layer, else the last convolution.
 
     SqueezeNet ends in a 1×1 convolution; every other classifier in a linear layer.
     """
@@ -18,7 +18,7 @@ def head_path(model: nn.Module) -> str:
 
 
 def head_of(model: nn.Module) -> nn.Module:
-    """The classifying layer."""
+    """The classification head."""
     return model.get_submodule(head_path(model))
 
 
@@ -28,7 +28,7 @@ def head_classes(model: nn.Module) -> int:
 
 
 def replace_head(model: nn.Module, num_classes: int) -> None:
-    """Put a freshly initialised head for `num_classes` classes in place of the model's."""
+    """Replace the model's head by a newly initialised one for `num_classes` classes."""
     path = head_path(model)
     old = model.get_submodule(path)
     has_bias = old.bias is not None
@@ -41,5 +41,5 @@ def replace_head(model: nn.Module, num_classes: int) -> None:
 
 
 def head_input(features: Tensor) -> Tensor:
-    """(N, d): squeezenet classifies a map and averages its logits, others classify vectors."""
+    """Reduce the head's input to (N, d): SqueezeNet classifies maps, other models vectors."""
     return features.mean(dim=(2, 3)) if features.ndim == 4 else features.flatten(1)

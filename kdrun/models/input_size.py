@@ -1,4 +1,4 @@
-"""Image sizes that an architecture accepts."""
+"""Image sizes accepted by an architecture."""
 
 from collections.abc import Callable
 
@@ -7,16 +7,16 @@ from torch import nn
 
 from kdrun.errors import ConfigError, reason
 
-# Tried in this order for the remedy; 224 last, for the few that take only ImageNet's size.
+# Tried in this order for the remedy; 224 last, for the few that accept only ImageNet's size.
 _CANDIDATES = (16, 32, 64, 128, 256, 512, 224)
 
 
 def check_image_size(
     build: Callable[[int], nn.Module], arch: str, in_channels: int, image_size: int
 ) -> None:
-    """Raise ConfigError, with a size that works, where a forward pass on such images fails.
+    """Raise ConfigError, naming a size that works, if a forward pass at this image size fails.
 
-    `build` makes the model for an image size; here on the meta device, so nothing is allocated.
+    `build` makes the model for an image size, on the meta device here: nothing is allocated.
     """
     failure = _failure(build, in_channels, image_size)
     if failure is None:
@@ -31,7 +31,7 @@ def check_image_size(
 
 
 def _failure(build: Callable[[int], nn.Module], in_channels: int, image_size: int) -> str | None:
-    """First line of what went wrong on one image of this size, None where nothing did."""
+    """First line of the error on one image of this size, or None."""
     try:
         with torch.device("meta"), torch.no_grad():
             model = build(image_size).eval()

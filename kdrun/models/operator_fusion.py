@@ -1,7 +1,7 @@
 """Fusion of convolution, addition and ReLU on a CPU.
 
-The operations are those that torch's own compiler calls on a CPU (oneDNN's post-operations). They
-are not public: whatever goes wrong with them, or with following the model, costs the fusion only.
+The fused operations are the oneDNN post-operations that torch.compile uses on a CPU. They are not
+public: any failure, in them or in tracing the model, only disables the fusion.
 """
 
 import operator
@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from kdrun.models.heads import PENULTIMATE, head_input, head_path
 
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.1}
-"""Largest change that rounding may make, as a share of the largest value."""
+"""Largest change by rounding, relative to the largest value."""
 
 ADDITIONS = (operator.add, operator.iadd, torch.add)
 RELUS = (F.relu, torch.relu)
@@ -24,10 +24,10 @@ RELU_METHODS = ("relu", "relu_")
 
 
 class Convolution(nn.Module):
-    """A convolution, then `+ other` and ReLU where they are asked for, in one operation.
+    """A convolution with optional `+ other` and ReLU, in one operation.
 
     Args:
-        conv: whose weights are taken; no gradient reaches them.
+        conv: source of the weights; no gradient reaches them.
         relu: whether a ReLU follows.
     """
 
@@ -39,14 +39,14 @@ class Convolution(nn.Module):
         self.activation = "relu" if relu else "none"
 
     def pack(self, dtype: torch.dtype) -> None:
-        """Bring the weights into the type, and the order in memory, in which they are used."""
+        """Convert the weights to the dtype and the memory layout of the operation."""
         self.weight = torch.ops.mkldnn._reorder_convolution_weight(
             self.weight.to(dtype), *self.options
         )
         self.bias = None if self.bias is None else self.bias.to(dtype)
 
     def forward(self, images: Tensor, other: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) -> (N, C', H', W'), of the weights' type."""
+        """(N, C, H, W) -> (N, C', H', W'), of the weights' dtype."""
         dtype = self.weight.dtype
         images = images.to(dtype)
         if other is None:
@@ -60,7 +60,7 @@ class Convolution(nn.Module):
 
 
 class Tracer(fx.Tracer):
-    """Follows a model down to torch's modules, and notes what every module took and gave."""
+    """A tracer down to torch's modules that records the nodes of every module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Tracer(fx.Tracer):
     def call_module(
         self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Run or note one module."""
+        """Trace one module; record its input and output nodes."""
         output = super().call_module(m, forward, args, kwargs)
         path = self.path_of_module(m)
         self.inputs.setdefault(path, []).append(args[0] if args else None)
@@ -81,17 +81,17 @@ class Tracer(fx.Tracer):
 def fuse(
     model: nn.Module, example: Tensor, watched: Sequence[str], dtype: torch.dtype
 ) -> tuple[fx.GraphModule, list[str]] | None:
-    """A copy that gives (logits, *what the watched layers gave), and what was fused in it.
+    """A fused copy that returns (logits, *outputs of the watched layers), and its fusions.
 
     Args:
         model: in eval mode, on the CPU, its BatchNorm folded; the copy shares its other weights.
         example: (N, C, H, W) images on which the copy must agree with the model.
         watched: module paths, or `PENULTIMATE`.
-        dtype: what convolutions compute in.
+        dtype: compute type of the convolutions.
 
     Returns:
-        None where the model cannot be followed, or nothing can be fused, or the results differ by
-        more than rounding.
+        None if the model cannot be traced, nothing can be fused, or the results differ by more
+        than rounding.
     """
     try:
         traced = trace(model, watched)
@@ -105,7 +105,7 @@ def fuse(
             with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
                 packed = traced(example)
             same = same and agree(packed, expected, TOLERANCES[dtype])
-    except Exception:  # of whatever kind: the model as it is serves as well, only slower
+    except Exception:  # any error: the unfused model works as well, only slower
         return None
     if not same or not any(" + " in text for text in fused):
         return None
@@ -113,7 +113,7 @@ def fuse(
 
 
 def trace(model: nn.Module, watched: Sequence[str]) -> fx.GraphModule:
-    """The model as a graph that gives (logits, *what the watched layers gave)."""
+    """The model as a graph that returns (logits, *outputs of the watched layers)."""
     tracer = Tracer()
     graph = tracer.trace(model)
     output = next(node for node in graph.nodes if node.op == "output")
@@ -131,7 +131,7 @@ def trace(model: nn.Module, watched: Sequence[str]) -> fx.GraphModule:
 
 
 def fuse_all(traced: fx.GraphModule) -> list[str]:
-    """Fuse what can be fused, in place; returns a text for each."""
+    """Fuse convolution chains in place; return a description of each."""
     graph, modules = traced.graph, dict(traced.named_modules())
     for node in list(graph.nodes):
         if isinstance(module_of(node, modules), nn.Identity):
@@ -155,7 +155,7 @@ def fuse_all(traced: fx.GraphModule) -> list[str]:
 
 @dataclass
 class Chain:
-    """A convolution and the operations that alone take what it gives, one after the other."""
+    """A convolution and the following operations, each the only user of the one before."""
 
     nodes: list[fx.Node]
     other: fx.Node | None = None
@@ -163,7 +163,7 @@ class Chain:
 
     @classmethod
     def after(cls, conv: fx.Node, modules: dict[str, nn.Module]) -> "Chain":
-        """The chain that begins with a convolution."""
+        """The chain that starts with a convolution."""
         chain = cls([conv])
         user = only_user(conv)
         if user is not None and user.target in ADDITIONS and not user.kwargs:
@@ -179,12 +179,12 @@ class Chain:
 
     @property
     def text(self) -> str:
-        """Path of the convolution and what is fused with it."""
+        """Path of the convolution and the names of the fused operations."""
         parts = [str(self.nodes[0].target), *(["add"] if self.other else [])]
         return " + ".join([*parts, *(["relu"] if self.relu else [])])
 
     def replace(self, graph: fx.Graph, name: str) -> None:
-        """Call the module of this name instead."""
+        """Replace the chain by a call of the module of this name."""
         first, last = self.nodes[0], self.nodes[-1]
         operands = (first.args[0],) if self.other is None else (first.args[0], self.other)
         with graph.inserting_before(last):
@@ -194,17 +194,17 @@ class Chain:
 
 
 def module_of(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
-    """The module that the node calls."""
+    """The module called by the node, or None."""
     return modules[str(node.target)] if node.op == "call_module" else None
 
 
 def only_user(node: fx.Node) -> fx.Node | None:
-    """The node that alone takes what this one gives."""
+    """The only user of the node, or None."""
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
 def is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    """Whether the node is a ReLU, as a module, a function or a method."""
+    """Whether the node is a ReLU: a module, a function or a method."""
     if node.op == "call_module":
         return type(module_of(node, modules)) is nn.ReLU
     return node.target in (RELUS if node.op == "call_function" else RELU_METHODS)
@@ -213,7 +213,7 @@ def is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 def agree(
     ours: Sequence[Tensor], theirs: Sequence[Tensor], tolerance: float = TOLERANCES[torch.float32]
 ) -> bool:
-    """Whether all tensors are the same up to rounding; written so that a NaN is not."""
+    """Whether all tensors agree up to rounding; False for NaN."""
     return all(
         bool((a - b).abs().max() <= tolerance * b.abs().max())
         for a, b in zip(ours, theirs, strict=True)

@@ -1,4 +1,4 @@
-"""torchvision's pretrained weights: found by name, downloaded once, loaded."""
+"""torchvision's pretrained weights: lookup by name, download, loading."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def find_weights(arch: str, name: str) -> WeightsEnum:
-    """torchvision's entry for the weights `name` of `arch`; WeightsError where there is none."""
+    """torchvision's entry for the weights `name` of `arch`; WeightsError if there is none."""
     available = get_model_weights(arch).__members__
     if name not in available:
         raise WeightsError(
@@ -30,7 +30,7 @@ def find_weights(arch: str, name: str) -> WeightsEnum:
 
 
 def load_published(model: nn.Module, arch: str, weights: WeightsEnum) -> None:
-    """Put published weights into torchvision's `arch`, built with all their classes.
+    """Load published weights into torchvision's `arch`, built with all their classes.
 
     A vision transformer's position embeddings are interpolated to the model's image size.
     """
@@ -48,10 +48,10 @@ def load_published(model: nn.Module, arch: str, weights: WeightsEnum) -> None:
 
 
 def fetch(url: str) -> Path:
-    """The file of published weights in torch's cache, downloaded if it is not there.
+    """The file of published weights in torch's cache, downloaded if missing.
 
     Raises:
-        WeightsError: no network, or a file whose SHA-256 is not the one its name states.
+        WeightsError: no network, or a file that does not match the SHA-256 in its name.
     """
     name = Path(urlparse(url).path).name
     file = Path(torch.hub.get_dir()) / "checkpoints" / name

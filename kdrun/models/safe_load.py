@@ -1,4 +1,4 @@
-"""Safe reading of untrusted checkpoints: no code is run, sizes are checked."""
+"""Safe reading of untrusted checkpoints: no code is executed, sizes are checked."""
 
 import hashlib
 import os
@@ -22,15 +22,15 @@ def file_sha256(path: Path) -> str:
 
 
 def read_weights_file(path: Path) -> Any:
-    """Whatever a safetensors or torch file holds, on the CPU, mapped rather than read.
+    """Load the content of a safetensors or torch file on the CPU, memory-mapped.
 
     Raises:
-        WeightsError: a file that is missing, not readable as a checkpoint, or unsafe to read.
+        WeightsError: a file that is missing, not readable as a checkpoint, or unsafe to load.
     """
     where = f"{path.absolute()} ({_existing(path).stat().st_size} bytes)"
     try:
         return load_file(path) if _is_safetensors(path) else _read_torch(path)
-    # Damaged files raise whatever their bytes happen to mean: EOFError, KeyError, OSError, ...
+    # Damaged files raise almost anything: EOFError, KeyError, OSError, ...
     except Exception as error:
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
         if refused is not None:
@@ -46,7 +46,7 @@ def read_weights_file(path: Path) -> Any:
 
 def _existing(path: Path) -> Path:
     if path.is_dir():
-        raise WeightsError(f"{path.absolute()} is a folder: name the weights file in it")
+        raise WeightsError(f"{path.absolute()} is a folder: give the path of a weights file in it")
     if not path.exists():
         siblings = [file.name for file in path.parent.glob("*")]
         hint = near_miss(path.name, siblings) or "; check the path"
@@ -66,29 +66,29 @@ def _is_safetensors(path: Path) -> bool:
 def _read_torch(path: Path) -> Any:
     if path.stat().st_size == 0:
         raise EOFError("the file is empty")
-    is_zip = zipfile.is_zipfile(path)  # else the format of torch before 1.6, which cannot be mapped
+    is_zip = zipfile.is_zipfile(path)  # else the format of torch before 1.6, without memory mapping
     if is_zip:
         check_unpacked_size(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of foreign pickle protocols: an error follows anyway
+        warnings.simplefilter("ignore")  # about unknown pickle protocols: an error follows anyway
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
 
 
 def check_unpacked_size(path: Path) -> None:
-    """Refuse a zip file that holds more than its own size.
+    """Refuse a zip file that unpacks to more than its own size.
 
     Raises:
-        ValueError: it does.
+        ValueError: the unpacked size is larger.
     """
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > path.stat().st_size:  # torch packs nothing, so this is no checkpoint but a bomb
+    if unpacked > path.stat().st_size:  # torch does not compress, so this is a zip bomb
         raise ValueError(f"it would unpack to {unpacked} bytes")
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong in a few words, where the exception says it to a reader."""
-    # An UnpicklingError would advise to load unsafely, a KeyError or IndexError says nothing.
+    """A short reason for the user; generic for exceptions without a useful message."""
+    # An UnpicklingError recommends unsafe loading; a KeyError or IndexError says nothing.
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, RuntimeError | ValueError | EOFError | SafetensorError) and str(error):

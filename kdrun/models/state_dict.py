@@ -1,4 +1,4 @@
-"""State dicts: read from a weights file, checked, loaded into a model."""
+"""State dicts: reading from a weights file, checks, loading into a model."""
 
 import logging
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ __all__ = ["apply_state", "check_finite", "file_sha256", "load_state"]
 
 _log = logging.getLogger(__name__)
 
-# Where training codes put the state dict among other things.
+# Keys of the state dict in the checkpoints of common training codes.
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "student", "net")
 
-# What DataParallel, torch.compile and wrapping modules prepend to every name.
+# Prefixes of DataParallel, torch.compile and wrapping modules.
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 
 _NAMES_SHOWN = 3
@@ -27,8 +27,7 @@ _NAMES_SHOWN = 3
 def load_state(path: Path) -> dict[str, Tensor]:
     """The state dict in a weights file: parameter and buffer names -> tensors on the CPU.
 
-    Unwraps the containers of common training codes, and strips known prefixes that every name
-    carries.
+    Unwraps the containers of common training codes, and strips known prefixes shared by all names.
 
     Raises:
         WeightsError: a file that is missing, damaged, unsafe, without a state dict, or not finite.
@@ -46,19 +45,19 @@ def load_state(path: Path) -> dict[str, Tensor]:
 
 
 def check_finite(state: Mapping[str, Tensor], *, source: str) -> None:
-    """Raise WeightsError naming the first tensor with an infinite or undefined value."""
+    """Raise WeightsError naming the first tensor with an infinite or NaN value."""
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{source} has non-finite values in {name}: use another checkpoint")
 
 
 def apply_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Copy a state dict into the model, all of it or nothing; `source` names it in errors.
+    """Copy a state dict into the model, all or nothing; errors name its `source`.
 
     BatchNorm's batch counters may be missing, as in old checkpoints.
 
     Raises:
-        WeightsError: missing or unexpected names, other shapes, a head for other classes.
+        WeightsError: missing or unexpected names, other shapes, another number of classes.
     """
     own: dict[str, Tensor] = model.state_dict()
     _check_fit(own, state, source, head_path(model))
@@ -68,7 +67,7 @@ def apply_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -
 
 
 def _find_state(content: object) -> dict[str, Tensor] | None:
-    """The innermost non-empty dict of tensors, through known containers only."""
+    """The innermost non-empty dict of tensors, looking only into known containers."""
     while isinstance(content, Mapping):
         if content and all(isinstance(value, Tensor) for value in content.values()):
             return dict(content)
@@ -77,7 +76,7 @@ def _find_state(content: object) -> dict[str, Tensor] | None:
 
 
 def _check_sizes(state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse shapes that the file has no bytes for, before anything reads or copies them."""
+    """Refuse tensors larger than the file, before their data is read or copied."""
     size = path.stat().st_size
     for name, tensor in state.items():
         declared = tensor.numel() * tensor.element_size()
@@ -118,7 +117,7 @@ def _check_fit(
 
 
 def _listed(what: str, names: list[str]) -> str:
-    """For instance `5 missing (a, b, c, ...)`."""
+    """A count with the first names: `5 missing (a, b, c, ...)`."""
     more = ", ..." if len(names) > _NAMES_SHOWN else ""
     return f"{len(names)} {what} ({', '.join(names[:_NAMES_SHOWN])}{more})"
 

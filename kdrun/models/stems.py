@@ -1,14 +1,14 @@
-"""First layers of ImageNet networks, adapted to small or non-RGB images."""
+"""Stems of ImageNet networks, adapted to small or non-RGB images."""
 
 from torch import Tensor, nn
 
 from kdrun.errors import ConfigError
 
-# An ImageNet stem divides 32×32 images by four before the first block.
+# An ImageNet stem downsamples 32×32 images by four before the first block.
 _SMALL_IMAGE = 64
 
-# Family -> path of the pooling that belongs to its stem, or None where it has none. Families not
-# named here keep their stem: patches, or no early stride to take away.
+# Family -> path of the pooling in its stem, or None if there is none. Families not listed here keep
+# their stem: it cuts patches, or has no early stride to remove.
 _STEM_POOLS = {
     "resnet": "maxpool",
     "resnext": "maxpool",
@@ -25,7 +25,7 @@ _STEM_POOLS = {
 
 
 def wants_small_stem(stem: str, image_size: int) -> bool:
-    """Whether `stem` (auto, imagenet or small) means the small one at this image size."""
+    """Whether `stem` (auto, imagenet or small) selects the small stem at this image size."""
     choices = {"auto": image_size <= _SMALL_IMAGE, "imagenet": False, "small": True}
     if stem not in choices:
         raise ConfigError(f"unknown stem '{stem}': {', '.join(choices)}")
@@ -33,10 +33,10 @@ def wants_small_stem(stem: str, image_size: int) -> bool:
 
 
 def use_small_stem(model: nn.Module, arch: str, *, pretrained: bool) -> None:
-    """Let the first convolution keep the resolution and drop the pooling after it.
+    """Set the first convolution to stride 1 and remove the pooling after it.
 
-    A 7×7 kernel becomes a 3×3 one, the centre of the pretrained one if there is one. Nothing
-    changes in families without such a stem.
+    A 7×7 kernel becomes a 3×3 kernel, the centre of the pretrained one if there is one. Families
+    without such a stem are unchanged.
     """
     family = next((name for name in _STEM_POOLS if arch.startswith(name)), None)
     if family is None:
@@ -53,10 +53,10 @@ def use_small_stem(model: nn.Module, arch: str, *, pretrained: bool) -> None:
 
 
 def set_input_channels(model: nn.Module, in_channels: int, *, pretrained: bool) -> None:
-    """Replace the first convolution by one for images of `in_channels` channels.
+    """Replace the first convolution by one with `in_channels` input channels.
 
-    A pretrained kernel is summed over its input channels and shared out evenly: a grey image,
-    given once or in several equal channels, gives what it gave as RGB.
+    A pretrained kernel is summed over its input channels and distributed evenly: a grey image, in
+    one or several equal channels, has the same output as in RGB.
     """
     path, conv = _first_convolution(model)
     new = nn.Conv2d(
@@ -78,7 +78,7 @@ def _first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d]:
 
 
 def _with_kernel(new: nn.Conv2d, old: nn.Conv2d, kernel: Tensor | None) -> nn.Conv2d:
-    """`new` with this kernel and the old bias, or as it was drawn where there is no kernel."""
+    """`new` with this kernel and the old bias, or as initialised if there is no kernel."""
     if kernel is not None:
         new.weight = nn.Parameter(kernel.clone())
         new.bias = old.bias

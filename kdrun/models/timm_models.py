@@ -27,12 +27,12 @@ def build_timm(
     except OSError as error:
         raise WeightsError(
             f"cannot download the weights '{weights}' of timm's {arch} ({reason(error)}): "
-            "download them by hand and give the file's path"
+            "download them by hand and give the path of the file"
         ) from error
 
 
 def timm_config(arch: str, weights: str) -> dict[str, Any]:
-    """timm's own description of pretrained weights: `tag`, `mean`, `std`, `num_classes`, ..."""
+    """timm's config of pretrained weights: `tag`, `mean`, `std`, `num_classes`, ..."""
     timm = _timm()
     _check_name(timm, arch)
     found = timm.get_pretrained_cfg(_pretrained_name(timm, arch, weights))
@@ -40,7 +40,7 @@ def timm_config(arch: str, weights: str) -> dict[str, Any]:
 
 
 def timm_normalization(arch: str) -> dict[str, list[float]]:
-    """The mean and deviation of the input with which timm publishes the architecture."""
+    """The input mean and deviation of timm's pretrained config of the architecture."""
     timm = _timm()
     _check_name(timm, arch)
     found = timm.get_pretrained_cfg(arch).to_dict()
@@ -62,7 +62,7 @@ def _timm() -> Any:
 def _create(create: partial[nn.Module], image_size: int) -> nn.Module:
     try:
         return create(img_size=image_size)
-    except TypeError:  # families that take any size have no such argument
+    except TypeError:  # families that accept any size have no such argument
         return create()
 
 

@@ -44,18 +44,18 @@ def build_torchvision(
 
 
 def _options(arch: str, image_size: int) -> dict[str, Any]:
-    """What the architecture's constructor must be told beside the number of classes."""
+    """Constructor arguments of the architecture besides the number of classes."""
     if arch.startswith("vit_"):
         _check_patches(arch, image_size)
         return {"image_size": image_size}
     if arch == "maxvit_t":
         return {"input_size": (image_size, image_size)}
     if arch in {"googlenet", "inception_v3"}:
-        # transform_input goes with the published weights; always on, or the same state would
-        # compute something else when the model is built without them.
+        # transform_input belongs to the published weights; always on, or the same state would
+        # give other results in a model built without them.
         return {"aux_logits": False, "init_weights": False, "transform_input": True}
     if arch.startswith(("resnet", "resnext", "wide_resnet")):
-        # Each block starts as the identity: the deep ones diverge otherwise (Goyal et al., 2017).
+        # Each block starts as the identity: deep networks diverge otherwise (Goyal et al., 2017).
         return {"zero_init_residual": True}
     return {}
 
@@ -75,11 +75,11 @@ def _construct(arch: str, **options: Any) -> nn.Module:
     with _ReadableNumbers():
         model: nn.Module = get_model(arch, **options)
     device = next(model.parameters()).device
-    return model.to(device)  # the counters of BatchNorm, which _ReadableNumbers put on the CPU
+    return model.to(device)  # BatchNorm's counters, kept on the CPU by _ReadableNumbers
 
 
 class _ReadableNumbers(TorchFunctionMode):
-    """Keep small tensors of numbers off the meta device: RegNet plans its widths with them."""
+    """Keeps small numeric tensors off the meta device: RegNet computes its widths with them."""
 
     def __torch_function__(
         self,

@@ -134,7 +134,7 @@ def test_missing_files_and_folders_are_named_with_a_near_miss(tmp_path):
     save_file(STATE, tmp_path / "teacher.safetensors")
     assert "did you mean 'teacher.safetensors'?" in refusal(tmp_path / "teachr.safetensors")
     assert "no weights file at" in refusal(tmp_path / "elsewhere" / "x.pt")
-    assert "is a folder: name the weights file in it" in refusal(tmp_path)
+    assert "is a folder: give the path of a weights file in it" in refusal(tmp_path)
     with pytest.raises(WeightsError, match="no weights file at"):
         file_sha256(tmp_path / "absent.pt")
 

@@ -1,1 +1,1 @@
-"""Networks of the distillation literature."""
+"""Network architectures of the distillation literature."""

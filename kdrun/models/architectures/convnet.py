@@ -1,4 +1,4 @@
-"""A plain convolutional network of any width and depth, for small students and trials."""
+"""A plain convolutional network of any width and depth, for small students and quick trials."""
 
 import torch.nn.functional as F
 from torch import Tensor, fx, nn

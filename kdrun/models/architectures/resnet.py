@@ -1,4 +1,4 @@
-"""Residual networks for small images (He et al., 2016), projection shortcuts."""
+"""Residual networks for small images with projection shortcuts (He et al., 2016)."""
 
 from torch import Tensor, nn
 
@@ -6,13 +6,13 @@ from kdrun.models.architectures.initialization import initialize_convolutions
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut; a ReLU after the sum."""
+    """Two 3×3 convolutions and a shortcut; a ReLU after the sum."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(out_channels)
-        # One module a call and none in place: every path is a hidden state a hint may name.
+        # One module per call, none in place: every path is a hidden state usable in a hint.
         self.relu1 = nn.ReLU()
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)

@@ -1,4 +1,4 @@
-"""VGG with BatchNorm for small images, as the distillation literature uses it."""
+"""VGG with BatchNorm for small images, as used in the distillation literature."""
 
 from itertools import pairwise
 
@@ -33,7 +33,7 @@ class CifarVGG(nn.Module):
 
 @fx.wrap
 def _halve(x: Tensor) -> Tensor:
-    # 32×32 images keep the literature's 4×4 maps in the last two stages; 8×8 ones do not vanish.
+    # 32×32 images keep the literature's 4×4 maps in the last two stages; 8×8 images do not vanish.
     return F.max_pool2d(x, 2) if min(x.shape[-2:]) > 4 else x
 
 

@@ -6,7 +6,7 @@ from kdrun.models.architectures.initialization import initialize_convolutions
 
 
 class PreActivationBlock(nn.Module):
-    """BatchNorm-ReLU-convolution, twice, beside a shortcut; nothing after the sum."""
+    """Two BatchNorm-ReLU-convolutions and a shortcut; nothing after the sum."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class PreActivationBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H/stride, W/stride)."""
         active = self.relu1(self.bn1(x))
-        # A projection sees the activated input, an identity the raw one: as in the paper's code.
+        # The projection takes the activated input, the identity the raw one, as in the paper.
         raw = x if isinstance(self.shortcut, nn.Identity) else active
         hidden = self.relu2(self.bn2(self.conv1(active)))
         return self.conv2(hidden) + self.shortcut(raw)
