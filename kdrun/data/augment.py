@@ -1,7 +1,7 @@
 """Random crops and flips of a batch, gathered straight from the images in memory.
 
-The images are held as one list of pixels, row after row, zero in the margins between them, so that
-a row of any crop is a run of neighbouring pixels, copied at once.
+The images are stored as one list of pixels, row by row, with zero margins between them: every row
+of a crop is a contiguous run of pixels, copied at once.
 """
 
 from typing import NamedTuple
@@ -13,10 +13,10 @@ from kdrun.data.counter_random import RandomStream, counter_integers
 
 
 class Crops(NamedTuple):
-    """Which views of some images: zero-padded by an eighth, cropped back, perhaps mirrored.
+    """Random crops of images: zero-padded by an eighth, cropped to size, possibly mirrored.
 
     Attributes:
-        starts: (N,) places of the crops' first pixels in the list.
+        starts: (N,) positions of the crops' first pixels in the list.
         mirrored: (N,) 1 where a crop is mirrored left to right, else 0.
     """
 
@@ -24,17 +24,17 @@ class Crops(NamedTuple):
     mirrored: Tensor
 
     def part(self, begin: int, end: int) -> "Crops":
-        """Those from number `begin` to before `end`."""
+        """The slice `begin:end`."""
         return Crops(self.starts[begin:end], self.mirrored[begin:end])
 
 
 def margin_of(image_size: int) -> int:
-    """Pixels by which a crop may lie outside of the image on each side."""
+    """Padding in pixels on each side of an image."""
     return image_size // 8
 
 
 def with_margins(images: Tensor) -> Tensor:
-    """(N, H, H, C) images as a (P, C) list of pixels, each in a margin that neighbours share."""
+    """Convert (N, H, H, C) images to a (P, C) list of pixels, with margins shared by neighbours."""
     count, size, _, channels = images.shape
     margin = margin_of(size)
     side = size + margin
@@ -44,7 +44,7 @@ def with_margins(images: Tensor) -> Tensor:
 
 
 def without_margins(pixels: Tensor, image_size: int) -> Tensor:
-    """The (N, H, H, C) images in their list of pixels; a view of it."""
+    """The (N, H, H, C) images, as a view of their list of pixels."""
     margin = margin_of(image_size)
     side = image_size + margin
     rows = pixels[margin + margin * side :].view(-1, side, side, pixels.shape[1])
@@ -52,31 +52,31 @@ def without_margins(pixels: Tensor, image_size: int) -> Tensor:
 
 
 def draw_crops(image_size: int, indices: Tensor, *, seed: int, view: int) -> Crops:
-    """View number `view` of some images.
+    """Draw the crops of view number `view`.
 
     Args:
-        image_size: pixels a side.
-        indices: (N,) int64, which images.
-        seed: of the draws; the draw of an image depends on (seed, view, index) alone.
-        view: which view.
+        image_size: height and width.
+        indices: (N,) int64, of the images.
+        seed: of the draws; the crop of an image depends only on (seed, view, index).
+        view: number of the view.
     """
     margin = margin_of(image_size)
     side = image_size + margin
     offsets = 2 * margin + 1
-    # One draw numbers all the views of an image.
+    # One random integer selects among all crops of an image.
     draw = counter_integers(seed, view, indices, RandomStream.CROP, high=2 * offsets * offsets)
     top, left = draw // (2 * offsets), draw // 2 % offsets  # from the margin's outer corner
     return Crops((indices * side + top) * side + left, draw % 2)
 
 
 def take_crops(pixels: Tensor, image_size: int, crops: Crops, *, flip: bool) -> Tensor:
-    """The (N, H, W, C) crops.
+    """Gather the (N, H, W, C) crops.
 
     Args:
-        pixels: of all the square images, as `with_margins` lists them.
-        image_size: pixels a side.
-        crops: of some of the images.
-        flip: whether those that are drawn to be mirrored are.
+        pixels: of all the square images, as returned by `with_margins`.
+        image_size: height and width.
+        crops: crops to gather.
+        flip: whether to mirror the crops drawn as mirrored.
     """
     channels = pixels.shape[1]
     side = image_size + margin_of(image_size)
@@ -87,7 +87,7 @@ def take_crops(pixels: Tensor, image_size: int, crops: Crops, *, flip: bool) -> 
 
 
 def _mirrored(images: Tensor, mirror: Tensor) -> Tensor:
-    """The (N, H, W, C) images, those with a 1 mirrored left to right."""
+    """Mirror the (N, H, W, C) images marked 1 left to right."""
     both = torch.cat([images, images.flip(2)])
     numbers = torch.arange(len(images), device=images.device)
     return both.index_select(0, numbers + len(images) * mirror)

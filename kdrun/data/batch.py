@@ -1,4 +1,4 @@
-"""A batch, and the protocol of a split: labels, and passes over its images in batches."""
+"""A batch, and the protocol of a data split: labels, and passes over its images in batches."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -12,7 +12,7 @@ class Batch(NamedTuple):
     Attributes:
         images: (N, C, H, W) uint8, in channels_last memory.
         labels: (N,) int64.
-        indices: (N,) int64, the images' places in their split.
+        indices: (N,) int64 positions of the images in their split.
     """
 
     images: Tensor
@@ -21,10 +21,10 @@ class Batch(NamedTuple):
 
 
 class Split(Protocol):
-    """The training, validation or test images; one pass at a time.
+    """Training, validation or test images; one pass at a time.
 
     Attributes:
-        labels: (N,) int64 on the CPU, as trained with: label noise included.
+        labels: (N,) int64 on the CPU, including label noise.
     """
 
     labels: Tensor
@@ -32,7 +32,7 @@ class Split(Protocol):
     def __len__(self) -> int: ...
 
     def num_batches(self, batch_size: int) -> int:
-        """Batches of a training pass."""
+        """Number of batches of a training pass."""
         ...
 
     def train_batches(
@@ -45,19 +45,19 @@ class Split(Protocol):
         order: int | None = None,
         start: int = 0,
     ) -> Iterator[Batch]:
-        """A shuffled pass over the augmented images, from batch number `start` on.
+        """A shuffled pass over the augmented images, starting at batch number `start`.
 
-        The order depends on (seed, order) alone, where `order` is the view's number if not given;
-        the view of an image on (seed, view, index) alone.
-        The last batch may be smaller; a single left-over image is left out.
+        The order depends only on (seed, order), where `order` defaults to `view`; the augmentation
+        of an image only on (seed, view, index).
+        The last batch may be smaller; a last batch of one image is dropped.
         """
         ...
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """All images in order, as they are."""
+        """All images in order, without augmentation."""
         ...
 
 
 def num_training_batches(count: int, batch_size: int) -> int:
-    """Batches of a training pass; BatchNorm cannot train on a last batch of one image."""
+    """Number of batches of a training pass; a last batch of one image would break BatchNorm."""
     return count // batch_size + (count % batch_size > 1)

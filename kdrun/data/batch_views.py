@@ -1,4 +1,4 @@
-"""A batch as each model sees it: normalised per model, mixed alike for all."""
+"""A batch as model input: normalised per model, with the same mixing for all models."""
 
 from collections.abc import Hashable
 
@@ -10,7 +10,7 @@ from kdrun.data.normalizer import Normalizer
 
 
 class Views:
-    """One batch as each model takes it: normalised in its own way, mixed in the same way."""
+    """One batch as input for several models: own normalisation, common mixing."""
 
     def __init__(self, batch: Batch, mixing: Mixing | None) -> None:
         self.batch = batch
@@ -19,7 +19,7 @@ class Views:
         self._images: dict[Hashable, Tensor] = {}
 
     def images(self, normalizer: Normalizer) -> Tensor:
-        """(N, C, H, W) floats; computed once for models that normalise alike."""
+        """(N, C, H, W) floats; computed once for models with equal normalisation."""
         key = normalizer.key
         if key not in self._images:
             images = normalizer(self.batch.images)

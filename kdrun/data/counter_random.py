@@ -1,7 +1,7 @@
 """Random numbers as pure functions of (seed, view, index, stream), the same on every device.
 
-The numbers of one (seed, view, stream) are the outputs of SplitMix64 (Steele et al., 2014), and an
-index is the position in that sequence; so no generator state is kept, saved or restored.
+The numbers of one (seed, view, stream) are the outputs of SplitMix64 (Steele et al., 2014), with
+the index as position in this sequence; so there is no generator state to save or restore.
 """
 
 from enum import IntEnum, unique
@@ -18,7 +18,7 @@ SHIFTS = (30, 27, 31)
 
 @unique
 class RandomStream(IntEnum):
-    """One number for each purpose, so that no two of them share random numbers."""
+    """Stream numbers: one per purpose, so that no two purposes share random numbers."""
 
     CROP = 1
     RESIZED_CROP = 2
@@ -32,7 +32,7 @@ class RandomStream(IntEnum):
 
 
 def stream_key(seed: int, view: int, stream: int) -> int:
-    """The 64-bit SplitMix64 seed of a stream; all arguments from 0 to 2^64 - 1."""
+    """The 64-bit SplitMix64 seed of a stream; all arguments in [0, 2^64)."""
     key = 0
     for part in (seed, view, stream):
         key = _mix_int((key + part + GAMMA) & MASK)
@@ -40,7 +40,7 @@ def stream_key(seed: int, view: int, stream: int) -> int:
 
 
 def counter_bits(seed: int, view: int, indices: Tensor, stream: int) -> Tensor:
-    """64 random bits, as int64, for each int64 index, on the indices' device."""
+    """64 random bits, as int64, for each int64 index, on the device of the indices."""
     key = stream_key(seed, view, stream)
     z = (indices + 1) * _signed(GAMMA) + _signed(key)
     for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=False):
@@ -49,23 +49,23 @@ def counter_bits(seed: int, view: int, indices: Tensor, stream: int) -> Tensor:
 
 
 def counter_integers(seed: int, view: int, indices: Tensor, stream: int, *, high: int) -> Tensor:
-    """An int64 in [0, high) for each int64 index; high at most 2^31, bias below high / 2^32."""
+    """An int64 in [0, high) for each int64 index; high <= 2^31, bias below high / 2^32."""
     bits = _shift_right(counter_bits(seed, view, indices, stream), 32)
     return (bits * high) >> 32
 
 
 def host_generator(seed: int, stream: int, view: int = 0, step: int = 0) -> np.random.Generator:
-    """A generator on the host, for what is drawn once a batch or once a data set."""
+    """A host generator for draws once per batch or once per data set."""
     return philox(seed, stream_key(view, step, stream))
 
 
 def philox(seed: int, view: int) -> np.random.Generator:
-    """The generator keyed by exactly (seed, view) (Philox: Salmon et al., 2011)."""
+    """A generator keyed by exactly (seed, view) (Philox: Salmon et al., 2011)."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, view], dtype=np.uint64)))
 
 
 def shuffled(count: int, seed: int, view: int) -> Tensor:
-    """The order, int64 on the CPU, in which pass number `view` visits `count` images."""
+    """The shuffled order of `count` images in pass number `view`, int64 on the CPU."""
     return torch.from_numpy(philox(seed, view).permutation(count))
 
 
@@ -77,7 +77,7 @@ def _mix_int(z: int) -> int:
 
 
 def _shift_right(z: Tensor, by: int) -> Tensor:
-    """The logical shift: torch's copies the sign bit, which the mask takes away."""
+    """Logical right shift: torch's shift copies the sign bit, and the mask clears it."""
     return (z >> by) & ((1 << (64 - by)) - 1)
 
 

@@ -1,4 +1,4 @@
-"""Crops of decoded images made into square ones, where they were decoded or on the device."""
+"""Resizing of crops of decoded images to squares, in the worker or on the device."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -7,25 +7,25 @@ import torch
 from torch import Tensor
 
 MOST_PIXELS = 4
-"""Times the pixels of the finished image that a crop may have to be sent for resizing.
+"""Largest crop sent for resizing on the device, in multiples of the final image's pixels.
 
-Larger ones would fill the memory that workers share with what resizing is about to throw away.
+Larger crops would fill the shared memory of the workers with pixels that resizing discards.
 """
 
 
 class Crop(NamedTuple):
-    """(3, h, w) uint8 of an image, perhaps to be mirrored."""
+    """A (3, h, w) uint8 crop, and whether to mirror it."""
 
     pixels: Tensor
     mirrored: bool
 
 
 class PackedCrops(NamedTuple):
-    """A batch of crops in one piece, to be sent at once.
+    """A batch of crops in one tensor, for a single transfer.
 
     Attributes:
-        pixels: (P, 3) uint8, all rows of the first crop, of the second, and so on.
-        shapes: (N, 3) int64 on the CPU: height, width, and whether mirrored.
+        pixels: (P, 3) uint8, all rows of the first crop, then of the second, and so on.
+        shapes: (N, 3) int64 on the CPU: height, width, whether mirrored.
     """
 
     pixels: Tensor
@@ -33,7 +33,7 @@ class PackedCrops(NamedTuple):
 
     @classmethod
     def of(cls, crops: Iterable[Crop], size: int) -> "PackedCrops":
-        """In one piece what `squares` makes into images of `size` pixels a side."""
+        """Pack crops for `squares` with the same `size`."""
         pixels, shapes = [], []
         for crop, mirrored in crops:
             sent = resized(crop, [size, size]) if crop[0].numel() > MOST_PIXELS * size**2 else crop
@@ -42,7 +42,7 @@ class PackedCrops(NamedTuple):
         return cls(torch.cat(pixels), torch.tensor(shapes))
 
     def on(self, device: torch.device) -> Iterator[Crop]:
-        """The single ones, on the device."""
+        """The single crops, on the device."""
         shapes = self.shapes.tolist()
         pixels = self.pixels.to(device, non_blocking=True)
         parts = pixels.split([height * width for height, width, _ in shapes])
@@ -51,7 +51,7 @@ class PackedCrops(NamedTuple):
 
 
 def squares(crops: Iterable[Crop], size: int) -> Tensor:
-    """(N, H, H, 3) uint8 images, `size` pixels a side, each made of its crop alone."""
+    """Resize crops to (N, size, size, 3) uint8 images, each independent of the others."""
     images = [
         (image.flip(2) if mirrored else image).permute(1, 2, 0)
         for image, mirrored in ((resized(crop, [size, size]), flip) for crop, flip in crops)
@@ -60,10 +60,10 @@ def squares(crops: Iterable[Crop], size: int) -> Tensor:
 
 
 def resized(image: Tensor, size: list[int]) -> Tensor:
-    """A (3, h, w) uint8 image at [height, width] or [shorter side] pixels (bilinear, antialiased).
+    """Resize a (3, h, w) uint8 image to [height, width] or [shorter side] (bilinear, antialiased).
 
-    As a tensor, which torch resizes several times faster than PIL, to the same pixels but for a
-    grey level or two where they round apart; the CPU's and CUDA's may be one apart.
+    On tensors, torch is several times faster than PIL, with the same pixels up to a rounding
+    difference of one or two grey levels; CPU and CUDA may differ by one.
     """
     from torchvision.transforms.v2 import functional  # noqa: PLC0415  costs seconds
 

@@ -1,4 +1,4 @@
-"""A data set as a run uses it: splits, classes, normalisation, fingerprint."""
+"""The data set of a run: splits, classes, normalisation, fingerprint."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,25 +26,25 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set as a run sees it.
+    """The data set of a run.
 
     Attributes:
         name: one of `DATASETS`.
-        train: the training images, whose labels may be noisy.
-        validation: images to choose by, apart from the training and the test; None where none are.
-        test: touched once, to report.
+        train: the training images; labels may be noisy.
+        validation: images for model selection, disjoint from training and test; or None.
+        test: used once, for the final report.
         class_names: in the order of the labels.
         channels: 1 or 3.
-        image_size: pixels a side.
-        mean: of each channel of the training images, in [0, 1]; ImageNet's for files.
-        std: deviation, likewise.
-        fingerprint: hex SHA-256 of all images and labels; of files, their content. Empty where
+        image_size: height and width.
+        mean: per channel of the training images, in [0, 1]; ImageNet's for image files.
+        std: standard deviation per channel; ImageNet's for image files.
+        fingerprint: hex SHA-256 of all images and labels; for files, of their content. Empty if
             files were not hashed.
-        pool: hex SHA-256 of the images that training and validation are drawn from and of their
-            labels without noise, the same for every seed; None where files are not all hashed.
+        pool: hex SHA-256 of the images from which training and validation are drawn and of their
+            noise-free labels, the same for every seed; None unless all files are hashed.
         memory: whether the images are held in memory.
-        notes: lines for the user, such as how many images two parts share.
-        older_fingerprint: of files, what versions knew them by that looked at paths and sizes.
+        notes: lines for the user, such as the number of images shared by two parts.
+        older_fingerprint: of files, the fingerprint of older versions, from paths and sizes.
     """
 
     name: str
@@ -64,12 +64,12 @@ class ImageData:
 
     @property
     def shape(self) -> ImageShape:
-        """What a model needs to know of the images."""
+        """Image shape and number of classes, as needed to build a model."""
         return ImageShape(len(self.class_names), self.channels, self.image_size)
 
     @property
     def preparation(self) -> str:
-        """How an image is brought to the size that models are evaluated at."""
+        """A description of the preprocessing of evaluation images."""
         square = f"{self.image_size}x{self.image_size}"
         if self.memory:
             return f"images of another size are resized to {square} (bilinear, antialiased)"
@@ -87,10 +87,10 @@ def from_images(
     image_size: int | None,
     device: torch.device,
 ) -> ImageData:
-    """Divide images in memory, resize them where `image_size` is given, move them to the device.
+    """Split images in memory, resize them if `image_size` is given, move them to the device.
 
     Raises:
-        DataError: they are inconsistent, or too few.
+        DataError: inconsistent or too few images.
     """
     check_images(name, source)
     parts = divide(name, source, rules)
@@ -137,13 +137,13 @@ def from_files(
     value_range: ValueRange | None,
     identify: Callable[[Sequence[Files]], list[Files]] | None,
 ) -> ImageData:
-    """Divide image files, which worker processes will decode.
+    """Split image files; worker processes decode them later.
 
     Args:
-        identify: adds the files' digests; None where nothing is stored by their fingerprint.
+        identify: adds the files' digests; None if no fingerprint is needed.
 
     Raises:
-        DataError: they are too few, or one cannot be read.
+        DataError: too few files, or one that cannot be read.
     """
     parts = divide(name, source, rules)
     size = image_size or FOLDER_IMAGE_SIZE
@@ -180,17 +180,17 @@ def from_files(
 
 
 def pool_of_images(source: Source[Images]) -> str:
-    """Hash of the images and labels that training and validation are drawn from."""
+    """Hash of the pool of training and validation images, with their labels."""
     parts = [part for part in (source.train, source.validation) if part is not None]
     return fingerprint({}, [array for part in parts for array in (part.labels, part.pixels)])
 
 
 def pool_of_files(source: Source[Files], used: Mapping[str, Files]) -> str | None:
-    """Hash of the files that training and validation are drawn from, and of their classes.
+    """Hash of the pool of training and validation files, with their classes.
 
     Args:
-        source: with the labels as they came.
-        used: hashed parts, which together may be fewer files.
+        source: with the original labels.
+        used: hashed parts; may cover only some of the files.
     """
     digests: dict[bytes, np.ndarray] = {}
     for title in ("training", "validation"):
@@ -209,7 +209,7 @@ def pool_of_files(source: Source[Files], used: Mapping[str, Files]) -> str | Non
 def files_fingerprint(
     facts: dict[str, Any], parts: Mapping[str, Files], value_range: ValueRange | None
 ) -> str:
-    """Fingerprint of image files: their content and labels in order, and how they are decoded."""
+    """Fingerprint of image files: content and labels in order, and the decoding options."""
     decoded = {"resized_by": "torch", "identified_by": "content"}
     scaled = {} if value_range is None else {"range": list(value_range)}
     arrays = [array for part in parts.values() for array in (part.labels, part.digests)]

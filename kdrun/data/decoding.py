@@ -1,4 +1,4 @@
-"""Decoding of image files and random crops of them, in a worker process or in this one."""
+"""Decoding and random cropping of image files, in a worker process or in the main process."""
 
 import hashlib
 import os
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 LOOK = 10.0
-"""Seconds to look for more files that cannot be decoded, once there is one."""
+"""Seconds to search for more undecodable files after the first one."""
 
-RESIZE_RATIO = 256 / 224  # of the shorter side to the crop in evaluation
+RESIZE_RATIO = 256 / 224  # shorter side / centre crop in evaluation
 
 LONGEST = 4
-"""Times its shorter side that an image may be long to be resized whole in evaluation.
+"""Largest aspect ratio of an image resized as a whole in evaluation.
 
-Of a longer one the middle is: resizing the rest would take memory without bound.
+Longer images are cropped to their middle first: resizing the rest would take unbounded memory.
 """
 
 
 class Request(NamedTuple):
-    """One batch that a worker is to make: which images, how augmented, with which random seeds."""
+    """A batch requested from a worker: image indices, augmentation and random seeds."""
 
     indices: list[int]
     augment: str
@@ -43,15 +43,15 @@ class Request(NamedTuple):
 
 
 class Unreadable(DataError):
-    """A file that cannot be decoded, as others may not be either."""
+    """An undecodable file; there may be more."""
 
 
 class Refused(NamedTuple):
-    """An answer that says why there are no images.
+    """A worker's answer in place of images: an error.
 
     Attributes:
         text: for the user.
-        unreadable: whether there may be more files like it.
+        unreadable: whether the file is undecodable, so that there may be more.
     """
 
     text: str
@@ -61,14 +61,14 @@ class Refused(NamedTuple):
 class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
     """Answers each `Request` with (N, H, H, 3) uint8 images and their (N,) indices.
 
-    A file that cannot be decoded is answered with what to tell the user: an error raised in a
-    worker would reach the run wrapped into the worker's traceback.
+    The answer for an undecodable file is an error message: an exception raised in a worker would
+    reach the run wrapped in the worker's traceback.
 
     Args:
         files: the images.
         image_size: H.
-        leave_resizing: answer with augmented images as `PackedCrops`, for the asker to resize.
-        value_range: of grey levels of more than 8 bits; None where the files tell it.
+        leave_resizing: answer with augmented images as `PackedCrops`, resized by the receiver.
+        value_range: of grey levels of more than 8 bits; None if the file format defines it.
     """
 
     def __init__(
@@ -98,17 +98,17 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
         if request.augment == "none":
             return torch.stack([self._centre(index) for index in request.indices])
         make = PackedCrops.of if self.leave_resizing else squares
-        # torchvision draws from torch's generator, which is the model's own without workers.
+        # torchvision draws from torch's global generator; without workers the model uses it too.
         with torch.random.fork_rng(devices=[]):
             return make(self._crops(request), self.image_size)
 
     @property
     def _side(self) -> int:
-        """Pixels of the shorter side in evaluation."""
+        """Length of the shorter side in evaluation, in pixels."""
         return round(self.image_size * RESIZE_RATIO)
 
     def _centre(self, index: int) -> Tensor:
-        """The (H, H, 3) middle of an image."""
+        """The (H, H, 3) centre crop of an image."""
         image = resized(middle(self._open(index)), [self._side])
         top, left = (round((length - self.image_size) / 2) for length in image.shape[1:])
         return image[:, top : top + self.image_size, left : left + self.image_size].permute(1, 2, 0)
@@ -123,10 +123,10 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
             yield Crop(image[:, top : top + box["height"], left : left + box["width"]], mirrored)
 
     def _open(self, index: int) -> Tensor:
-        """The decoded (3, H, W) uint8 image, RGB whatever the file holds.
+        """Decode an image to (3, H, W) uint8 RGB.
 
         Raises:
-            DataError: it cannot be used, or is not what it was when the run began.
+            DataError: the file cannot be used, or has changed since the run began.
         """
         path = self._path(index)
         try:
@@ -136,15 +136,15 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
                 self._check_unchanged(index, file)
         except DataError:
             raise
-        except Exception as error:  # whatever broken bytes lead a decoder to
-            # Pillow's words for it name the open file, which is another each time.
+        except Exception as error:  # damaged files raise almost anything in a decoder
+            # Pillow's message contains the open file object, different each time.
             unknown = type(error).__name__ == "UnidentifiedImageError"
             why = "of no format that Pillow knows" if unknown else first_line(error)
             raise Unreadable(f"{path}: not a readable image ({why})") from error
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
     def _check_unchanged(self, index: int, file: BufferedReader) -> None:
-        """Compare the stamp, and where that differs the content, with what the run began with."""
+        """Compare the file's stamp, or else its content, with the ones at the start of the run."""
         if self.files.digests is None:
             return
         stamps = tuple(self.files.stamps[index].tolist())
@@ -164,11 +164,11 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
         return os.path.join(self.files.root, os.fsdecode(self.files.paths[index]))
 
     def unreadable(self, known: str, seconds: float = LOOK) -> str:
-        """What to tell the user of a file that cannot be decoded, and of others like it.
+        """The error message for an undecodable file, with the names of others.
 
         Args:
-            known: what decoding it was answered with.
-            seconds: to look for the others, so that not each of them ends a run.
+            known: the message of the first.
+            seconds: to search for the others, so that not each of them ends a run.
         """
         deadline, others = time.monotonic() + seconds, []
         for index in range(len(self)):
@@ -179,25 +179,25 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
             except Unreadable as error:
                 others += [] if str(error) == known else [self._path(index)]
             except DataError:
-                continue  # told once it is met
+                continue  # reported when it is reached
         if not others:
             return f"{known}; replace or remove the file"
         more = f"{len(others)} more ({some_of(others)})"
-        return f"{known}, and {more} that are not either; replace or remove the files"
+        return f"{known}, and {more} that cannot be decoded either; replace or remove the files"
 
     @cached_property
     def _crop(self) -> "v2.RandomResizedCrop":
-        """Draws the crops; built in the process that uses it."""
+        """The random crop transform; built in the process that uses it."""
         from torchvision.transforms import v2  # noqa: PLC0415  costs seconds
 
         return v2.RandomResizedCrop(self.image_size)
 
 
 def middle(image: Tensor) -> Tensor:
-    """A (3, H, W) image, of a very long one the middle."""
+    """Crop a very long (3, H, W) image to its middle; others are returned unchanged."""
     most = LONGEST * min(image.shape[1:])
     for dimension, length in enumerate(image.shape[1:], 1):
         if length > most:
-            kept = most + (length - most) % 2  # around the same centre
+            kept = most + (length - most) % 2  # with the same centre
             image = image.narrow(dimension, (length - kept) // 2, kept)
     return image

@@ -1,9 +1,9 @@
 """Index of file digests by path and stamp, kept between runs so that each file is read once.
 
-It lies in the user's own cache folder, `$KDRUN_CACHE` or `~/.cache/kdrun`, and not below an output
-root, which may come from a stranger: a false entry would pass one image off as another. It is
-believed where a file has the size, the times of modification and of change, and the inode that it
-had when it was hashed. That assumes a file system which notes every change in one of them.
+The index is stored in the user's own cache folder, `$KDRUN_CACHE` or `~/.cache/kdrun`, not below an
+output root, as that may be untrusted: a forged entry would pass one image off as another. An entry
+is valid while the file has the same size, modification time, change time and inode as when it was
+hashed. This assumes a file system that records every change in one of them.
 """
 
 import hashlib
@@ -20,19 +20,19 @@ from kdrun.store.files import write_atomic
 RECORD = np.dtype(
     [("path", "<u8"), ("stamp", "<i8", (4,)), ("digest", "u1", (32,)), ("check", "<u8")]
 )
-STALE = 4096  # records that no file needs any more, before the index is written again
-PATIENCE = 10.0  # seconds to wait for another process that writes to the index
+STALE = 4096  # stale records before the index is rewritten
+PATIENCE = 10.0  # seconds to wait for another process writing to the index
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def cache_folder() -> Path:
-    """$KDRUN_CACHE, or else ~/.cache/kdrun."""
+    """$KDRUN_CACHE, by default ~/.cache/kdrun."""
     return Path(os.environ.get("KDRUN_CACHE") or "~/.cache/kdrun").expanduser()
 
 
 class DigestIndex:
-    """Digests of the files below one root; damaged records are left out.
+    """Digests of the files below one root; damaged records are ignored.
 
     Args:
         root: of the paths.
@@ -45,7 +45,7 @@ class DigestIndex:
         self._records = np.zeros(0, RECORD)
 
     def load(self) -> str | None:
-        """Read the index; return why it cannot be used, or None."""
+        """Read the index; return the reason if it cannot be used, else None."""
         try:
             content = _own_bytes(self.path)
         except FileNotFoundError:
@@ -55,14 +55,14 @@ class DigestIndex:
         whole = content[: len(content) - len(content) % RECORD.itemsize]
         found = np.frombuffer(whole, RECORD)
         valid = found[found["check"] == checks(found)]
-        # Of two records of one path the later one counts.
+        # The last record of a path counts.
         _, last = np.unique(valid["path"][::-1], return_index=True)
         self._records = valid[len(valid) - 1 - last]
         stale = len(found) - len(self._records)
         return self._rewrite() if stale > STALE + len(self._records) else None
 
     def find(self, paths: np.ndarray, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) places of the files that are as they were hashed, and their (N, 32) digests."""
+        """(N,) positions of the files unchanged since they were hashed, and (N, 32) digests."""
         if not len(self._records):
             return np.zeros(0, np.int64), np.zeros((0, 32), np.uint8)
         keys = path_keys(paths)
@@ -72,7 +72,7 @@ class DigestIndex:
         return np.flatnonzero(known), records["digest"][known]
 
     def append(self, paths: np.ndarray, stamps: np.ndarray, digests: np.ndarray) -> str | None:
-        """Add what was hashed; return why that cannot be, or None."""
+        """Append records; return the reason if they cannot be written, else None."""
         records = np.zeros(len(paths), RECORD)
         records["path"], records["stamp"] = path_keys(paths), stamps
         records["digest"] = digests
@@ -95,13 +95,13 @@ class DigestIndex:
 
 
 def path_keys(paths: np.ndarray) -> np.ndarray:
-    """(N,) uint64 hashes of the paths; of two alike the stamps tell the files apart."""
+    """(N,) uint64 hashes of the paths; stamps distinguish files with equal hashes."""
     joined = b"".join(hashlib.blake2b(path, digest_size=8).digest() for path in paths.tolist())
     return np.frombuffer(joined, "<u8")
 
 
 def checks(records: np.ndarray) -> np.ndarray:
-    """(N,) uint64 checksums of the records, which show damage."""
+    """(N,) uint64 checksums of the records, to detect damage."""
     words = np.frombuffer(records.tobytes(), "<u8").reshape(len(records), -1)[:, :-1]
     mixed = np.full(len(records), 0x9E3779B97F4A7C15, np.uint64)
     for column in words.T:
@@ -111,7 +111,7 @@ def checks(records: np.ndarray) -> np.ndarray:
 
 
 def _own_bytes(path: Path) -> bytes:
-    """The content of a regular file that is this user's; a link is not followed."""
+    """The content of a regular file owned by this user; links are not followed."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _NO_LINK)
     with os.fdopen(descriptor, "rb") as file:
         _check_own(path, os.fstat(file.fileno()))
@@ -125,7 +125,7 @@ def _check_own(path: Path, status: os.stat_result) -> None:
 
 
 def _append(path: Path, content: bytes) -> None:
-    """Add whole records after the last whole one, as a full disk may have cut one off."""
+    """Append after the last complete record: a full disk may have truncated one."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | _NO_LINK
     with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
         _check_own(path, os.fstat(file.fileno()))

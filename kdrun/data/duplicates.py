@@ -1,4 +1,4 @@
-"""Images of equal content in two parts of a data set."""
+"""Detection of images shared by two parts of a data set."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -11,10 +11,10 @@ from kdrun.errors import some_of
 
 
 def duplicate_lines(parts: Mapping[str, Files]) -> list[str]:
-    """A line for each two parts that share images.
+    """One line for each pair of parts that share images.
 
     Args:
-        parts: by name, with digests; the one that is trained on first.
+        parts: by name, with digests; the training part first.
     """
     lines = []
     for (first, one), (second, other) in combinations(parts.items(), 2):
@@ -31,7 +31,7 @@ def duplicate_lines(parts: Mapping[str, Files]) -> list[str]:
 
 
 def shared_images(one: Files, other: Files) -> list[tuple[int, int]]:
-    """Places of an equal image in each, for every image of the other that has one."""
+    """Pairs of positions of equal images, one for every image of `other` that occurs in `one`."""
     assert one.digests is not None
     assert other.digests is not None
     wanted = set(map(bytes, other.digests))
@@ -44,5 +44,5 @@ def shared_images(one: Files, other: Files) -> list[tuple[int, int]]:
 
 
 def name(files: Files, place: int) -> str:
-    """The path of an image, as it can be printed."""
+    """The printable path of an image."""
     return shown(np.bytes_(files.paths[place]).decode(errors="surrogateescape"))

@@ -1,4 +1,4 @@
-"""SHA-256 of image files: each file is read once, by threads, and remembered in an index."""
+"""SHA-256 of image files: computed by threads, once per file, and stored in an index."""
 
 import hashlib
 import os
@@ -19,18 +19,18 @@ from kdrun.errors import DataError, Stopped, some_of
 from kdrun.signals import Stop
 
 CHUNK = 1 << 20  # bytes read at a time
-GROUP = 32  # files that a thread takes at a time
-SAVE_EVERY = 5.0  # seconds of hashing that a kill may lose
-LOOK = 10.0  # seconds to look for more unreadable files, once there is one
-SETTLED = 2_000_000_000  # nanoseconds; the coarsest clock of a file system in use
+GROUP = 32  # files per task of a thread
+SAVE_EVERY = 5.0  # seconds between saves of the index
+LOOK = 10.0  # seconds to search for more unreadable files after the first one
+SETTLED = 2_000_000_000  # nanoseconds; the coarsest timestamp resolution of common file systems
 
 
 @dataclass
 class Halt:
-    """Reasons to stop hashing: asked for, a file that cannot be read, or an error of ours.
+    """Reasons to stop hashing: a stop request, an unreadable file, or an internal error.
 
     Attributes:
-        read: bytes so far, of unfinished files too; threads may miss a few in counting.
+        read: bytes so far, including unfinished files; approximate, as threads race.
     """
 
     stop: Stop | None
@@ -43,14 +43,14 @@ class Halt:
         return self.now or bool(self.stop) or time.monotonic() > self.deadline
 
     def fault(self, line: str) -> None:
-        """Note an unreadable file; the others are looked for a little longer."""
+        """Record an unreadable file; the search for others goes on for a moment."""
         self.faults.append(line)
         self.deadline = min(self.deadline, time.monotonic() + LOOK)
 
 
 @dataclass(frozen=True)
 class Hashed:
-    """Digests and stamps of the files of one group, and what to say of one that has none."""
+    """Digests and stamps of a group of files, and the error line of an unreadable one."""
 
     first: int
     stamps: list[Stamp]
@@ -61,17 +61,17 @@ class Hashed:
 def with_digests(
     parts: Sequence[Files], stop: Stop | None, say: Say, folder: Path | None = None
 ) -> list[Files]:
-    """The parts with the digest of each file, and its stamp from when it was hashed.
+    """Add to each part the digest of every file and its stamp at the time of hashing.
 
     Args:
         parts: of one root.
-        stop: asked while files are read.
-        say: takes lines of progress.
-        folder: of the indices; the user's cache folder by default.
+        stop: polled while files are read.
+        say: prints lines of progress.
+        folder: of the indices; by default the user's cache folder.
 
     Raises:
         DataError: files cannot be read, or change while they are read; names them.
-        Stopped: `stop` was set; what was hashed is in the index.
+        Stopped: `stop` was set; the digests so far are in the index.
     """
     paths = np.concatenate([part.paths for part in parts])
     stamps = np.concatenate([part.stamps for part in parts])
@@ -96,7 +96,7 @@ def with_digests(
 
 @dataclass
 class Work:
-    """The files to hash: their places among all, and the tables that their results go to."""
+    """The files to hash: their positions among all, and the output tables."""
 
     root: str
     paths: np.ndarray
@@ -109,7 +109,7 @@ class Work:
     trouble: str | None = None
 
     def do(self, halt: Halt, say: Say) -> str | None:
-        """Hash all; return why the index cannot be written, or None."""
+        """Hash all files; return the reason if the index cannot be written, else None."""
         progress = Progress(say, len(self.places), int(self.stamps[self.places, 0].sum()))
         began = time.time_ns()
         try:
@@ -123,14 +123,14 @@ class Work:
         finally:
             self._save()
         if halt.stop:
-            raise Stopped("stopped while the images were hashed; the next run goes on from there")
+            raise Stopped("stopped while hashing the images; the next run continues from there")
         if halt.faults:
             raise DataError(unreadable_line(sorted(halt.faults)))
         progress.end()
         return self.trouble
 
     def _groups(self, halt: Halt) -> Iterator[Hashed | None]:
-        """Groups as they are done; every second without one, None."""
+        """Groups as they finish; None after every second without one."""
         done: SimpleQueue[Future[Hashed]] = SimpleQueue()
         firsts = range(0, len(self.places), GROUP)
         with ThreadPoolExecutor(thread_count(), "hash") as pool:
@@ -152,7 +152,7 @@ class Work:
         return [os.path.join(self.root, os.fsdecode(name)) for name in names]
 
     def _of(self, group: Hashed) -> np.ndarray:
-        """The places of the files that the group has hashed."""
+        """The positions of the files hashed by the group."""
         return self.places[group.first : group.first + len(group.digests)]
 
     def _take(self, group: Hashed, began: int) -> None:
@@ -160,7 +160,7 @@ class Work:
         for place, own, digest in zip(places.tolist(), group.stamps, group.digests, strict=True):
             self.stamps[place] = own
             self.digests[place] = np.frombuffer(digest, np.uint8)
-            # One written a moment ago may be written again with the same times.
+            # A file written a moment ago may be written again with the same timestamps.
             if max(own[1], own[2]) + SETTLED < began:
                 self.done.append(place)
         if time.monotonic() > self.saved + SAVE_EVERY:
@@ -169,13 +169,13 @@ class Work:
     def _save(self) -> None:
         if self.done:
             done = np.array(self.done)
-            told = self.index.append(self.paths[done], self.stamps[done], self.digests[done])
-            self.trouble = told or self.trouble
+            failure = self.index.append(self.paths[done], self.stamps[done], self.digests[done])
+            self.trouble = failure or self.trouble
         self.done, self.saved = [], time.monotonic()
 
 
 def next_of(done: "SimpleQueue[Future[Hashed]]") -> "Future[Hashed] | None":
-    """The next group that is done, or None after a second."""
+    """The next finished group, or None after a second."""
     try:
         return done.get(timeout=1)
     except Empty:
@@ -183,13 +183,13 @@ def next_of(done: "SimpleQueue[Future[Hashed]]") -> "Future[Hashed] | None":
 
 
 def thread_count() -> int:
-    """Threads that read and hash; more than cores, as they also wait for the disk."""
+    """Number of hashing threads; more than cores, as they also wait for the disk."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(16, 2 + 2 * (cores or 1))
 
 
 def hash_group(paths: Sequence[str], first: int, halt: Halt) -> Hashed:
-    """Hash files in order, until one cannot be read or there is a reason to stop."""
+    """Hash files in order, until one cannot be read or a stop is requested."""
     found = Hashed(first, [], [])
     for path in paths:
         if halt:
@@ -206,10 +206,10 @@ def hash_group(paths: Sequence[str], first: int, halt: Halt) -> Hashed:
 
 
 def hash_file(path: str, halt: Halt) -> tuple[Stamp, bytes] | None:
-    """Stamp and SHA-256 of a file, or None where there is a reason to stop.
+    """Stamp and SHA-256 of a file, or None if a stop is requested.
 
     Raises:
-        DataError: it cannot be read, or changed meanwhile; names it.
+        DataError: the file cannot be read, or changed meanwhile; names it.
     """
     digest = hashlib.sha256()
     try:
@@ -229,6 +229,6 @@ def hash_file(path: str, halt: Halt) -> tuple[Stamp, bytes] | None:
 
 
 def unreadable_line(faults: Sequence[str]) -> str:
-    """One line for the files that cannot be hashed: the first, and the names of others."""
+    """One line for all unreadable files: the first error and the names of the others."""
     others = [fault.partition(": ")[0] for fault in faults[1:]]
     return faults[0] + (f" ({len(others)} more: {some_of(others)})" if others else "")

@@ -1,7 +1,7 @@
-"""A split whose images are decoded from files by worker processes, batch by batch.
+"""A split of image files, decoded by worker processes batch by batch.
 
-Of augmented images a CUDA device resizes the crops: where it is fast, the run waits for workers,
-which should do no more than they must.
+A CUDA device resizes the crops of augmented images itself: with a fast device the workers are the
+bottleneck.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,12 +21,12 @@ from kdrun.data.source import Files
 from kdrun.data.worker_processes import process_options, start_server
 from kdrun.errors import DataError, first_line
 
-# What torch says when it misses a worker; until then, reading what a dead one sent fails otherwise.
+# Messages of torch for a dead worker; reading from it before torch notices fails in other ways.
 LOST = ("DataLoader worker", "Pin memory thread")
 
 
 class Requests:
-    """What the loader is to make in the present pass; exchanged while its workers live on."""
+    """The requests of the current pass; replaced for each pass while the workers live on."""
 
     def __init__(self) -> None:
         self.present: Iterable[Request] = ()
@@ -40,12 +40,12 @@ class FolderSplit:
 
     Args:
         files: the images.
-        labels: to train with.
-        image_size: pixels a side of the crops.
-        device: where batches go.
-        workers: processes that decode; 0 decodes in this one.
-        resize_on_device: whether augmented images are resized there; None for on CUDA.
-        value_range: of grey levels of more than 8 bits; None where the files tell it.
+        labels: used in training.
+        image_size: height and width of the crops.
+        device: device of the batches.
+        workers: number of decoding processes; 0 decodes in this process.
+        resize_on_device: whether augmented images are resized there; None: on CUDA only.
+        value_range: of grey levels of more than 8 bits; None if the file format defines it.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class FolderSplit:
         return len(self.labels)
 
     def num_batches(self, batch_size: int) -> int:
-        """Batches of a training pass."""
+        """Number of batches of a training pass."""
         return num_training_batches(len(self), batch_size)
 
     def train_batches(
@@ -84,7 +84,7 @@ class FolderSplit:
         order: int | None = None,
         start: int = 0,
     ) -> Iterator[Batch]:
-        """Pass number `order` over view number `view` of the images, from batch `start` on.
+        """Pass number `order` over view number `view` of the images, starting at batch `start`.
 
         Raises:
             DataError: a file cannot be decoded, or a worker died.
@@ -100,7 +100,7 @@ class FolderSplit:
         return self._load(requests())
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """All images in order, their centres.
+        """The centre crops of all images, in order.
 
         Raises:
             DataError: a file cannot be decoded, or a worker died.
@@ -109,7 +109,7 @@ class FolderSplit:
         return self._load(Request(part.tolist(), "none", [0] * len(part)) for part in parts)
 
     def _load(self, requests: Iterable[Request]) -> Iterator[Batch]:
-        if self._passing:  # the workers are at another pass: this one is decoded here
+        if self._passing:  # the workers are busy with another pass: decode here
             yield from self._decoded(iter(self._load_with(requests, 0)))
             return
         self._passing, self._requests.present = True, requests
@@ -121,8 +121,8 @@ class FolderSplit:
     def _decoded(self, answers: Iterator[Any]) -> Iterator[Batch]:
         for answer in answers:
             if isinstance(answer, Refused):
-                told = answer.text
-                raise DataError(self._images.unreadable(told) if answer.unreadable else told)
+                text = answer.text
+                raise DataError(self._images.unreadable(text) if answer.unreadable else text)
             images, indices = answer
             if isinstance(images, PackedCrops):
                 images = squares(images.on(self._device), self._images.image_size)
@@ -132,7 +132,7 @@ class FolderSplit:
 
     @cached_property
     def _loader(self) -> DataLoader:
-        """The workers, started once and kept for all passes."""
+        """The loader with its workers, started once and kept for all passes."""
         return self._load_with(self._requests, self._workers)
 
     def _load_with(self, requests: Iterable[Request], workers: int) -> DataLoader:
@@ -145,20 +145,20 @@ class FolderSplit:
             sampler=requests,
             num_workers=workers,
             pin_memory=self._device.type == "cuda",
-            # Its own, so that starting a pass draws nothing from the model's generator.
+            # An own generator, so that starting a pass draws nothing from the model's.
             generator=torch.Generator(),
             **options,
         )
 
 
 def _named_failures(loader: DataLoader) -> Iterator[Any]:
-    """The loader's answers; a dead worker becomes a DataError."""
+    """Iterate over the loader; a dead worker becomes a DataError."""
     try:
         yield from loader
     except (RuntimeError, EOFError, OSError) as error:
         if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in LOST):
             raise
         raise DataError(
-            f"a worker process that decodes images was lost ({first_line(error)}), perhaps killed "
-            "for lack of memory or of space in /dev/shm; set train.workers lower (0: no workers)"
+            f"an image-decoding worker process died ({first_line(error)}), perhaps for lack of "
+            "memory or of space in /dev/shm; set train.workers lower (0: no workers)"
         ) from error

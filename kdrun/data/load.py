@@ -1,4 +1,4 @@
-"""Loading a data set by name: read, split, described, fingerprinted."""
+"""Loading of a data set by name: reading, splitting, fingerprint."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,19 +25,19 @@ def load_dataset(
     stop: Stop | None = None,
     say: Callable[[str], None] = print,
 ) -> ImageData:
-    """Read a data set and divide it.
+    """Read a data set and split it.
 
     Args:
-        options: the data set, and what its reader is told.
-        split: the images that are used, and how they are divided.
-        device: where batches go, and where images in memory are held.
-        workers: processes that decode image files.
-        identified: whether image files are hashed, so that the fingerprint knows their content.
-        stop: asked while files are listed and hashed.
-        say: takes lines of progress while they are hashed.
+        options: name of the data set, and options of its reader.
+        split: selection and split of the images.
+        device: device of the batches, and of images held in memory.
+        workers: number of processes that decode image files.
+        identified: whether image files are hashed, so that the fingerprint covers their content.
+        stop: polled while files are listed and hashed.
+        say: prints lines of progress of the hashing.
 
     Raises:
-        DataError: files are missing, damaged or inconsistent, or too few for what is asked.
+        DataError: files are missing, damaged, inconsistent or too few.
         Stopped: `stop` was set.
     """
     name, size, values = options.name, options.image_size, dict(options.values)

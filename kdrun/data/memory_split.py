@@ -1,4 +1,4 @@
-"""A split whose images are held in memory, on the training device."""
+"""A split of images held in memory, on the training device."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ class MemorySplit:
         return len(self.labels)
 
     def num_batches(self, batch_size: int) -> int:
-        """Batches of a training pass."""
+        """Number of batches of a training pass."""
         return num_training_batches(len(self), batch_size)
 
     def train_batches(
@@ -36,10 +36,10 @@ class MemorySplit:
         order: int | None = None,
         start: int = 0,
     ) -> Iterator[Batch]:
-        """Pass number `order` over view number `view` of the images, from batch `start` on."""
+        """Pass number `order` over view number `view` of the images, starting at batch `start`."""
         places = shuffled(len(self), seed, view if order is None else order).to(self._pixels.device)
         size = self._images.shape[1]
-        # For all of the pass at once: a batch's share of such small operations would tell.
+        # For the whole pass at once: such small operations are measurable if done per batch.
         crops = None if augment == "none" else draw_crops(size, places, seed=seed, view=view)
         for number in range(start, self.num_batches(batch_size)):
             begin, end = number * batch_size, (number + 1) * batch_size
@@ -52,7 +52,7 @@ class MemorySplit:
             yield Batch(images.permute(0, 3, 1, 2), self._device_labels[indices], indices)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """All images in order, as they are."""
+        """All images in order, without augmentation."""
         indices = torch.arange(len(self), device=self._pixels.device)
         parts = (
             all_of.split(batch_size) for all_of in (self._images, self._device_labels, indices)

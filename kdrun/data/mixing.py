@@ -10,12 +10,12 @@ from kdrun.data.counter_random import RandomStream, host_generator
 
 @dataclass(frozen=True)
 class Mixing:
-    """How a batch is mixed with itself in reverse order, the same for every model that sees it.
+    """The mixing of a batch with itself in reverse order, common to all models.
 
     Attributes:
         num_classes: K of the soft labels.
-        kept: each image's own share of its label.
-        box: (top, bottom, left, right) of what CutMix takes from the partner; None for mixup.
+        kept: the share of each image's own label.
+        box: (top, bottom, left, right) of the patch that CutMix pastes; None for mixup.
     """
 
     num_classes: int
@@ -23,7 +23,7 @@ class Mixing:
     box: tuple[int, int, int, int] | None = None
 
     def images(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) floats, mixed."""
+        """Mix (N, C, H, W) floats."""
         partners = images.flip(0)
         if self.box is None:
             return images.lerp(partners, 1 - self.kept)
@@ -33,7 +33,7 @@ class Mixing:
         return mixed
 
     def labels(self, labels: Tensor) -> Tensor:
-        """(N,) class indices to (N, K) float32 probabilities."""
+        """Mix (N,) class indices into (N, K) float32 probabilities."""
         own = torch.zeros(len(labels), self.num_classes, device=labels.device)
         own.scatter_(1, labels[:, None], 1.0)
         return own.lerp(own.flip(0), 1 - self.kept)
@@ -43,11 +43,11 @@ def draw_mixup(*, strength: float, num_classes: int, seed: int, view: int, step:
     """The mixing of batch `step` of pass `view` (Zhang et al., 2018).
 
     Args:
-        strength: a of the Beta(a, a) that an image's share is drawn from; above 0.
+        strength: a of the Beta(a, a) distribution of an image's share; above 0.
         num_classes: of the labels.
-        seed: with view and step, all that the draw depends on.
+        seed: of the draw, which depends only on seed, view and step.
         view: the pass over the data.
-        step: the batch's number in its pass.
+        step: number of the batch in its pass.
     """
     generator = host_generator(seed, RandomStream.MIXING, view, step)
     return Mixing(num_classes, float(generator.beta(strength, strength)))
@@ -58,8 +58,8 @@ def draw_cutmix(
 ) -> Mixing:
     """The mixing of batch `step` of pass `view` (Yun et al., 2019).
 
-    A box of a Beta-distributed share of the area, centred anywhere, comes from the partner; what
-    of it lies outside of the image is cut off, and the labels follow the area that is left.
+    A box with a Beta-distributed share of the area and a uniform centre is pasted from the partner;
+    the box is clipped to the image, and the labels follow the clipped area.
     """
     generator = host_generator(seed, RandomStream.MIXING, view, step)
     half = int(image_size * (1 - generator.beta(strength, strength)) ** 0.5) // 2

@@ -1,4 +1,4 @@
-"""Normalisation of images by mean and deviation."""
+"""Normalisation of images by mean and standard deviation."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 class Normalizer(nn.Module):
-    """uint8 images to floats of mean 0 and deviation 1, channel by channel.
+    """Converts uint8 images to floats of mean 0 and deviation 1 per channel.
 
-    Its constants are no part of a state dict: they belong to the data, not to the weights.
+    The constants are not part of a state dict: they belong to the data, not to the weights.
 
     Args:
         mean: of each channel, pixels scaled to [0, 1].
-        std: deviation of each channel, likewise.
-        channels_last: memory layout of the floats; a network computes in that of its input.
+        std: standard deviation of each channel, pixels scaled to [0, 1].
+        channels_last: memory layout of the output; a network computes in its input's layout.
 
     Raises:
         ValueError: mean and std differ in length, or a deviation is not positive.
@@ -30,7 +30,7 @@ class Normalizer(nn.Module):
         if len(mean) != len(std) or not all(deviation > 0 for deviation in std):
             raise ValueError(f"a positive std for each mean is needed, not mean {mean}, std {std}")
         self.channels_last = channels_last
-        # Equal for models that normalise alike.
+        # Equal for models with equal normalisation.
         self.key = (tuple(mean), tuple(std), channels_last)
         means, deviations = (torch.tensor(v, dtype=torch.float64) for v in (mean, std))
         scale = 1 / (255 * deviations)
@@ -38,12 +38,12 @@ class Normalizer(nn.Module):
         self.register_buffer("shift", (-means / deviations).float(), persistent=False)
 
     def forward(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """(N, C, H, W) uint8 to floats of the dtype, in the layout asked for."""
+        """Normalise (N, C, H, W) uint8 images to floats of the dtype, in the set memory layout."""
         if images.shape[1] != len(self.scale):
             raise ValueError(f"{images.shape[1]}-channel images for {len(self.scale)} channels")
         pixels = images.permute(0, 2, 3, 1)
         width = pixels.shape[2]
-        # Whole rows of pixels, since broadcasting over three channels is five times slower.
+        # Whole rows of pixels: broadcasting over three channels is five times slower.
         rows = pixels.flatten(2).float()
         rows = torch.addcmul(self.shift.repeat(width), rows, self.scale.repeat(width), out=rows)
         floats = rows.to(dtype).view(pixels.shape).permute(0, 3, 1, 2)

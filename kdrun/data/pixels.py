@@ -1,14 +1,14 @@
-"""Images in memory as (N, H, W, C) uint8: resized, and their mean and deviation."""
+"""Resizing and channel statistics of (N, H, W, C) uint8 images in memory."""
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-CHUNK = 1024  # images resized at a time, so that few of them are floats at once
+CHUNK = 1024  # images resized at a time, to bound the memory of their floats
 
 
 def resized(pixels: np.ndarray, image_size: int) -> np.ndarray:
-    """The images at image_size pixels a side (bilinear, antialiased); as they are if they fit."""
+    """Resize images to a square (bilinear, antialiased); unchanged if already of that size."""
     if pixels.shape[1] == image_size:
         return pixels
     result = np.empty((len(pixels), image_size, image_size, pixels.shape[3]), np.uint8)
@@ -21,7 +21,7 @@ def resized(pixels: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def channel_statistics(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel, pixels scaled to [0, 1]; exact, whatever the order."""
+    """Mean and deviation of each channel, pixels scaled to [0, 1]; exact in any order."""
     values = np.arange(256) / 255
     means, deviations = [], []
     for channel in torch.from_numpy(pixels).unbind(3):

@@ -1,4 +1,4 @@
-"""Opening of regular files only, and the stamp by which a changed file is noticed."""
+"""Opening of regular files only, and file stamps for detecting changes."""
 
 import os
 import stat
@@ -8,7 +8,7 @@ from kdrun.errors import DataError
 
 Stamp = tuple[int, int, int, int]
 
-_POSITIVE = 2**63 - 1  # an int64 holds any of the numbers so cut
+_POSITIVE = 2**63 - 1  # makes every number fit an int64
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 KINDS = {
@@ -21,11 +21,11 @@ KINDS = {
 
 
 def stamp(status: os.stat_result) -> Stamp:
-    """Size, time of modification, time of the last change of any kind, and inode.
+    """Size, modification time, change time and inode of a file.
 
-    A program can set the second but not the third, so that a file written in place has another
-    stamp even where size and modification time are put back. On Windows the third is the time of
-    creation, which leaves size and modification time.
+    Programs can set the modification time but not the change time, so a file written in place has
+    another stamp even if size and modification time are restored. On Windows the third is the
+    creation time, leaving only size and modification time to detect changes.
     """
     size, modified, changed = status.st_size, status.st_mtime_ns, status.st_ctime_ns
     size, modified, changed, inode = (
@@ -35,10 +35,10 @@ def stamp(status: os.stat_result) -> Stamp:
 
 
 def check_regular(path: str, status: os.stat_result) -> None:
-    """Refuse what only looks like a file, and would hang or never end.
+    """Refuse special files: reading them could hang or never end.
 
     Raises:
-        DataError: it is a pipe, a device, a socket or a folder; names it.
+        DataError: a pipe, device, socket or folder; names it.
     """
     if not stat.S_ISREG(status.st_mode):
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
@@ -46,11 +46,11 @@ def check_regular(path: str, status: os.stat_result) -> None:
 
 
 def open_regular(path: str) -> BufferedReader:
-    """Open a file for reading, never to wait for a pipe's other end.
+    """Open a regular file for reading; a pipe does not block.
 
     Raises:
-        DataError: it is no regular file.
-        OSError: it cannot be opened.
+        DataError: not a regular file.
+        OSError: the file cannot be opened.
     """
     descriptor = os.open(path, _OPEN)
     try:

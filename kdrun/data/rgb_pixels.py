@@ -1,9 +1,9 @@
-"""RGB pixels of an opened image file, whatever its mode and its size.
+"""RGB pixels of an opened image file of any mode and size.
 
-Modes of 8 bits and fewer are converted by PIL: alpha and transparency are dropped, so that the
-colours below them show; CMYK without a colour profile; black and white as 0 and 255. Of colours in
-16 bits PIL keeps the upper 8. Grey levels of more than 8 bits are scaled by the range of their
-values, where the file's kind fixes it, or else by `dataset.range`.
+Modes of up to 8 bits are converted by PIL: alpha and transparency are dropped, exposing the colours
+below; CMYK is converted without a colour profile; black and white become 0 and 255. PIL keeps the
+upper 8 bits of 16-bit colours. Grey levels of more than 8 bits are scaled by the range of their
+format if fixed, or else by `dataset.range`.
 """
 
 import math
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
 ValueRange = tuple[float, float]
 
 LARGE = 16_000_000
-"""Pixels of an image that is decoded as it is; larger ones are reduced first."""
+"""Largest image decoded at full size, in pixels; larger ones are reduced first."""
 
 MOST = 89_000_000
-"""Pixels of an image that is decoded at all, in half a gigabyte; PIL calls more a bomb."""
+"""Largest image decoded at all, in pixels: half a gigabyte; PIL considers more a bomb."""
 
 MOST_JPEG = 178_000_000
-"""The same of a JPEG that can be reduced while it is decoded."""
+"""The same limit for a JPEG that can be reduced during decoding."""
 
-BLOCK = 1 << 20  # grey levels scaled at a time, so that few of them are floats at once
+BLOCK = 1 << 20  # grey levels scaled at a time, to bound the memory of their floats
 
-JPEG = ("JPEG", "MPO")  # the second holds several, as phones write them
+JPEG = ("JPEG", "MPO")  # MPO holds several images, as written by phones
 
 BITS_PER_SAMPLE = 258  # TIFF's tag
 
 
 def read_rgb(path: str, file: BinaryIO, value_range: ValueRange | None, side: int) -> np.ndarray:
-    """The (H, W, 3) uint8 image in a file.
+    """Decode the (H, W, 3) uint8 image in a file.
 
     Args:
         path: of the file, for messages.
-        file: opened.
+        file: the opened file.
         value_range: values of black and white, for grey levels of more than 8 bits.
-        side: pixels of the shorter side that are needed of a large image.
+        side: needed length of the shorter side, in pixels; a large image may be reduced to it.
 
     Raises:
-        DataError: it is too large, or the range of its values is unknown or exceeded.
-        Exception: whatever broken bytes lead a decoder to.
+        DataError: the image is too large, or the range of its values is unknown or exceeded.
+        Exception: any error of a decoder on damaged files.
     """
     from PIL import Image  # noqa: PLC0415  only where files are decoded
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PIL's, of size and of odd metadata
+        warnings.simplefilter("ignore")  # PIL's warnings about size and odd metadata
         try:
             image = Image.open(file)
         except Image.DecompressionBombError as error:
@@ -71,7 +71,7 @@ def check_size(path: str, image: "Image.Image") -> None:
     """Refuse an image that would take too much memory to decode.
 
     Raises:
-        DataError: it has too many pixels; names file, size and limit.
+        DataError: too many pixels; names file, size and limit.
     """
     in_parts = image.format in JPEG and not image.info.get("progressive")
     most = MOST_JPEG if in_parts else MOST
@@ -84,9 +84,9 @@ def check_size(path: str, image: "Image.Image") -> None:
 
 
 def draft(image: "Image.Image", enough: int) -> None:
-    """Have a large JPEG decoded at a half, a quarter or an eighth, to at least a quarter of enough.
+    """Set a large JPEG to decode at 1/2, 1/4 or 1/8 scale, to at least a quarter of `enough`.
 
-    Ordinary ones are decoded whole, so that their pixels are the same in every program.
+    Ordinary JPEGs are decoded at full size, with the same pixels as in every other program.
     """
     for factor in (2, 4, 8):
         if image.width * image.height > enough:
@@ -99,10 +99,10 @@ def draft(image: "Image.Image", enough: int) -> None:
 def as_rgb_or_grey(
     path: str, image: "Image.Image", value_range: ValueRange | None
 ) -> "Image.Image":
-    """The image in mode RGB or L.
+    """Convert the image to mode RGB or L.
 
     Raises:
-        DataError: it has more than 8 bits, and their range is unknown or exceeded; says which.
+        DataError: more than 8 bits, with an unknown or exceeded range.
     """
     from PIL import Image  # noqa: PLC0415  only where files are decoded
 
@@ -114,14 +114,14 @@ def as_rgb_or_grey(
     limits = value_range or known_range(image)
     if limits is None:
         raise DataError(
-            f"{path}: mode {image.mode} holds more than 8 bits, whose range is not known; set it, "
+            f"{path}: mode {image.mode} holds more than 8 bits of unknown range; set the range, "
             "such as dataset.range=[0,4095]"
         )
     return Image.fromarray(to_bytes(path, np.asarray(image), limits))
 
 
 def known_range(image: "Image.Image") -> ValueRange | None:
-    """The values of black and white where the mode or the format fixes them."""
+    """The values of black and white, if fixed by the mode or the format."""
     sixteen = image.mode.startswith("I;16") or image.format in ("PNG", "PPM")
     if image.mode == "F" or not sixteen:
         return None
@@ -130,10 +130,10 @@ def known_range(image: "Image.Image") -> ValueRange | None:
 
 
 def to_bytes(path: str, values: np.ndarray, limits: ValueRange) -> np.ndarray:
-    """The values as uint8, from low at 0 to high at 255.
+    """Scale the values to uint8, from 0 at `low` to 255 at `high`.
 
     Raises:
-        DataError: one is outside of the range or not a number.
+        DataError: a value is outside the range or NaN.
     """
     low, high = limits
     result = np.empty(values.shape, np.uint8)
@@ -143,7 +143,7 @@ def to_bytes(path: str, values: np.ndarray, limits: ValueRange) -> np.ndarray:
         if not (block.min() >= low and block.max() <= high):  # nan fails too
             found = f"from {block.min():g} to {block.max():g}"
             raise DataError(
-                f"{path}: values {found}, outside of the range from {low:g} to {high:g}; set "
+                f"{path}: values {found}, outside the range from {low:g} to {high:g}; set "
                 "dataset.range to the range of all images"
             )
         result[start : start + rows] = np.rint((block - low) * (255 / (high - low)))

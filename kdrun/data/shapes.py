@@ -1,11 +1,11 @@
-"""Image shapes of data sets, known without reading them. Imports no torch."""
+"""Image shapes of data sets, without reading the data. Imports no torch."""
 
 from kdrun.catalog.datasets import DATASETS, DatasetOptions, ImageShape
 from kdrun.catalog.rows import load_code
 
 
 def known_shape(options: DatasetOptions) -> ImageShape:
-    """The shape of a data set that need not be there; `imagefolder` counts its class folders.
+    """The shape of a data set, even before its download; `imagefolder` counts its class folders.
 
     Raises:
         DataError: the image folder is missing or holds no classes.

@@ -26,11 +26,11 @@ class Files:
     """N images on disk.
 
     Attributes:
-        root: the folder that the paths start from.
-        paths: (N,) bytes, since these take a quarter of the memory of text in every worker.
-        stamps: (N, 4) int64, each file's `stamp` when it was listed or hashed.
+        root: base folder of the paths.
+        paths: (N,) bytes: a quarter of the memory of text, in every worker.
+        stamps: (N, 4) int64, each file's `stamp` at the time of listing or hashing.
         labels: (N,) int64.
-        digests: (N, 32) uint8, the SHA-256 of each file's content; None where none was hashed.
+        digests: (N, 32) uint8, the SHA-256 of each file's content; None if not hashed.
     """
 
     root: str
@@ -41,7 +41,7 @@ class Files:
 
     @property
     def sizes(self) -> np.ndarray:
-        """(N,) int64 bytes."""
+        """(N,) int64 file sizes in bytes."""
         return np.ascontiguousarray(self.stamps[:, 0])
 
     def take(self, places: np.ndarray) -> "Files":
@@ -51,7 +51,7 @@ class Files:
         return Files(self.root, paths, stamps, labels, digests)
 
     def slim(self) -> "Files":
-        """The part of it that decoding compares, since every worker holds a copy."""
+        """A copy with only the data compared during decoding: every worker holds one."""
         digests = None if self.digests is None else self.digests[:, :16].copy()
         return replace(self, stamps=self.stamps[:, :3].copy(), digests=digests)
 
@@ -64,7 +64,7 @@ class Source(Generic[Part]):
     """The parts of a data set and the names of its classes, in the order of the labels.
 
     Attributes:
-        notes: lines for the user, such as which files are passed over.
+        notes: lines for the user, such as the skipped files.
     """
 
     train: Part
@@ -78,7 +78,7 @@ def check_images(name: str, source: Source[Images]) -> None:
     """Check pixels and labels of all parts.
 
     Raises:
-        DataError: they do not make a data set; says which part and what is wrong with it.
+        DataError: inconsistent images or labels; names the part.
     """
     for part, images in (("training", source.train), ("test", source.test)):
         pixels, labels = images.pixels, images.labels
@@ -94,10 +94,10 @@ def check_images(name: str, source: Source[Images]) -> None:
 
 
 def check_labels(what: str, labels: np.ndarray, class_names: Sequence[str]) -> None:
-    """Check that there are labels and that each is the number of a class.
+    """Check that there are labels and that each is a valid class index.
 
     Raises:
-        DataError: there are none, or one is out of range; names the first such.
+        DataError: there are none, or one is out of range; names the first of these.
     """
     if len(labels) == 0:
         raise DataError(f"{what}: there are none; download the files again")
@@ -111,10 +111,10 @@ def check_labels(what: str, labels: np.ndarray, class_names: Sequence[str]) -> N
 
 
 def check_classes(what: str, labels: np.ndarray, class_names: Sequence[str], *, least: int) -> None:
-    """Check that every class has at least so many images.
+    """Check that every class has at least `least` images.
 
     Raises:
-        DataError: one has fewer; names it.
+        DataError: a class has fewer; names it.
     """
     counts = np.bincount(labels, minlength=len(class_names))
     rarest = int(counts.argmin())

@@ -12,13 +12,13 @@ from kdrun.errors import DataError
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How the images are divided.
+    """Options for selecting and splitting the images.
 
     Attributes:
-        limit: at most so many training images, and as many held-out ones; None for all.
+        limit: maximum number of training images, and of each held-out part; None for all.
         val_fraction: share of the training images held out, in [0, 1).
-        label_noise: share of the remaining training labels made wrong, in [0, 1).
-        seed: of the draws among the training images.
+        label_noise: share of the remaining training labels replaced by wrong ones, in [0, 1).
+        seed: of the random selection of training images.
     """
 
     limit: int | None
@@ -28,12 +28,12 @@ class SplitOptions:
 
 
 def divide(name: str, source: Source[Part], rules: SplitOptions) -> Source[Part]:
-    """The parts that a run uses; there is no validation part where `val_fraction` is 0.
+    """Select the parts of a run; without a validation part if `val_fraction` is 0.
 
-    Images that came as a validation part are that, and then none are held out of the training.
+    A validation part of the data set is used as is, and no training images are held out.
 
     Raises:
-        DataError: too few images are left of a class, or for the validation split.
+        DataError: too few images of a class, or for the validation split.
     """
     names = source.class_names
     train = _limited(source.train, rules.limit, host_generator(rules.seed, RandomStream.LIMIT))
@@ -49,10 +49,10 @@ def divide(name: str, source: Source[Part], rules: SplitOptions) -> Source[Part]
 
 
 def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Sorted places of `count` random images; each class keeps its share to within one image.
+    """Sorted positions of `count` random images; class shares are kept to within one image.
 
-    Written here rather than taken from scikit-learn: results that are stored and compared for
-    years hang on this draw, and it has to work for any count.
+    Not scikit-learn's version: stored results, compared for years, depend on this draw, and any
+    count must work.
     """
     sizes = np.bincount(labels)
     quota, rest = np.divmod(sizes * count, len(labels))
@@ -65,7 +65,7 @@ def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -
 
 
 def with_noise(labels: np.ndarray, num_classes: int, fraction: float, seed: int) -> np.ndarray:
-    """The labels with `fraction` of them, rounded, each replaced by another class at random."""
+    """The labels with a (rounded) `fraction` replaced by random other classes."""
     generator = host_generator(seed, RandomStream.LABEL_NOISE)
     chosen = generator.choice(len(labels), round(fraction * len(labels)), replace=False)
     noisy = labels.copy()
@@ -80,7 +80,7 @@ def _limited(part: Part, limit: int | None, generator: np.random.Generator) -> P
 
 
 def _held_out(name: str, part: Part, class_names: Sequence[str], limit: int | None) -> Part:
-    """The part or `limit` images of it, the same whatever the run's seed."""
+    """The part, or `limit` images of it, independent of the run's seed."""
     kept = _limited(part, limit, host_generator(0, RandomStream.HELD_OUT))
     check_classes(f"{name}: held-out images", kept.labels, class_names, least=1)
     return kept
@@ -89,7 +89,7 @@ def _held_out(name: str, part: Part, class_names: Sequence[str], limit: int | No
 def _split(
     name: str, part: Part, class_names: Sequence[str], rules: SplitOptions
 ) -> tuple[Part, Part]:
-    """The images to train on and those held out."""
+    """Split into training and held-out images."""
     count, classes = round(rules.val_fraction * len(part.labels)), len(class_names)
     held_out = stratified(part.labels, count, host_generator(rules.seed, RandomStream.VALIDATION))
     kept = np.delete(np.arange(len(part.labels)), held_out)

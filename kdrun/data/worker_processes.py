@@ -1,4 +1,4 @@
-"""Start of the processes that decode images, and their end together with the run's process."""
+"""Start of image-decoding processes, and their end together with the run's process."""
 
 import multiprocessing
 import os
@@ -7,11 +7,11 @@ import threading
 from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
-PREFETCH = 4  # batches that a worker prepares ahead
+PREFETCH = 4  # batches prefetched by a worker
 
 
 def process_options() -> dict[str, Any]:
-    """Workers from a clean server process: they inherit no lock, thread or CUDA state."""
+    """DataLoader options for a fork server: workers inherit no lock, thread or CUDA state."""
     context = multiprocessing.get_context("forkserver")
     preload = ["kdrun.data.folder_split", "torchvision.transforms.v2"]
     context.set_forkserver_preload(preload)
@@ -24,19 +24,19 @@ def process_options() -> dict[str, Any]:
 
 
 def set_up_worker(worker: int) -> None:
-    """Leave Ctrl-C, which reaches the whole process group, to the run; leave when the run does."""
+    """Ignore Ctrl-C (sent to the whole process group), and exit together with the run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        # The server that starts the jobs of a sweep blocks it, and workers come from it too.
+        # The fork server of a sweep's jobs blocks SIGTERM, and workers come from it too.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     threading.Thread(target=leave_with_run, daemon=True).start()
 
 
 def leave_with_run() -> None:
-    """Wait for the end of the process that uses this one, and end too.
+    """Wait for the end of the run's process, then exit.
 
-    A worker's parent is the fork server, which lives for as long as a worker does: without this,
-    both would outlive a run that is killed.
+    A worker's parent is the fork server, and the server lives as long as its workers: without
+    this, both would outlive a killed run.
     """
     run = multiprocessing.parent_process()
     if run is not None:
@@ -45,13 +45,13 @@ def leave_with_run() -> None:
 
 
 def start_server() -> None:
-    """Start the server so that it and all its workers never get a Ctrl-C.
+    """Start the fork server with Ctrl-C blocked, for itself and all its workers.
 
-    It would end them with a traceback each, as long as they have not set their signals.
+    Ctrl-C would end each with a traceback until it has set its own signal handlers.
     """
     if not hasattr(signal, "pthread_sigmask"):
         return
-    resource_tracker.ensure_running()  # first, as its start unblocks signals
+    resource_tracker.ensure_running()  # first: its start unblocks signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         forkserver.ensure_running()

@@ -118,7 +118,7 @@ def test_what_was_read_before_a_stop_is_not_read_again(root, tmp_path, read_file
         def __bool__(self):
             return len(read_files) > 5
 
-    with pytest.raises(Stopped, match="the next run goes on from there"):
+    with pytest.raises(Stopped, match="the next run continues from there"):
         digests_of(parts_of(root), tmp_path, AfterFive())
     begun = len(read_files)
     assert 5 < begun < 15
@@ -237,7 +237,7 @@ def test_an_interrupt_is_answered_at_once(root):
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=10)
-    assert told.startswith("stopped while the images were hashed")
+    assert told.startswith("stopped while hashing the images")
     assert process.returncode == 0
 
 

@@ -310,5 +310,7 @@ def test_a_killed_worker_is_a_data_error_with_the_remedy(pictures):
     passing = split.train_batches(2, seed=0, view=0, augment="crop")
     next(passing)
     os.kill(worker_ids(split)[0], signal.SIGKILL)
-    with pytest.raises(DataError, match=r"\Aa worker process .* was lost .*train\.workers .*\Z"):
+    with pytest.raises(
+        DataError, match=r"\Aan image-decoding worker process died .*train\.workers .*\Z"
+    ):
         list(passing)

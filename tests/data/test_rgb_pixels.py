@@ -103,7 +103,7 @@ def test_a_given_range_replaces_that_of_16_bits():
 )
 def test_values_outside_of_the_range_are_refused_and_not_cut_off(values, told):
     deep = Image.fromarray(np.array([values], np.float32))
-    with pytest.raises(DataError, match=rf"x\.img: values {told}, outside of the range.*4095"):
+    with pytest.raises(DataError, match=rf"x\.img: values {told}, outside the range.*4095"):
         read(deep, "TIFF", (0, 4095))
 
 

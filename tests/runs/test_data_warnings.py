@@ -105,7 +105,7 @@ def test_shared_and_passed_over_images_are_told_in_the_run(start, tmp_path):
     (images / "train" / "a" / "x.heic").write_text("?")
     start(images, "run")
     log = (tmp_path / "run" / "run.log").read_text()
-    assert log.count("passed over 1 file (1 .heic)") == 1
+    assert log.count("skipped 1 file (1 .heic)") == 1
     shared = [line for line in log.splitlines() if "of 16 test images are" in line]
     assert len(shared) == 1
     assert "1 of 16 test images are" in shared[0]

@@ -1,1 +1,1 @@
-"""Readers of data sets, one for each source."""
+"""Readers of data sets, one per source."""

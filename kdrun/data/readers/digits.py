@@ -1,4 +1,4 @@
-"""scikit-learn's digits."""
+"""Reader of scikit-learn's digits."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +11,7 @@ from kdrun.data.splitting import stratified
 
 
 def read_digits() -> Source[Images]:
-    """1797 real handwritten digits, 8 x 8 grey; always the same quarter of them is the test."""
+    """Read 1797 handwritten digits, 8 x 8 grey; a fixed quarter of them is the test set."""
     table = _digits_table()
     pixels = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
     labels = table[:, -1].astype(np.int64)
@@ -32,7 +32,7 @@ def _digits_table() -> np.ndarray:
     found = find_spec("sklearn")
     assert found is not None
     assert found.origin is not None
-    # The file alone, since importing the package takes longer than the rest of the start-up.
+    # Only the file: importing the package takes longer than the rest of the start-up.
     file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if file.exists():
         return np.loadtxt(file, delimiter=",")

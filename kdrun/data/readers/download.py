@@ -1,4 +1,4 @@
-"""Download folders of data sets, and fetching one."""
+"""Download of data sets, and the folder for downloads."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from kdrun.errors import DataError, first_line
 
 
 def data_root(root: str | None) -> Path:
-    """The folder given, or else $KDRUN_DATA, or else ~/.cache/kdrun."""
+    """The given folder, else $KDRUN_DATA, else ~/.cache/kdrun."""
     return Path(root or os.environ.get("KDRUN_DATA") or "~/.cache/kdrun").expanduser()
 
 
@@ -18,13 +18,13 @@ def fetch(name: str, root: Path, layout: str, download: Callable[[], object]) ->
     """Download into the root, one process at a time.
 
     Raises:
-        DataError: it failed, or the root cannot be written; says what to put there by hand.
+        DataError: the download failed, or the root cannot be written; names the files needed.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"):
             download()
-    except Exception as error:  # whatever the network, an archive or the disk came up with
+    except Exception as error:  # any error of the network, an archive or the disk
         raise DataError(
             f"{name}: the download to {root} failed ({first_line(error)}); try again, "
             f"or put {layout} below dataset.root yourself and set dataset.download=false"

@@ -1,4 +1,4 @@
-"""Image folders: one folder per class. Imports no torch."""
+"""Reader of image folders, one folder per class. Imports no torch."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -15,19 +15,28 @@ from kdrun.errors import DataError, Stopped, some_of
 from kdrun.signals import Stop
 
 SUFFIXES = (
-    *(".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm"),
-    *(".png", ".ppm", ".tif", ".tiff", ".webp"),
+    ".bmp",
+    ".gif",
+    ".jfif",
+    ".jpeg",
+    ".jpg",
+    ".pgm",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
 )
-"""Of the files that are read; of several frames or pages the first is."""
+"""Suffixes of the image files; only the first frame or page is read."""
 
 LAYOUT = "train/CLASS/IMAGE and val/CLASS/IMAGE, or test/CLASS/IMAGE, or both"
 
 
 def read_class_folders(name: str, root: str | None, stop: Stop | None = None) -> Source[Files]:
-    """List the images below root; without test/ the images of val/ are the test.
+    """List the images below root; without test/ the images of val/ are the test set.
 
     Raises:
-        DataError: folders are missing, empty or unlike one another, or a file is empty.
+        DataError: folders are missing, empty or have different classes, or a file is empty.
         Stopped: `stop` was set.
     """
     folder = given_root(name, root)
@@ -46,20 +55,20 @@ def read_class_folders(name: str, root: str | None, stop: Stop | None = None) ->
 
 
 def folder_shape(values: Mapping[str, Any]) -> ImageShape:
-    """The shape of decoded images, with as many classes as train/ has folders.
+    """The shape of decoded images, with the number of class folders in train/.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no class folders.
     """
     folder = given_root(values["name"], values["root"])
     return ImageShape(len(list_classes(folder / "train")), 3, FOLDER_IMAGE_SIZE)
 
 
 def given_root(name: str, root: str | None) -> Path:
-    """The folder that `dataset.root` names.
+    """The folder set as `dataset.root`.
 
     Raises:
-        DataError: it names none.
+        DataError: `dataset.root` is not set.
     """
     if root is None:
         raise DataError(f"{name}: set dataset.root to a folder that holds {LAYOUT}")
@@ -67,7 +76,7 @@ def given_root(name: str, root: str | None) -> Path:
 
 
 def list_classes(folder: Path) -> tuple[str, ...]:
-    """The sorted names of the class folders; hidden and system folders are none.
+    """The sorted names of the class folders, without hidden and system folders.
 
     Raises:
         DataError: the folder is missing or unreadable, or holds fewer than two classes.
@@ -88,10 +97,10 @@ def list_classes(folder: Path) -> tuple[str, ...]:
 
 
 class Scan:
-    """A walk through the class folders of an image folder.
+    """A scan of the class folders of an image folder.
 
     Attributes:
-        passed: files and folders that were passed over.
+        passed: skipped files and folders.
     """
 
     def __init__(self, root: Path, stop: Stop | None) -> None:
@@ -103,7 +112,7 @@ class Scan:
         """The images of all classes of a part.
 
         Raises:
-            DataError: it has other classes than train/, or no or empty or unreadable images.
+            DataError: other classes than in train/, or missing, empty or unreadable images.
         """
         _check_same_classes(self.root, part, class_names)
         self._pass_over_outside(part)
@@ -118,7 +127,7 @@ class Scan:
         )
 
     def _pass_over_outside(self, part: str) -> None:
-        """Note what stands beside the class folders."""
+        """Record files and folders next to the class folders."""
         with os.scandir(self.root / part) as entries:
             for entry in entries:
                 if not entry.is_dir():
@@ -146,14 +155,14 @@ class Scan:
         """Path and stamp of every image file, in the order of their names.
 
         Args:
-            above: device and inode of the folders that it lies in.
+            above: device and inode of the enclosing folders.
         """
         if self.stop:
-            raise Stopped("stopped while the image folders were listed")
+            raise Stopped("stopped while listing the image folders")
         status = os.stat(folder)
         here = (status.st_dev, status.st_ino)
         if here in above:
-            raise DataError(f"{folder}: a link to a folder that it lies in; remove the link")
+            raise DataError(f"{folder}: a link to an enclosing folder; remove the link")
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.is_dir():
@@ -164,7 +173,7 @@ class Scan:
                 elif hidden(entry.name) or not entry.name.lower().endswith(SUFFIXES):
                     self.passed.file(entry.name)
                 else:
-                    status = os.stat(entry.path)  # which entry.stat is not, on Windows
+                    status = os.stat(entry.path)  # entry.stat lacks the inode on Windows
                     check_regular(entry.path, status)
                     yield entry.path, stamp(status)
 

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST from IDX files."""
+"""Reader of MNIST and Fashion-MNIST from IDX files."""
 
 import os
 from collections.abc import Iterator
@@ -39,10 +39,10 @@ CLASS_NAMES = {
 
 
 def read_mnist(name: str, root: str | None, download: bool) -> Source[Images]:
-    """`mnist` or `fashion_mnist` from the root, a system package, or the network.
+    """Read `mnist` or `fashion_mnist` from the root, a system package, or the network.
 
     Raises:
-        DataError: the files are nowhere, incomplete or damaged, or cannot be fetched.
+        DataError: the files are missing, incomplete or damaged, or cannot be downloaded.
     """
     folder = data_root(root)
     place = _place_of(name, folder)
@@ -71,7 +71,7 @@ def _places(name: str, root: Path) -> Iterator[Path]:
 
 
 def _place_of(name: str, root: Path) -> Path | None:
-    """The first place that holds any of the files."""
+    """The first folder with any of the files."""
     for place in _places(name, root):
         if any(_present(place, file) for file in FILES):
             return place
@@ -82,13 +82,14 @@ def _find(place: Path, file: str) -> Path:
     found = _present(place, file)
     if found is None:
         raise DataError(
-            f"{place / file}[.gz]: missing beside the others; get it, or empty the folder"
+            f"{place / file}[.gz]: missing, though other files are there; add it, or empty "
+            "the folder"
         )
     return found
 
 
 def _present(place: Path, file: str) -> Path | None:
-    # Not Path.is_file, which raises where a folder may not be searched.
+    # Not Path.is_file: it raises for a folder without search permission.
     paths = (place / file, place / f"{file}.gz")
     return next((path for path in paths if os.path.isfile(path)), None)
 
@@ -99,7 +100,7 @@ def _read_part(images: Path, labels: Path) -> Images:
     if len(pixels) != len(numbers):
         raise DataError(
             f"{images}: {len(pixels)} images, but {labels} holds {len(numbers)} labels; "
-            "get both files from one place"
+            "use two files of one download"
         )
     return Images(pixels, numbers)
 

@@ -9,20 +9,20 @@ from kdrun.catalog.datasets import FAKE_IMAGE_SIZE, ImageShape
 from kdrun.data.counter_random import RandomStream, host_generator
 from kdrun.data.source import Images, Source
 
-BLOCKS = 4  # a side of a fake class's pattern
+BLOCKS = 4  # height and width of a fake class's pattern
 
 
 def fake_shape(values: Mapping[str, Any]) -> ImageShape:
-    """The shape of the images that are asked for."""
+    """The shape of the synthetic images."""
     return ImageShape(values["num_classes"], values["channels"], FAKE_IMAGE_SIZE)
 
 
 def make_fake(
     num_classes: int, num_images: int, channels: int, image_size: int | None
 ) -> Source[Images]:
-    """Noise on a coarse pattern of each class, so that a model can learn it; always the same.
+    """Generate learnable images: noise on a coarse pattern per class; always the same.
 
-    `num_images` for training, and a fifth of it, but at least one of each class, for the test.
+    `num_images` for training, and a fifth of that, but at least one per class, for the test.
     """
     size = image_size or FAKE_IMAGE_SIZE
     generator = host_generator(0, RandomStream.FAKE)
@@ -31,7 +31,7 @@ def make_fake(
     patterns = coarse.take(blocks, axis=1).take(blocks, axis=2)
 
     def draw(count: int) -> Images:
-        # Whole bytes cut down, since bounded integers take ten times as long.
+        # Shifted down from whole bytes: drawing bounded integers takes ten times as long.
         pixels = generator.integers(0, 256, (count, size, size, channels), np.uint8) & 63
         for number, pattern in enumerate(patterns):
             pixels[number::num_classes] += pattern

@@ -1,4 +1,4 @@
-"""CIFAR and SVHN through torchvision."""
+"""Reader of CIFAR and SVHN through torchvision."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kdrun.errors import DataError, first_line
 
 @dataclass(frozen=True)
 class Download:
-    """One of torchvision's data sets: its class there, the files of it, and how to read a part."""
+    """A torchvision data set: its class, its files, and the function that reads a part."""
 
     kind: str
     layout: str
@@ -40,10 +40,10 @@ DOWNLOADS = {
 
 
 def read_download(name: str, root: str | None, download: bool) -> Source[Images]:
-    """`cifar10`, `cifar100` or `svhn` from the root or the network.
+    """Read `cifar10`, `cifar100` or `svhn` from the root or the network.
 
     Raises:
-        DataError: the files are missing, damaged, or cannot be fetched.
+        DataError: the files are missing or damaged, or cannot be downloaded.
     """
     from torchvision import datasets  # noqa: PLC0415  costs seconds
 
@@ -68,7 +68,7 @@ def read_download(name: str, root: str | None, download: bool) -> Source[Images]
 def _open(name: str, kind: Any, folder: Path, found: Download, part: dict[str, Any]) -> Any:
     try:
         return kind(str(folder), **part)
-    except Exception as error:  # torchvision lets pass whatever a damaged file leads to
+    except Exception as error:  # torchvision does not wrap the errors of damaged files
         raise DataError(
             f"{name}: no intact {found.layout} in {folder} ({first_line(error)}); "
             "set dataset.root to the folder that holds it, or dataset.download=true"

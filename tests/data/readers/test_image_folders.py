@@ -62,7 +62,7 @@ def test_other_files_and_hidden_ones_are_passed_over(tmp_path):
     source = read(tmp_path)
     assert source.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert source.train.paths[3] == b"train/cat/deeper/0.JPG"
-    assert source.notes == ("passed over 2 files (1 .txt, 1 hidden)",)
+    assert source.notes == ("skipped 2 files (1 .txt, 1 hidden)",)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_hidden_and_system_folders_are_passed_over_at_every_depth(tmp_path, name
     assert source.train.paths.tolist() == plain.train.paths.tolist()
     assert source.test.paths.tolist() == plain.test.paths.tolist()
     (line,) = source.notes
-    assert line.startswith("passed over 5 hidden or system folders (")
+    assert line.startswith("skipped 5 hidden or system folders (")
     assert f"train/{name}" in line
     assert known_shape(options("imagefolder", root=str(tmp_path))).num_classes == 3
 
@@ -95,7 +95,7 @@ def test_files_of_other_suffixes_are_counted_in_one_line(tmp_path):
         for name in ("a.heic", "B.HEIC", "c.txt", "README", ".DS_Store"):
             (tmp_path / place / name).write_text("no image")
     assert read(tmp_path).notes == (
-        "passed over 15 files (6 .heic, 3 .txt, 3 hidden, 3 without a suffix)",
+        "skipped 15 files (6 .heic, 3 .txt, 3 hidden, 3 without a suffix)",
     )
 
 
@@ -106,7 +106,7 @@ def test_nothing_is_told_where_nothing_is_passed_over(pictures):
 def test_suffixes_are_told_as_they_can_be_printed(tmp_path):
     write_pictures(tmp_path, {"train": 2, "val": 1})
     (tmp_path / "train" / "cat" / "x.\x1b[2J").write_text("no image")
-    assert read(tmp_path).notes == ("passed over 1 file (1 .\\x1b[2j)",)
+    assert read(tmp_path).notes == ("skipped 1 file (1 .\\x1b[2j)",)
 
 
 def test_gif_and_jfif_are_read(tmp_path, load):
@@ -191,7 +191,7 @@ def empty_train(root):
         (pipe, "train/cat/7.png: a named pipe, not an image file", "remove it"),
         (unix_socket, "train/cat/7.png: a socket, not an image file", "remove it"),
         (link_to_device, "train/cat/7.png: a device, not an image file", "remove it"),
-        (link_to_above, "a link to a folder that it lies in", "remove the link"),
+        (link_to_above, "a link to an enclosing folder", "remove the link"),
         (broken_link, "train/bird/2.jpg: No such file", "make it readable or remove it"),
     ],
 )

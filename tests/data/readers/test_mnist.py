@@ -53,7 +53,7 @@ def test_nothing_found_lists_the_places_and_the_remedies(tmp_path):
 def test_one_missing_file_among_the_others_is_named(tmp_path):
     write_mnist(tmp_path)
     (tmp_path / FILES[3]).unlink()
-    with pytest.raises(DataError, match=f"{FILES[3]}.*missing beside the others"):
+    with pytest.raises(DataError, match=f"{FILES[3]}.*missing, though other files are there"):
         read_mnist("mnist", str(tmp_path), download=True)
 
 
