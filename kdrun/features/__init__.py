@@ -1,1 +1,1 @@
-"""Features inside a model: hidden states and attention maps, and which layers are compared."""
+"""Features of a model: hidden states, attention maps, and the pairs of layers to compare."""

@@ -14,16 +14,16 @@ from kdrun.features.attention import has_known_map, multihead_map, qkv_map
 from kdrun.features.layers import LayerInfo
 from kdrun.models.heads import PENULTIMATE, head_input, head_path
 
-_REMEDY = " ('kdrun layers MODEL' lists those that can be used)"
+_REMEDY = " ('kdrun layers MODEL' lists the usable layers)"
 _NOT_TENSOR = "does not return one tensor"
 
 
 class LayerError(ConfigError):
-    """A layer whose output or attention cannot be observed."""
+    """A layer without a capturable output or attention map."""
 
 
 class Features(NamedTuple):
-    """A model's answer to one batch and what its layers held, by module path.
+    """A model's logits for one batch and the features of its layers, by module path.
 
     `hidden` keeps each layer's own shape and precision; `attention` is (N, heads, L, L) float32,
     before dropout.
@@ -36,7 +36,7 @@ class Features(NamedTuple):
 
 @dataclass
 class _Capture:
-    """What one call of a layer gave, and torch's count of in-place changes to it by then."""
+    """The output of one call of a layer, and torch's count of in-place changes at that time."""
 
     value: object
     version: int | None
@@ -46,21 +46,21 @@ _Captures = dict[str, list[_Capture]]
 
 
 class FeatureExtractor:
-    """A model whose layers are watched. Not an nn.Module, so that state dicts stay the model's.
+    """A model with hooks that capture features. No nn.Module, so that state dicts are unchanged.
 
-    Gradients flow through what is captured. The hooks act only within a call of this object: other
-    passes of the model capture nothing. Build it before the first call of a compiled `forward`,
-    which would not see hooks that come later. Inference mode and torch.compile keep no count of
-    in-place changes, so there `validate_layers` alone finds layers that are overwritten.
+    Gradients flow through the features. The hooks are active only within a call of this object:
+    other passes of the model capture nothing. Build it before the first call of a compiled
+    `forward`: later hooks would have no effect. Inference mode and torch.compile keep no count of
+    in-place changes, so there only `validate_layers` finds overwritten layers.
 
     Args:
-        model: its layers are hooked.
-        forward: what runs the model, such as `torch.compile(model)`; the model itself by default.
-        hidden: module paths, or `PENULTIMATE`, whose outputs are captured.
-        attention: paths from `attention_modules`, whose attention maps are captured.
+        model: the model to hook.
+        forward: runs the model, such as `torch.compile(model)`; the model itself by default.
+        hidden: module paths, or `PENULTIMATE`, of the outputs to capture.
+        attention: paths from `attention_modules` of the attention maps to capture.
 
     Raises:
-        LayerError: a path that the model does not have, or attention of an unknown kind.
+        LayerError: an unknown path, or attention of an unknown kind.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class FeatureExtractor:
         """Run the model on (N, C, H, W) images.
 
         Raises:
-            LayerError: a layer that was not called once, did not return one tensor, or was
-                overwritten in place afterwards; attention that is not plain self-attention.
+            LayerError: a layer that was not called exactly once, did not return one tensor, or was
+                overwritten in place afterwards; attention other than plain self-attention.
         """
         if not self._handles:
             return Features(self._forward(images), {}, {})
@@ -139,16 +139,16 @@ class FeatureExtractor:
 def validate_layers(
     model_name: str, layers: list[LayerInfo], wanted: Sequence[str], key: str
 ) -> None:
-    """Refuse layers whose output cannot be captured, all of them in one message.
+    """Check that all layers can be captured; list the others in one error.
 
     Args:
-        model_name: as the user named it.
-        layers: of `describe_layers`.
+        model_name: as given by the user.
+        layers: from `describe_layers`.
         wanted: module paths; `PENULTIMATE` is always allowed.
-        key: the config key that names them, such as `loss.hint.layers`.
+        key: config key of the layers, such as `loss.hint.layers`.
 
     Raises:
-        LayerError: which are wrong and why.
+        LayerError: unusable layers, with the reasons.
     """
     known = {layer.path: layer for layer in layers}
     usable = [PENULTIMATE, *(path for path, layer in known.items() if not _fault_of(layer))]
@@ -161,7 +161,7 @@ def validate_layers(
     if faults:
         raise LayerError(
             f"{key} cannot use these layers of {model_name}: {'; '.join(faults)} "
-            f"('kdrun layers {model_name}' lists those that can be used)"
+            f"('kdrun layers {model_name}' lists the usable layers)"
         )
 
 
@@ -170,7 +170,7 @@ def _fault_of(layer: LayerInfo) -> str:
 
 
 def _fault(calls: int, is_tensor: bool, overwritten: bool, other: str = _NOT_TENSOR) -> str:
-    """Why a layer cannot be used; empty where it can."""
+    """The reason if a layer cannot be used, else empty."""
     faults = {
         "is never called in the forward pass": calls == 0,
         f"is called {calls} times in one forward pass": calls > 1,
@@ -181,7 +181,7 @@ def _fault(calls: int, is_tensor: bool, overwritten: bool, other: str = _NOT_TEN
 
 
 def _tensors(watched: _Captures, other: str = _NOT_TENSOR) -> dict[str, Tensor]:
-    """The one tensor of each layer; `other` says what is wrong where a layer gave no tensor."""
+    """The output tensor of each layer; `other` is the error text for any other output."""
     return {path: _one_tensor(path, captures, other) for path, captures in watched.items()}
 
 
@@ -195,7 +195,7 @@ def _one_tensor(path: str, captures: list[_Capture], other: str) -> Tensor:
 
 
 def _version(value: object) -> int | None:
-    """torch's count of in-place changes, where it is kept."""
+    """torch's count of in-place changes, or None if there is none."""
     if torch.compiler.is_compiling() or not isinstance(value, Tensor) or value.is_inference():
         return None
     return value._version

@@ -1,4 +1,4 @@
-"""Inspection of a model: the layers, widths and attention modules that loss terms can use."""
+"""Inspection of a model: layers, widths and attention modules for loss terms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from kdrun.models.heads import PENULTIMATE, head_path
 
 
 def width_of(shape: Sequence[int]) -> int:
-    """The width of a hidden state without its batch: C of (C, H, W), d of (L, d) or (d,)."""
+    """The width of a hidden state, from its shape without batch: (C, H, W), (L, d) or (d,)."""
     return shape[0] if len(shape) == 3 else shape[-1]
 
 
 @dataclass(frozen=True)
 class InspectedModel:
-    """A model as the terms need it: its name for errors, its layers, its attention modules."""
+    """Name, layers and attention modules of a model, as needed by loss terms."""
 
     name: str
     layers: list[LayerInfo]
@@ -32,7 +32,7 @@ class InspectedModel:
 
 
 def inspect_model(name: str, model: nn.Module, example: Tensor) -> InspectedModel:
-    """Look at a model in one forward pass of a few images."""
+    """Inspect a model in one forward pass on a few images."""
     head = model.get_submodule(head_path(model))
     assert isinstance(head, nn.Linear | nn.Conv2d)
     width = head.in_features if isinstance(head, nn.Linear) else head.in_channels

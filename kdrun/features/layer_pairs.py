@@ -9,15 +9,15 @@ from kdrun.losses import layer_map
 
 
 def stages(layers: list[LayerInfo]) -> list[str]:
-    """Layers at which models of one family can be compared, from the input to the logits.
+    """The stages of a model, comparable within a family, from input to logits.
 
-    Of a CNN on square images, one container per map size, largest first: the last of the least
-    deeply nested ones; single layers where the containers give fewer than two. 1×1 maps count only
-    where there are no others. Of a transformer, its blocks. Only layers that are called once,
+    For a CNN on square images, one container per map size, largest first: the last of the least
+    deeply nested ones; single layers if there are fewer than two such containers. 1×1 maps count
+    only if there are no others. For a transformer, its blocks. Only layers that are called once,
     return one tensor and are not overwritten in place are chosen.
 
-    Empty for models without maps or tokens, and for Swin transformers, whose (H, W, C) maps look
-    like (C, H, W) ones.
+    Empty for models without maps or tokens, and for Swin transformers: their (H, W, C) maps look
+    like (C, H, W) maps.
     """
     if any(layer.kind.startswith("Swin") for layer in layers):
         return []
@@ -32,9 +32,9 @@ def stages(layers: list[LayerInfo]) -> list[str]:
 
 
 def match(student_layers: list[str], teacher_layers: list[str]) -> list[tuple[str, str]]:
-    """Each student layer with the teacher's at the same relative depth, last with last.
+    """Pair each student layer with the teacher layer at the same relative depth, last with last.
 
-    ValueError where either side has none.
+    ValueError if either side has no layers.
     """
     numbers = layer_map(len(student_layers), len(teacher_layers))
     return [
@@ -44,7 +44,7 @@ def match(student_layers: list[str], teacher_layers: list[str]) -> list[tuple[st
 
 
 def parse_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """(student layer, teacher layer) of each 'layer2:layer3', or 'layer2' for both.
+    """Parse 'layer2:layer3', or 'layer2' for both, to (student layer, teacher layer).
 
     Raises:
         ConfigError: a side is empty, or there are more than two.
@@ -65,9 +65,9 @@ def _parent(path: str) -> str:
 
 
 def _map_size(layer: LayerInfo) -> int:
-    """Height of a square (C, H, W) map, 0 for anything else: such as windows of tokens."""
+    """Height of a square (C, H, W) map; 0 for anything else, such as windows of tokens."""
     match layer.shape:
-        # A pooling to a fixed size may enlarge a small map: VGG's makes 7×7 of any.
+        # Pooling to a fixed size may enlarge a small map: VGG's output is always 7×7.
         case (_, height, width) if height == width and layer.kind != "AdaptiveAvgPool2d":
             return height
     return 0
@@ -84,12 +84,12 @@ def _per_size(maps: list[LayerInfo]) -> list[str]:
 
 
 def _outermost(layers: list[LayerInfo]) -> str:
-    # Of equals, min takes the first: hence from the end.
+    # min returns the first of equal items: hence in reverse order.
     return min(reversed(layers), key=lambda layer: layer.path.count(".")).path
 
 
 def _blocks(containers: list[LayerInfo]) -> list[str]:
-    """The containers of (L, d) tokens with most siblings of their kind."""
+    """The containers of (L, d) tokens with the most siblings of the same kind."""
     siblings: dict[tuple[str, str], list[str]] = defaultdict(list)
     for layer in containers:
         if layer.shape is not None and len(layer.shape) == 2:

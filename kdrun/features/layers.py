@@ -1,4 +1,4 @@
-"""The layers of a model and the shapes they return."""
+"""The layers of a model and their output shapes."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """One module of a model, as seen in one forward pass.
+    """A module of a model, as observed in one forward pass.
 
     Attributes:
-        path: its module path.
-        kind: its class's name.
-        shape: its last output's shape without the batch, None where it is not one tensor.
-        calls: how often it was called.
-        overwritten: whether an output of it was changed in place after it returned, so that a hook
-            would keep something else than what the layer computed.
+        path: module path.
+        kind: class name.
+        shape: of the last output, without the batch; None if the output is not one tensor.
+        calls: number of calls.
+        overwritten: whether an output was changed in place after it was returned, so that a hook
+            would capture other values than the layer computed.
     """
 
     path: str
@@ -31,15 +31,15 @@ class LayerInfo:
 
 
 def describe_layers(model: nn.Module, example: Tensor) -> list[LayerInfo]:
-    """Every module of the model in order, from a forward pass of an (N, C, H, W) example.
+    """Describe every module of the model in order, from a forward pass on (N, C, H, W) images.
 
-    The pass runs in eval mode without gradients; the model is left as it was.
+    The pass runs in eval mode without gradients; the model is not changed.
     """
     modules = {path: module for path, module in model.named_modules() if path}
     outputs: dict[str, list[tuple[object, int]]] = defaultdict(list)
 
     def record(path: str, module: nn.Module, inputs: object, output: object) -> None:
-        # The output is kept: a freed one would lend its identity and version to another.
+        # Outputs are kept alive: a freed tensor's id could be reused by another.
         outputs[path].append((output, _version(output)))
 
     handles = [m.register_forward_hook(partial(record, path)) for path, m in modules.items()]
@@ -75,5 +75,5 @@ def _describe(path: str, module: nn.Module, outputs: list[tuple[object, int]]) -
 
 
 def _version(output: object) -> int:
-    """torch's count of in-place changes; 0 for what is not one tensor."""
+    """torch's count of in-place changes; 0 unless the output is a tensor."""
     return output._version if isinstance(output, Tensor) else 0

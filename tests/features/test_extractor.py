@@ -258,7 +258,7 @@ def test_all_wrong_names_are_listed_in_one_line_with_the_key(images):
         "'bn1' is overwritten in place after it returned; "
         "'layer1.0.relu' is called 2 times in one forward pass; "
         "'leyer2' is unknown; did you mean 'layer2'? "
-        "('kdrun layers resnet18' lists those that can be used)"
+        "('kdrun layers resnet18' lists the usable layers)"
     )
 
 
