@@ -16,14 +16,14 @@ from kdrun.teachers.teacher import Teacher
 
 
 class CachedTeacher:
-    """One teacher and the page of the view that is being trained on.
+    """One teacher and the page of the current view.
 
     Args:
-        teacher: computes what is not stored.
-        cache: where it is stored.
+        teacher: computes the outputs that are not stored.
+        cache: the stored outputs.
         device: of the batches.
-        one_order: whether all passes over a view are in one order, so that all leave the same
-            image out where a pass leaves one.
+        one_order: whether all passes over a view have the same order, so that all drop the same
+            image, if any.
     """
 
     def __init__(
@@ -37,49 +37,49 @@ class CachedTeacher:
         self.writer: PageWriter | None = None
 
     def open(self, view: int) -> None:
-        """Find the page of a view, or begin to fill it."""
+        """Open the page of a view, or start writing it."""
         self.page = self.shared_page(view)
         self.writer = None if self.page is not None else self.cache.writer(view)
 
     def shared_page(self, view: int) -> Page | None:
-        """The page of a view on the device, one copy for all students that train side by side."""
+        """The page of a view on the device, one copy for all students trained side by side."""
         key = (self.cache.layout.key, view)
         return self.teacher.pages.get(key, lambda: self.stored_page(view))
 
     def stored_page(self, view: int) -> Page | None:
-        """The page of a view, read from the disk to the device."""
+        """The page of a view, read from disk to the device."""
         page = self.cache.page(view)
         if page is None:
             return None
-        # On the device no batch waits for the host.
+        # On the device, lookups do not synchronise.
         if self.device.type != "cpu":
             page = page.to(self.device)
-        # Nor for the answer whether it asks for an image that has no row.
+        # Without a check for images without a row, either.
         return replace(page, whole=page.whole or self.one_order)
 
     def close(self) -> None:
-        """Done with the view."""
+        """Close the page of the view."""
         if self.writer is not None:
             self.writer.close()
         self.page = self.writer = None
 
     def logits(self, views: Views) -> Tensor:
-        """(N, K) logits, read where they are stored and else computed and stored."""
+        """(N, K) logits, read if stored, else computed and stored."""
         indices = views.batch.indices
         if self.page is not None and (found := self.page.rows(indices)) is not None:
             return found
         logits = self.computed(views)
         if self.writer is not None:
             self.writer.write(indices, logits)
-        # As a page would give them back, so that a result never depends on which were there.
+        # After a storage round trip, so that results do not depend on the pages found.
         return self.cache.as_stored(logits)
 
     def computed(self, views: Views) -> Tensor:
-        """(N, K) logits from the model itself."""
+        """(N, K) logits computed by the model."""
         return self.teacher.outputs(views.images(self.teacher.normalizer)).logits
 
     def check(self, views: Views, noise: float) -> None:
-        """Compare what is stored of a batch with what the model says now.
+        """Compare the stored outputs of a batch with the model's current ones.
 
         Raises:
             OutputError: they differ by more than rounding.
@@ -89,7 +89,7 @@ class CachedTeacher:
 
 
 class CachedTeachers:
-    """What one or several teachers say of the views that the student sees; logits only."""
+    """Outputs of one or several teachers for the student's views; logits only."""
 
     def __init__(self, members: Sequence[CachedTeacher], check_noise: float | None) -> None:
         self.members = members
@@ -97,7 +97,7 @@ class CachedTeachers:
         self.unchecked = False
 
     def __call__(self, views: Views) -> Outputs:
-        """The outputs for a batch of the view that is open."""
+        """The outputs for a batch of the open view."""
         if self.unchecked and self.check_noise is not None:
             for member in self.members:
                 member.check(views, self.check_noise)
@@ -107,7 +107,7 @@ class CachedTeachers:
 
     @contextmanager
     def view(self, number: int) -> Iterator[None]:
-        """Train on the view inside the block; its first batch is checked where that is asked."""
+        """Open the view inside the block; its first batch is checked if requested."""
         self.unchecked = True
         with ExitStack() as opened:
             for member in self.members:
@@ -116,7 +116,7 @@ class CachedTeachers:
             yield
 
     def save(self) -> None:
-        """Make what was computed so far last, as a checkpoint does the rest."""
+        """Make the outputs computed so far durable, together with a checkpoint."""
         for member in self.members:
             if member.writer is not None:
                 member.writer.save()

@@ -1,4 +1,4 @@
-"""Outputs of a stage's teachers for the views that its student sees."""
+"""Outputs of a stage's teachers for the views of its student."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,23 +10,23 @@ from kdrun.teachers.teacher import Teacher
 
 
 class TeacherOutputs(Protocol):
-    """Where the training of a stage gets the outputs of its teachers from."""
+    """Source of the teachers' outputs in the training of a stage."""
 
     def __call__(self, views: Views) -> Outputs | None:
-        """The outputs for a batch; None where the stage has no teacher."""
+        """The outputs for a batch; None for a stage without teachers."""
         ...
 
     def view(self, number: int) -> AbstractContextManager[None]:
-        """Train on a view of the images inside the block."""
+        """Open a view of the images inside the block."""
         ...
 
     def save(self) -> None:
-        """Make durable what was computed so far."""
+        """Make the outputs computed so far durable."""
         ...
 
 
 class NoTeachers:
-    """A stage that learns from labels alone."""
+    """No teachers: a stage trained on labels alone."""
 
     def __call__(self, views: Views) -> None:
         """No outputs."""
@@ -40,7 +40,7 @@ class NoTeachers:
 
 
 class LiveTeachers:
-    """One or several teachers computed for every batch; hidden states are the first one's."""
+    """One or several teachers run on every batch; hidden states come from the first."""
 
     def __init__(self, teachers: Sequence[Teacher]) -> None:
         self.teachers = teachers

@@ -9,13 +9,13 @@ V = TypeVar("V")
 
 
 class LastResults(Generic[V]):
-    """The last few answers, by the very object that was asked about."""
+    """The last few results, keyed by object identity."""
 
     def __init__(self, most: int) -> None:
         self.kept: deque[tuple[object, V]] = deque(maxlen=most)
 
     def get(self, key: object, make: Callable[[], V]) -> V:
-        """The answer about the key, made unless it is kept."""
+        """The result for the key, computed unless cached."""
         for known, answer in self.kept:
             if known is key:
                 return answer
@@ -25,7 +25,7 @@ class LastResults(Generic[V]):
 
 
 class ResultsInUse(Generic[V]):
-    """Results by key, each for as long as somebody holds it."""
+    """Results by key, each cached as long as it is in use."""
 
     def __init__(self) -> None:
         self._held: WeakValueDictionary[Hashable, V] = WeakValueDictionary()
@@ -34,7 +34,7 @@ class ResultsInUse(Generic[V]):
         return len(self._held)
 
     def get(self, key: Hashable, make: Callable[[], V | None]) -> V | None:
-        """The result of the key, made unless it is in use; None where there is none to make."""
+        """The result for the key, made unless in use; None if `make` returns None."""
         result = self._held.get(key)
         if result is None:
             result = make()

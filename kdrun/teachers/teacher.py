@@ -17,23 +17,23 @@ from kdrun.teachers.recent import LastResults, ResultsInUse
 
 
 class IncompatibleStudents(Exception):
-    """Students that cannot share one pass of their teacher."""
+    """Raised for students that cannot share one forward pass of their teacher."""
 
 
 class Teacher:
-    """A frozen model. Not an nn.Module, so that no `.train()` or optimizer reaches it.
+    """A frozen model. No nn.Module, so that no `.train()` or optimizer reaches it.
 
     Args:
         name: for messages.
-        digest: hash of the stage that made it.
-        model: on its device; what works is a folded copy of it.
-        normalizer: the normalisation it was trained with.
-        autocast: the precision it computes in.
-        example: a batch of images to fold and check the copy on.
-        kept: passes whose outputs are kept, for students that ask for the same ones in turns.
+        digest: hash of its stage.
+        model: on its device; a folded copy is used for inference.
+        normalizer: the normalisation of its training.
+        autocast: compute precision.
+        example: a batch of images for folding and checking the copy.
+        kept: number of passes whose outputs are cached for students trained in turns.
 
     Attributes:
-        pages: stored outputs that students train on now, one copy for all.
+        pages: stored outputs in use, one copy for all students.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Teacher:
         self.pages: ResultsInUse[Any] = ResultsInUse()
 
     def watch(self, hidden: Sequence[str] = (), attention: Sequence[str] = ()) -> None:
-        """Fold the model, all but the layers named, and take those layers' outputs from now on.
+        """Fold the model except for the named layers, and capture their outputs from now on.
 
-        Of several students, each of which names its own, it takes what any of them named.
+        With several students, the layers of all of them are captured.
 
         Raises:
-            NotAlike: for an earlier student it is folded in another way, so that its outputs would
+            IncompatibleStudents: an earlier student needs another folding, with outputs that
                 differ in the last bits.
         """
         kept = [path for path in hidden if path != PENULTIMATE]
@@ -75,7 +75,7 @@ class Teacher:
         structure = (*unfolded, *self.fused(folded, hidden, attention)[1])
         if self.structure not in (None, structure):
             raise IncompatibleStudents(
-                f"the layers that it watches of {self.name} need a pass of their own"
+                f"the layers named for {self.name} need a separate forward pass"
             )
         self.structure = structure
         self.hidden = list(dict.fromkeys([*self.hidden, *hidden]))
@@ -85,7 +85,7 @@ class Teacher:
     def fused(
         self, folded: nn.Module, hidden: Sequence[str], attention: Sequence[str]
     ) -> tuple[Callable[[Tensor], Features], list[str]]:
-        """What runs the folded model, and which operations it fuses (on a CPU)."""
+        """The callable for the folded model, and its fused operations (on a CPU)."""
         device = self.example.device.type
         with self.autocast():
             dtype = matrix_dtype(device)
@@ -103,13 +103,13 @@ class Teacher:
         return observed, texts
 
     def outputs(self, images: Tensor) -> Features:
-        """What it says of normalised (N, C, H, W) images."""
+        """Outputs for normalised (N, C, H, W) images."""
         return self.recent.get(images, lambda: self._outputs(images))
 
     def _outputs(self, images: Tensor) -> Features:
         with torch.inference_mode(), self.autocast():
             seen = self.observed(images)
-        # A tensor made in inference mode cannot take part in autograd; its copy can.
+        # Tensors made in inference mode cannot take part in autograd; copies can.
         return Features(
             seen.logits.to(torch.float32, copy=True),
             {path: tensor.clone() for path, tensor in seen.hidden.items()},
@@ -118,8 +118,8 @@ class Teacher:
 
 
 def lower_weights(model: nn.Module, dtype: torch.dtype) -> None:
-    """Bring weights once into the type to which autocast would bring them for every batch."""
+    """Cast weights once to the autocast type, instead of for every batch."""
     for module in model.modules():
-        # Others, such as subclasses, may compute with theirs where autocast does nothing.
+        # Other modules, such as subclasses, may use their weights outside of autocast.
         if type(module) in (nn.Conv2d, nn.Linear):
             module.to(dtype)

@@ -189,7 +189,7 @@ def test_a_teacher_from_a_finished_run_is_evaluated_not_trained(do, tmp_path):
 
 
 def test_a_teacher_at_chance_is_refused(do):
-    with pytest.raises(WeightsError, match=r"right on only .*teacher.min_accuracy=0"):
+    with pytest.raises(WeightsError, match=r"has only .*teacher.min_accuracy=0"):
         do("train.lr=1e-9")
     summary, _ = do("train.lr=1e-9", "teacher.min_accuracy=0")
     assert summary["status"] == "done"

@@ -141,7 +141,7 @@ def test_check_recomputes_a_batch_and_notices_another_teacher(do, monkeypatch):
 
     monkeypatch.setattr(Teacher, "outputs", other)
     do("loss.alpha=0.7")
-    with pytest.raises(OutputError, match="are not what the teacher says now"):
+    with pytest.raises(OutputError, match="differ from the teacher's current outputs"):
         do("cache.check=true", "loss.alpha=0.8")
 
 

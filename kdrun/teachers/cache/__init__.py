@@ -1,11 +1,11 @@
-"""Teacher outputs on disk: a cache for each (teacher, data, augmentation), a page for each view.
+"""Teacher outputs on disk: a cache per (teacher, data, augmentation), with a page per view.
 
-    <root>/<key>/key.json       what the key is made of, to read
-    <root>/<key>/00003.rows     page 3: a record for each image, in the order they were seen
-    <root>/<key>/00003.json     how many of the records count, and their checksum
+    <root>/<key>/key.json       readable content of the key
+    <root>/<key>/00003.rows     page 3: one record per image, in the order of the pass
+    <root>/<key>/00003.json     number of valid records, and their checksum
 
-Records are only ever appended, and what has no checksum does not count: a reader sees a page when
-all of it has one, and a writer goes on after the last record that has one.
+Records are only appended, and only records covered by the checksum are valid: readers see a page
+once all its records are valid, and a writer continues after the last valid record.
 """
 
 from kdrun.teachers.cache.cache import TeacherCache

@@ -1,4 +1,4 @@
-"""The stored outputs of one teacher."""
+"""Cache of the outputs of one teacher."""
 
 import os
 import time
@@ -21,25 +21,25 @@ from kdrun.teachers.cache.quota import DESCRIPTION, CacheQuota
 from kdrun.teachers.cache.writer import PageWriter
 
 OTHERS_WRITE = 60.0
-"""Seconds for which another process may be writing the description of a key."""
+"""Seconds that another process may take to write the description of a key."""
 
 
 class TeacherCache:
-    """The outputs of one teacher for the views of one split, a page each.
+    """The outputs of one teacher for the views of one split, one page per view.
 
-    No fault of the disk stops training: a page that is damaged is told of, dropped and filled
-    again, and where none can be written that is told once.
+    Disk errors never stop training: a damaged page is reported, removed and computed again; if
+    pages cannot be written, one line reports it.
 
     Args:
-        room: where, and how much of it.
-        key: all that the outputs depend on, as JSON: teacher, data, augmentation and its seed,
-            precision, mixing.
-        images: of the split.
-        rows: images of a pass, of which a complete page has one row each.
+        room: folder and disk quota.
+        key: everything that determines the outputs, as JSON: teacher, data, augmentation and its
+            seed, precision, mixing.
+        images: number of images in the split.
+        rows: images per pass; a complete page has one row for each.
         classes: K.
-        dtype: float16 or float32; only float32 gives back what was written bit for bit.
-        topk: classes stored of each row; None for all.
-        say: tells the user.
+        dtype: float16 or float32; only float32 is bit-exact.
+        topk: classes stored per row; None for all.
+        say: prints a line to the user.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class TeacherCache:
         self._verified: set[tuple[int, int, int, str]] = set()
 
     def as_stored(self, logits: Tensor) -> Tensor:
-        """(N, K) logits as a page would give them back, float32.
+        """(N, K) logits after a round trip through the storage format, float32.
 
-        Training on these from the first pass on, it makes no difference which passes found a page.
-        A row that a page cannot hold stays as it is.
+        Training always uses these, so that results do not depend on the pages found. Rows that
+        cannot be stored are unchanged.
         """
         encoding = self.layout.encoding
         stored = encoding.decode(encoding.encode(logits))
@@ -81,7 +81,7 @@ class TeacherCache:
         return torch.where(fits, stored, logits.float())
 
     def page(self, view: int) -> Page | None:
-        """The view's page if it is complete; its bytes are verified when it is first opened."""
+        """The view's page if complete; its bytes are verified on the first opening."""
         files = PageFiles(self.folder, view)
         if self._linked():
             return None
@@ -95,9 +95,9 @@ class TeacherCache:
             return None
 
     def writer(self, view: int) -> PageWriter | None:
-        """To fill the view's page, going on from rows that were saved.
+        """A writer for the view's page that continues after the saved rows.
 
-        None where it is complete, where another process is filling it, or none can be written.
+        None if the page is complete, is being written by another process, or cannot be written.
         """
         if not self._writes:
             return None
@@ -128,7 +128,7 @@ class TeacherCache:
         try:
             with files.lock().acquire(timeout=0):
                 files.remove()
-        except Timeout:  # another process has dropped it and writes it anew
+        except Timeout:  # another process has removed it and is writing it again
             return
         except OSError:  # a disk that can be read only
             self.say(f"{error}; it is not used")
@@ -157,11 +157,11 @@ class TeacherCache:
         return writer
 
     def _linked(self) -> bool:
-        """Whether the folder is reached through a link below the output root; never read so."""
+        """Whether the path to the folder has a link below the output root; such are not read."""
         return self.room.root.is_symlink() or self.folder.is_symlink()
 
     def _describe(self) -> None:
-        """Write what the key is made of, unless it is there."""
+        """Write the content of the key, unless it is there."""
         path = self.folder / DESCRIPTION
         with suppress(DamagedError):
             if stage_hash(read_json(path)) == self.layout.key:

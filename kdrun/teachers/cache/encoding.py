@@ -1,4 +1,4 @@
-"""Encoding of stored logits: whole rows in half or full precision, or the k largest."""
+"""Encodings of stored logits: full rows in half or full precision, or top-k."""
 
 import math
 from collections.abc import Sequence
@@ -15,38 +15,38 @@ FILE_TYPE = {"float16": "<f2", "float32": "<f4"}
 
 
 class Encoding(Protocol):
-    """How (N, K) logits become tensors of N rows and back."""
+    """Conversion of (N, K) logits to stored tensors of N rows and back."""
 
     @property
     def dtype(self) -> str:
-        """float16 or float32, of what is stored."""
+        """Type of the stored values, float16 or float32."""
         ...
 
     @property
     def fields(self) -> Fields:
-        """Name, little-endian type and shape of each tensor's row."""
+        """Name, little-endian type and row shape of each tensor."""
         ...
 
     def encode(self, logits: Tensor) -> tuple[Tensor, ...]:
-        """What is stored of (N, K) logits; copies."""
+        """Encode (N, K) logits; copies."""
         ...
 
     def decode(self, stored: Sequence[Tensor]) -> Tensor:
-        """(N, K) float32 logits."""
+        """Decode to (N, K) float32 logits."""
         ...
 
     def deviation(self, stored: Sequence[Tensor], logits: Tensor) -> Tensor:
-        """(N,) largest distance of a stored number from what (N, K) logits say of it."""
+        """(N,) largest error of a stored value against (N, K) logits."""
         ...
 
     def scale(self, logits: Tensor) -> Tensor:
-        """(N,) what a deviation is to be compared with; at least 1."""
+        """(N,) reference magnitude of a deviation; at least 1."""
         ...
 
 
 @dataclass(frozen=True)
 class Dense:
-    """All K logits. float32 keeps every bit; float16 rounds, and has no logits above 65504."""
+    """All K logits. float32 is exact; float16 rounds and cannot hold logits above 65504."""
 
     classes: int
     dtype: str
@@ -65,21 +65,21 @@ class Dense:
         return stored[0].float()
 
     def deviation(self, stored: Sequence[Tensor], logits: Tensor) -> Tensor:
-        """(N,) largest distance of a logit."""
+        """(N,) largest error of a logit."""
         return (self.decode(stored) - logits.float()).abs().amax(1)
 
     def scale(self, logits: Tensor) -> Tensor:
-        """(N,) magnitude of the largest logit: rounding is relative to it."""
+        """(N,) magnitude of the largest logit; rounding is relative to this."""
         return logits.float().abs().amax(1).clamp(min=1)
 
 
 @dataclass(frozen=True)
 class TopK:
-    """The log-probabilities at T=1 of the k likeliest classes, and of the others their mean mass.
+    """Log-probabilities at T=1 of the top k classes, and the mean probability of the others.
 
-    What is left of the mass is spread uniformly over the other classes and not given to the k, so
-    at T=1 the k keep their probabilities; at other temperatures the row is an approximation. The
-    logits that come back are log-probabilities, equal to the teacher's but for a constant a row.
+    The remaining mass is spread uniformly over the other classes, so the top k keep their
+    probabilities at T=1; at other temperatures the row is an approximation. Decoded logits are
+    log-probabilities: the teacher's logits of the top k up to a constant per row.
     """
 
     classes: int
@@ -88,7 +88,7 @@ class TopK:
 
     @property
     def fields(self) -> Fields:
-        """The likeliest classes; their log-probabilities, and that of one of the others."""
+        """The top k classes; their log-probabilities, and the value of each other class."""
         index = "<i2" if self.classes <= 2**15 else "<i4"
         return [
             ("classes", index, (self.k,)),
@@ -96,44 +96,44 @@ class TopK:
         ]
 
     def encode(self, logits: Tensor) -> tuple[Tensor, ...]:
-        """The k likeliest classes and k + 1 log-probabilities."""
+        """Encode to the top k classes and k + 1 log-probabilities."""
         classes = logits.float().topk(self.k, dim=1).indices
         values = self._log_probabilities(classes, logits)
         index = torch.int16 if self.classes <= 2**15 else torch.int32
         return classes.to(index), values.to(TORCH_TYPE[self.dtype])
 
     def decode(self, stored: Sequence[Tensor]) -> Tensor:
-        """(N, K) log-probabilities."""
+        """Decode to (N, K) log-probabilities."""
         classes, values = stored[0].long(), stored[1].float()
         return values[:, -1:].repeat(1, self.classes).scatter_(1, classes, values[:, :-1])
 
     def deviation(self, stored: Sequence[Tensor], logits: Tensor) -> Tensor:
-        """(N,) largest distance of a probability at T=1."""
-        # At the stored classes, not at the logits' own k likeliest: ties change places.
+        """(N,) largest error of a probability at T=1."""
+        # At the stored classes, not the top k of the logits: ties may be ordered differently.
         values = self._log_probabilities(stored[0].long(), logits)
         return (stored[1].float().exp() - values.exp()).abs().amax(1)
 
     def scale(self, logits: Tensor) -> Tensor:
-        """Ones: probabilities are compared as they are."""
+        """Ones: probabilities are compared on an absolute scale."""
         return torch.ones(len(logits), device=logits.device)
 
     def _log_probabilities(self, classes: Tensor, logits: Tensor) -> Tensor:
-        """(N, k + 1): of the classes given, and of one of the others."""
+        """(N, k + 1): of the given classes, and of each other class."""
         every = logits.float().log_softmax(1)
         others = every.scatter(1, classes, -math.inf).logsumexp(1, keepdim=True)
         mean = others - math.log(self.classes - self.k)
-        # The least of float16, whose exponential is 0 like that of anything below it.
+        # The lowest float16: its exponential is 0, as for any lower value.
         return torch.cat([every.gather(1, classes), mean], 1).clamp(min=-65504)
 
 
 def make_encoding(classes: int, dtype: str, topk: int | None) -> Encoding:
-    """How rows of so many classes are stored; a `topk` of all of them or more stores them all."""
+    """The encoding for a number of classes; full rows if `topk` covers all of them."""
     if topk is None or topk >= classes:
         return Dense(classes, dtype)
     return TopK(classes, topk, dtype)
 
 
 def total_variation(stored_logits: Tensor, logits: Tensor) -> Tensor:
-    """(N,) half the L1 distance of the two distributions at T=1."""
+    """(N,) half the L1 distance between the distributions at T=1."""
     difference = stored_logits.softmax(1) - logits.float().softmax(1)
     return difference.abs().sum(1) / 2

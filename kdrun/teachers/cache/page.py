@@ -1,4 +1,4 @@
-"""Reading a complete page of the cache."""
+"""Reading of complete pages of the cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from kdrun.teachers.cache.page_files import (
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """A teacher's outputs for one view of the images, mapped from the disk or held in memory.
+    """A teacher's outputs for one view of the images, memory-mapped or in memory.
 
     Attributes:
         path: of the records.
         encoding: of a row.
-        positions: (images,) int64, the row of each image, -1 where it has none.
-        stored: what the rows hold, by field.
+        positions: (images,) int64, the row of each image, or -1.
+        stored: content of the rows, by field.
         whole: whether every image has a row.
-        distortion: what storing changed.
+        distortion: error of the storage format.
     """
 
     path: Path
@@ -40,42 +40,42 @@ class Page:
     distortion: Distortion
 
     def to(self, device: torch.device) -> "Page":
-        """A copy in the device's memory: with indices there too, nothing waits for the host."""
+        """A copy in the device's memory; lookups by indices on the device do not synchronise."""
         positions, *stored = (t.to(device, copy=True) for t in (self.positions, *self.stored))
         return Page(self.path, self.encoding, positions, stored, self.whole, self.distortion)
 
     def rows(self, indices: Tensor) -> Tensor | None:
-        """(N, K) float32 logits of N images, on the indices' device.
+        """(N, K) float32 logits of N images, on the device of the indices.
 
-        None where one of them has no row: a pass leaves out a single left-over image.
+        None if one of them has no row: a pass drops a last batch of one image.
         """
         stored = self._gather(indices)
         return None if stored is None else self.encoding.decode(stored)
 
     def check(self, indices: Tensor, logits: Tensor, noise: float = 1e-4) -> float:
-        """Compare with (N, K) logits computed again; returns the largest deviation.
+        """Compare with recomputed (N, K) logits; return the largest deviation.
 
         Args:
-            indices: (N,) images that have a row.
-            logits: what the teacher says of the same view of them now.
-            noise: what computing again in other batches may change: of a logit relative to the
-                row's largest, of a probability as it is. 0.02 suits bf16.
+            indices: (N,) images with a row.
+            logits: current teacher logits of the same view.
+            noise: tolerance for recomputation in other batches: for a logit relative to the row's
+                largest, for a probability absolute. 0.02 suits bf16.
 
         Raises:
-            OutputError: they differ by more than rounding to the stored type and the noise.
+            OutputError: a difference larger than the rounding of the stored type plus the noise.
         """
         stored = self._gather(indices)
         assert stored is not None
         deviation = self.encoding.deviation(stored, logits)
         excess = deviation / self.encoding.scale(logits)
-        worst = int(excess.argmax())  # of nan too
+        worst = int(excess.argmax())  # also for nan
         found, relative = float(deviation[worst]), float(excess[worst])
         allowed = torch.finfo(TORCH_TYPE[self.encoding.dtype]).eps + noise
         if not relative <= allowed:
             raise OutputError(
-                f"the stored outputs in {self.path} are not what the teacher says now: of image "
-                f"{int(indices[worst])} they differ by {found:.3g}, relatively {relative:.3g}, "
-                f"where {self.encoding.dtype} allows {allowed:.3g}; remove {self.path.parent}"
+                f"the stored outputs in {self.path} differ from the teacher's current outputs: by "
+                f"{found:.3g} (relative: {relative:.3g}) for image {int(indices[worst])}, where "
+                f"{self.encoding.dtype} allows {allowed:.3g}; remove {self.path.parent}"
             )
         return found
 
@@ -88,10 +88,10 @@ class Page:
 
 
 def open_page(files: PageFiles, layout: Layout, seal: Seal, *, verify: bool) -> Page:
-    """The page of a seal that has all rows.
+    """Open a page by the seal of all its rows.
 
     Raises:
-        DamagedError: it is not as it was written.
+        DamagedError: the page is damaged.
     """
     records = read_records(files, layout, seal, verify=verify)
     return Page(

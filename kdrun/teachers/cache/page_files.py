@@ -1,4 +1,4 @@
-"""Files of a page: records, and the seal that says which of them count."""
+"""Files of a page: the records, and a seal with the number of valid ones."""
 
 import hashlib
 import json
@@ -23,11 +23,11 @@ ROWS = ".rows"
 
 @dataclass(frozen=True)
 class Layout:
-    """What the pages of a cache have in common.
+    """Common layout of the pages of a cache.
 
     Attributes:
         key: the cache's hash.
-        images: of the split; indices are below it.
+        images: number of images in the split, the bound of indices.
         rows: of a complete page, at most `images`.
         encoding: of a row.
     """
@@ -39,7 +39,7 @@ class Layout:
 
     @cached_property
     def record(self) -> np.dtype:
-        """An image's index and its row. Aligned, as torch asks of a column's steps."""
+        """Type of a record: image index and row. Aligned: torch requires it of column strides."""
         return np.dtype([("index", "<i4"), *self.encoding.fields], align=True)
 
     @property
@@ -50,44 +50,44 @@ class Layout:
 
 @dataclass(frozen=True)
 class PageFiles:
-    """Where the page of a view is."""
+    """Paths of the page of a view."""
 
     folder: Path
     view: int
 
     @property
     def rows(self) -> Path:
-        """The records."""
+        """File of the records."""
         return self.folder / f"{self.view:05d}{ROWS}"
 
     @property
     def seal(self) -> Path:
-        """Which of the records count."""
+        """File of the seal."""
         return self.folder / f"{self.view:05d}.json"
 
     def lock(self) -> FileLock:
-        """Held while the page is written or removed; nobody ever waits for it."""
+        """Lock for writing or removing the page; never waited for."""
         return FileLock(self.folder / f".{self.view:05d}.lock")
 
     def remove_leftovers(self) -> None:
-        """Remove what processes that were killed while writing the seal have left."""
+        """Remove temporary files of processes killed while writing the seal."""
         for path in self.folder.glob(f".tmp-*-{self.seal.name}"):
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the page, the seal first; a reader that has it mapped goes on reading."""
+        """Remove the page, the seal first; readers with the page mapped can go on."""
         self.seal.unlink(missing_ok=True)
         self.rows.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class Distortion:
-    """What storing changed, over the rows of a page.
+    """Error of the storage format, over the rows of a page.
 
     Attributes:
-        deviation: largest distance of a logit; with top-k, of a probability that is stored.
+        deviation: largest error of a logit; with top-k, of a stored probability.
         max_tv: largest total variation between the distributions at T=1, in [0, 1].
-        mean_tv: mean of it.
+        mean_tv: mean total variation.
     """
 
     deviation: float = 0.0
@@ -97,7 +97,7 @@ class Distortion:
 
 @dataclass(frozen=True)
 class Seal:
-    """The first `rows` records count; `checksum` is the hex SHA-256 of their bytes."""
+    """Number of valid records `rows`; `checksum` is the hex SHA-256 of their bytes."""
 
     rows: int
     checksum: str
@@ -105,15 +105,15 @@ class Seal:
 
 
 def write_seal(files: PageFiles, layout: Layout, seal: Seal) -> None:
-    """Write the seal; from then on its records count."""
+    """Write the seal, making its records valid."""
     write_sealed(files.seal, _header(files, layout) | asdict(seal))
 
 
 def read_seal(files: PageFiles, layout: Layout) -> Seal | None:
-    """The page's seal; None where there is none yet.
+    """Read the page's seal; None if there is none yet.
 
     Raises:
-        DamagedError: it is not as it was written, or belongs elsewhere.
+        DamagedError: the seal is damaged, or belongs to another page.
     """
     if not files.seal.exists():
         return None
@@ -125,20 +125,20 @@ def read_seal(files: PageFiles, layout: Layout) -> Seal | None:
 
 
 def _header(files: PageFiles, layout: Layout) -> dict[str, Any]:
-    """What a seal says of its page, as JSON gives it back."""
+    """Description of the page in its seal, as read back from JSON."""
     record = json.loads(json.dumps(layout.record.descr))
     return {"format": FORMAT, "key": layout.key, "view": files.view, "record": record}
 
 
 def read_records(files: PageFiles, layout: Layout, seal: Seal, *, verify: bool) -> np.ndarray:
-    """The records that count, mapped from the disk.
+    """The valid records, memory-mapped.
 
     Raises:
-        DamagedError: they cannot be read, or are not as they were written.
+        DamagedError: the records cannot be read, or are damaged.
     """
     try:
         with open_regular(files.rows) as file:
-            # Copied on write, which never happens: torch warns of what it cannot write to.
+            # Copy-on-write, though never written: torch warns about read-only arrays.
             content = np.memmap(file, np.uint8, mode="c")
     except (OSError, ValueError) as error:
         raise damaged(files.rows, error) from error
@@ -151,7 +151,7 @@ def read_records(files: PageFiles, layout: Layout, seal: Seal, *, verify: bool) 
 
 
 def check_page(path: Path) -> None:
-    """Compare the records of a page with its seal, and both with where they are.
+    """Check that records, seal and path of a page agree.
 
     Raises:
         DamagedError: they differ.
@@ -173,10 +173,10 @@ def check_page(path: Path) -> None:
 
 
 def row_of_image(records: np.ndarray, layout: Layout, path: Path) -> np.ndarray:
-    """(images,) int64: the record of each image, -1 where it has none.
+    """(images,) int64 record number of each image, or -1.
 
     Raises:
-        DamagedError: a record is of no image, or two are of one.
+        DamagedError: a record belongs to no image, or two belong to the same image.
     """
     index = records["index"].astype(np.int64)
     if index.min() < 0 or index.max() >= layout.images:

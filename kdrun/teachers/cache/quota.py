@@ -1,4 +1,4 @@
-"""Disk quota of the cache; least recently used pages are evicted."""
+"""Disk quota of the cache, with eviction of the least recently used pages."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +14,7 @@ DESCRIPTION = "key.json"
 
 @dataclass(frozen=True)
 class StoredPage:
-    """A page on the disk: its size, and when it was last opened or written (Unix time)."""
+    """A page on disk: its size and the Unix time of its last use."""
 
     files: PageFiles
     num_bytes: int
@@ -22,11 +22,11 @@ class StoredPage:
 
 
 class CacheQuota:
-    """All caches below a folder, as one run sees them.
+    """Disk quota shared by all caches below a folder, for one run.
 
     Args:
         root: the folder.
-        max_bytes: of all pages below it; inf for no limit.
+        max_bytes: of all pages below the folder; inf for no limit.
     """
 
     def __init__(self, root: Path, max_bytes: float) -> None:
@@ -35,16 +35,16 @@ class CacheQuota:
         self._in_use: set[Path] = set()
 
     def folder(self, key: str) -> Path:
-        """The folder of a cache of this run; its pages are not removed."""
+        """The folder of a cache of this run, protected from eviction."""
         folder = self.root / key
         self._in_use.add(folder)
         return folder
 
     def make(self, num_bytes: int) -> bool:
-        """Remove pages of others until so many bytes fit; False, and none removed, if they cannot.
+        """Evict other runs' pages until `num_bytes` fit; False, evicting none, if impossible.
 
-        A run's own pages stay: it will come back to them, and least recently used is, of pages
-        visited in turn, the one needed next.
+        A run's own pages stay: they will be used again, and of pages visited in turn the least
+        recently used is needed next.
         """
         pages = list(self.pages())
         excess = num_bytes + sum(page.num_bytes for page in pages) - self.max_bytes
@@ -58,29 +58,29 @@ class CacheQuota:
         return excess <= 0
 
     def pages(self) -> Iterator[StoredPage]:
-        """Every page, complete or not."""
+        """All pages, complete or not."""
         folders = self.root.iterdir() if self.root.is_dir() else ()
         for folder in folders:
             if folder.is_symlink() or not folder.is_dir():
                 continue
             for path in folder.glob(f"*{ROWS}"):
-                with suppress(OSError, ValueError):  # removed meanwhile, or no page of ours
+                with suppress(OSError, ValueError):  # removed meanwhile, or not a page of kdrun
                     status, files = path.lstat(), PageFiles(folder, int(path.stem))
                     used = max(status.st_atime, status.st_mtime)
                     yield StoredPage(files, status.st_size, used)
 
 
 def removed(files: PageFiles) -> bool:
-    """Remove a page that nobody writes, and its folder if it was the last; whether it is gone."""
+    """Remove a page unless it is being written, and an empty folder; return True if removed."""
     lock = files.lock()
     try:
         with lock.acquire(timeout=0):
             files.remove()
-            # Under the lock; who is waiting at a lock file that is gone will see that it is.
+            # Under the lock; a process waiting for a deleted lock file will notice the deletion.
             Path(lock.lock_file).unlink(missing_ok=True)
     except (OSError, Timeout):
         return False
-    with suppress(OSError):  # another process has just removed it, or come back to it
+    with suppress(OSError):  # another process has just removed it, or uses it again
         if {path.name for path in files.folder.iterdir()} <= {DESCRIPTION}:
             (files.folder / DESCRIPTION).unlink(missing_ok=True)
             files.folder.rmdir()

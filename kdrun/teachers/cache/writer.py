@@ -1,4 +1,4 @@
-"""Writing a page of the cache during a pass over the images."""
+"""Writing of a page of the cache during a pass over the images."""
 
 import hashlib
 import os
@@ -24,14 +24,14 @@ from kdrun.teachers.cache.page_files import (
     write_seal,
 )
 
-# Rows wait on their device until they are so many bytes; elsewhere than on the CPU, a flush waits
-# for all that the device has still to do.
+# Bytes of rows buffered on their device before a flush; except on the CPU, a flush synchronises
+# with the device.
 FLUSH_BYTES = {"cpu": 2**22}
 LARGE_FLUSH = 2**26
 
 
 class Rows(NamedTuple):
-    """Rows on their way to the file, what storing them changes, and what is stored."""
+    """Rows to be written: stored form and error of the storage format."""
 
     indices: Tensor
     deviation: Tensor
@@ -40,19 +40,19 @@ class Rows(NamedTuple):
 
 
 class PageWriter:
-    """Appends rows to the page of one view, in any order; those that it has already are passed by.
+    """Appends rows to the page of one view, in any order; rows of known images are skipped.
 
-    It never raises for what the disk does: the page is given up, and training goes on.
+    Disk errors never raise: the page is given up, and training continues.
 
     Args:
-        files: where to.
+        files: files of the page.
         layout: of the page.
         lock: held, and released at the end.
-        seal: of rows to go on after; None begins anew.
-        give_up: told why a page cannot be written.
+        seal: of the rows to continue after; None starts a new page.
+        give_up: called with the reason if the page cannot be written.
 
     Raises:
-        DamagedError: the rows to go on after are not as they were written.
+        DamagedError: the rows to continue after are damaged.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class PageWriter:
         self.writing = True
 
     def write(self, indices: Tensor, logits: Tensor) -> None:
-        """Take the (N, K) logits of N images; they reach the file some batches later."""
+        """Add the (N, K) logits of N images; they are buffered for some batches."""
         if not self.writing:
             return
         encoding, logits = self.layout.encoding, logits.detach()
@@ -95,21 +95,21 @@ class PageWriter:
             self._trying(self._flush)
 
     def save(self) -> None:
-        """Make the rows so far last: after a kill the next writer of this view goes on from here.
+        """Flush and seal the rows so far: after a kill, the next writer continues from here.
 
-        To be called with every checkpoint of the training.
+        Call it with every checkpoint of the training.
         """
         if self.writing:
             self._trying(self._save)
 
     def close(self) -> None:
-        """Save; if every row is there, the page is complete and readers see it."""
+        """Save; with every row present, the page is complete and visible to readers."""
         self.save()
         if self.writing:
             self._end()
 
     def abandon(self, reason: str) -> None:
-        """Remove the page and write no more."""
+        """Remove the page and stop writing."""
         self._end(self.files.remove)
         self.give_up(reason)
 
@@ -124,9 +124,9 @@ class PageWriter:
     def _end(self, last: Callable[[], None] = lambda: None) -> None:
         self.writing = False
         self._pending.clear()
-        with suppress(OSError):  # what is still buffered may not fit on the disk either
+        with suppress(OSError):  # buffered data may not fit on the disk either
             self._file.close()
-        with suppress(OSError):  # a disk that has become read-only
+        with suppress(OSError):  # the disk has become read-only
             last()
         self.lock.release()
 
@@ -169,7 +169,7 @@ class PageWriter:
         self._held[indices[chosen]] = True
 
     def _unheld(self, indices: np.ndarray) -> np.ndarray:
-        """The places, in order, of the images that have no row yet."""
+        """Positions, in order, of the images without a row."""
         places = np.sort(np.unique(indices, return_index=True)[1])
         return places[~self._held[indices[places]]]
 
@@ -183,12 +183,12 @@ class PageWriter:
 
 
 def on_host(tensors: tuple[Tensor, ...]) -> np.ndarray:
-    """The tensors, one after the other."""
+    """Concatenate the tensors on the host."""
     return torch.cat(tensors).cpu().numpy()
 
 
 def unstorable(deviation: np.ndarray) -> str:
-    """Why rows that deviate without bound cannot be stored."""
+    """The reason why rows of unbounded deviation cannot be stored."""
     if np.isinf(deviation).any():
-        return "logits above 65504 do not fit cache.dtype=float16; float32 holds them"
+        return "logits above 65504 do not fit cache.dtype=float16; use float32"
     return "logits that are not finite"
