@@ -51,11 +51,19 @@ class Convolution(nn.Module):
         images = images.to(dtype)
         if other is None:
             return torch.ops.mkldnn._convolution_pointwise(
-                *(images, self.weight, self.bias, *self.options, self.activation, [], "")
+                images, self.weight, self.bias, *self.options, self.activation, [], ""
             )
         return torch.ops.mkldnn._convolution_pointwise.binary(
-            *(images, other.to(dtype), self.weight, self.bias, *self.options),
-            *("add", 1.0, None if self.activation == "none" else self.activation, [], ""),
+            images,
+            other.to(dtype),
+            self.weight,
+            self.bias,
+            *self.options,
+            "add",
+            1.0,
+            None if self.activation == "none" else self.activation,
+            [],
+            "",
         )
 
 
