@@ -32,7 +32,7 @@ def check_accuracy(name: str, accuracy: float, least: float, images: str, given:
     if accuracy < least:
         why = "too little training, or wrong labels? Train it longer (train.epochs)"
         if given:
-            why = "were its weights trained for other classes, normalisation or size? Use others"
+            why = "do its weights expect other classes, another normalisation or size? Use others"
         raise WeightsError(
             f"teacher {name} has only {accuracy:.2%} {images} accuracy, below {least:.2%}: {why}, "
             "or set teacher.min_accuracy=0 to use it anyway"
