@@ -1,1 +1,1 @@
-"""The files that runs leave: names, locks, checksums. Imports no torch."""
+"""The files of finished runs and sweeps: names, locks, checksums. Imports no torch."""

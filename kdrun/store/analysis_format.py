@@ -1,4 +1,4 @@
-"""Format of `analysis.json`, as a shape: what reports read of it."""
+"""Format of `analysis.json`, as a shape: the fields read by reports."""
 
 from kdrun.store.shapes import (
     AMOUNT,

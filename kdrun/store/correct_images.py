@@ -1,4 +1,4 @@
-"""`correct.json` of a run: which images each compared model decides rightly, a bit an image."""
+"""`correct.json` of a run: one bit per image and compared model, 1 if classified correctly."""
 
 import base64
 import binascii
@@ -14,12 +14,12 @@ from kdrun.store.run_folder import CORRECT
 
 @dataclass(frozen=True)
 class Correct:
-    """The images of a split that a model decides rightly.
+    """The images of a split that a model classifies correctly.
 
     Attributes:
-        images: how many there are.
+        images: number of images.
         source: hash of the images and their labels.
-        right: a bit an image, the first one highest, padded with zeros to whole bytes.
+        right: one bit per image, highest bit first, zero-padded to whole bytes.
     """
 
     images: int
@@ -27,13 +27,13 @@ class Correct:
     right: bytes
 
     def only(self, other: "Correct") -> int:
-        """How many of the images this model gets right and the other does not."""
+        """Number of images that this model classifies correctly and the other does not."""
         ours, theirs = (int.from_bytes(one.right, "big") for one in (self, other))
         return (ours & ~theirs).bit_count()
 
 
 def same_images(ours: Correct | None, theirs: Correct | None) -> bool | None:
-    """Whether two models answered the same images; None where it is not known."""
+    """Whether two models were evaluated on the same images; None if unknown."""
     if ours is None or theirs is None:
         return None
     if (ours.images, ours.source) == (theirs.images, theirs.source):
@@ -50,7 +50,7 @@ def write_correct(folder: Path, models: CorrectImages) -> None:
     """Write the file of a run.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     stages = [
         {"stage": place, "splits": {split: _entry(one) for split, one in splits.items()}}
@@ -65,10 +65,10 @@ def _entry(one: Correct) -> dict[str, Any]:
 
 
 def read_correct(folder: Path) -> CorrectImages:
-    """Read the file; empty for a run of an older version, which has none.
+    """Read the file of a run; empty for a run of an older version without this file.
 
     Raises:
-        DamagedError: it is not as kdrun writes it.
+        DamagedError: the content is not in kdrun's format.
     """
     path = folder / CORRECT
     if not path.exists():

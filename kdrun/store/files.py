@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written aside, synced, renamed; sealed by a checksum."""
+"""Atomic file writes (temporary file, sync, rename), and JSON sealed by a checksum."""
 
 import errno
 import hashlib
@@ -25,33 +25,33 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Replace the file at once: a reader or a crash sees the old content or the new, never half.
+    """Replace the file atomically: readers and crashes see the old or the new content, never half.
 
     Raises:
-        OutputError: it cannot be written; the old content stays.
+        OutputError: the file cannot be written; the old content stays.
     """
     temporary = temporary_path(path)
     try:
-        with temporary.open("xb") as file:  # exclusive, so that no link is followed
+        with temporary.open("xb") as file:  # exclusive, so that links are not followed
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):  # a file system that is read-only refuses this too
+        with suppress(OSError):  # fails too on a read-only file system
             temporary.unlink(missing_ok=True)
         raise cannot_write(path, error, len(content)) from error
 
 
 def temporary_path(path: Path) -> Path:
-    """A name in the same folder that nobody can foresee; `remove_leftovers` knows it."""
+    """An unpredictable name in the same folder, matched by `remove_leftovers`."""
     return path.with_name(f".tmp-{secrets.token_hex(8)}-{path.name}")
 
 
 def sync_folder(folder: Path) -> None:
     """Make a rename inside the folder durable."""
-    if os.name != "posix":  # Windows neither needs this nor lets a folder be opened
+    if os.name != "posix":  # Windows does not need this, and cannot open folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -61,21 +61,21 @@ def sync_folder(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError, needed: int | None = None) -> OutputError:
-    """The line for a file that cannot be written; of a full disk also how much is missing."""
-    told = os.strerror(error.errno) if error.errno else reason(error)
+    """The error for a file that cannot be written; for a full disk with the space needed."""
+    cause = os.strerror(error.errno) if error.errno else reason(error)
     if error.errno in _NO_ROOM:
-        told += _room(path.parent, needed)
-    return OutputError(f"cannot write {path}: {told}")
+        cause += _room(path.parent, needed)
+    return OutputError(f"cannot write {path}: {cause}")
 
 
 def cannot_remove(path: Path, error: OSError) -> OutputError:
-    """The line for a file that cannot be removed."""
-    told = os.strerror(error.errno) if error.errno else reason(error)
-    return OutputError(f"cannot remove {path}: {told}")
+    """The error for a file that cannot be removed."""
+    cause = os.strerror(error.errno) if error.errno else reason(error)
+    return OutputError(f"cannot remove {path}: {cause}")
 
 
 def _room(folder: Path, needed: int | None) -> str:
-    """What a full disk lacks: inodes or bytes."""
+    """A note on the shortage of a full disk: inodes or bytes."""
     existing = _existing(folder)
     if hasattr(os, "statvfs"):
         status = os.statvfs(existing)
@@ -85,12 +85,12 @@ def _room(folder: Path, needed: int | None) -> str:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free space where the folder is, or will be."""
+    """Free bytes on the disk of a folder, which may not exist yet."""
     return shutil.disk_usage(_existing(folder)).free
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """The folder, or its nearest existing parent."""
     return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
 
 
@@ -100,7 +100,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_sealed(path: Path, data: dict[str, Any]) -> None:
-    """Write a JSON object atomically, with the checksum of its content in it."""
+    """Write a JSON object atomically, with the checksum of its content as a field."""
     write_json(path, data | {SEAL: _checksum(data)})
 
 
@@ -115,12 +115,12 @@ def write_yaml(path: Path, data: Any) -> None:
 
 
 def json_number(value: float) -> float | str:
-    """The value, or as a word where JSON has no number for it (T = inf)."""
+    """The value, or its name if JSON has no such number (T = inf)."""
     return value if math.isfinite(value) else str(value)
 
 
 def strict(value: Any) -> Any:
-    """Plain JSON data: tuples as lists, and numbers that JSON lacks as words."""
+    """Convert to plain JSON data: tuples to lists, non-finite numbers to their names."""
     if isinstance(value, Mapping):
         return {str(key): strict(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -132,7 +132,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DamagedError: it is not JSON, or cannot be read.
+        DamagedError: the file is not JSON, or cannot be read.
     """
     try:
         return loads(read_regular(path))
@@ -141,10 +141,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """Read what `write_sealed` wrote.
+    """Read a file written by `write_sealed`.
 
     Raises:
-        DamagedError: a bit of it is not as it was written.
+        DamagedError: the content does not match its checksum.
     """
     data = read_json(path)
     if not isinstance(data, dict) or data.pop(SEAL, None) != _checksum(data):
@@ -153,10 +153,10 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read YAML as plain data, as `load_plain` bounds it.
+    """Read YAML as plain data, within the bounds of `load_plain`.
 
     Raises:
-        DamagedError: it is not YAML, is too large or has aliases, or cannot be read.
+        DamagedError: the file is not YAML, is too large, has aliases, or cannot be read.
     """
     try:
         return load_plain(read_regular(path))
@@ -171,7 +171,7 @@ def write_json_lines(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSONL file; one that is not there has no lines.
+    """Read a JSONL file; a missing file has no lines.
 
     Raises:
         DamagedError: a line is not a JSON object.
@@ -188,19 +188,19 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def damaged(path: Path, error: Exception) -> DamagedError:
-    """The line for a file that cannot be read as what it was written."""
-    told = error.strerror if isinstance(error, OSError) else None
-    return DamagedError(f"{path} is damaged: {told or reason(error)}")
+    """The error for a file with unreadable content."""
+    cause = error.strerror if isinstance(error, OSError) else None
+    return DamagedError(f"{path} is damaged: {cause or reason(error)}")
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append to a text file of our own, never to where a link points.
+    """Append to a text file; links are not followed.
 
     Raises:
-        OutputError: it cannot be written, or has another name, as a hard link to a file elsewhere.
+        OutputError: the file cannot be written, or is a hard link to another file.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody reads
+    flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe without a reader
     content = text.encode(errors="replace")
     try:
         with open(os.open(path, flags, 0o666), "ab", buffering=0) as file:
@@ -216,10 +216,10 @@ def append_json_line(path: Path, line: dict[str, Any]) -> None:
 
 
 def file_entry(path: Path) -> dict[str, Any]:
-    """A file's size and SHA-256, as summaries and manifests list it.
+    """A file's entry in summaries and manifests: size and SHA-256.
 
     Raises:
-        DamagedError: it cannot be read.
+        DamagedError: the file cannot be read.
     """
     try:
         with open_regular(path) as file:
@@ -230,13 +230,13 @@ def file_entry(path: Path) -> dict[str, Any]:
 
 
 def check_files(folder: Path, entries: Any) -> None:
-    """Compare files with their entries of `file_entry`, by name.
+    """Check that files match their entries, made by `file_entry`, by name.
 
     Raises:
-        DamagedError: one is missing or differs, or the entries are none.
+        DamagedError: a file is missing or differs, or the entries are invalid.
     """
     if not isinstance(entries, dict) or not all(Path(name).name == name for name in entries):
-        raise DamagedError(f"{folder} is damaged: it does not say which files it has")
+        raise DamagedError(f"{folder} is damaged: it has no list of files")
     for name, entry in entries.items():
         if file_entry(folder / name) != entry:
             raise DamagedError(f"{folder / name} is damaged: its checksum differs")

@@ -1,4 +1,4 @@
-"""Reading a finished run's summary, analysis and choices of T, and finding its stages."""
+"""Reading of a finished run: summary, analysis, choices of T, and links to stages."""
 
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from kdrun.store.shapes import read_shaped
 from kdrun.store.stages import own_digest
 
 LISTED = (CONFIG, ENVIRONMENT, PLAN_FILE, METRICS)
-"""Files whose checksums every summary has."""
+"""Files with a checksum in every summary."""
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """The summary of a finished run; it and every file that it lists are verified.
+    """Read the summary of a finished run; verify the summary and all files listed.
 
     Raises:
-        DamagedError: one is not as it was written.
+        DamagedError: one of the files is damaged.
     """
     summary = read_shaped(folder / SUMMARY, RUN_SUMMARY)
     for name in LISTED:
@@ -31,10 +31,10 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def read_analysis(folder: Path, summary: dict[str, Any]) -> dict[str, Any] | None:
-    """What was measured of the run's models; None where nothing was.
+    """Read the analysis of the run's models; None if there is none.
 
     Raises:
-        DamagedError: it is not as it was written, or of another run.
+        DamagedError: the analysis is damaged, or belongs to another run.
     """
     path = folder / ANALYSIS
     if not path.exists():
@@ -45,10 +45,10 @@ def read_analysis(folder: Path, summary: dict[str, Any]) -> dict[str, Any] | Non
 
 
 def read_choices(folder: Path) -> list[dict[str, Any]]:
-    """What temperature=auto chose in a run, and from what; [] where it chose nothing.
+    """Read the choices of temperature=auto in a run, with their inputs; [] if there are none.
 
     Raises:
-        DamagedError: the file is not as kdrun writes it.
+        DamagedError: the file is not in kdrun's format.
     """
     path = folder / TEMPERATURE
     if not path.exists():
@@ -58,29 +58,29 @@ def read_choices(folder: Path) -> list[dict[str, Any]]:
 
 
 def check_analysis(path: Path, analysis: dict[str, Any], summary: dict[str, Any]) -> None:
-    """See that an analysis is of the stages of the summary.
+    """Check that an analysis covers the stages of the summary.
 
     Raises:
-        MisplacedError: it is of others.
+        MisplacedError: the analysis covers other stages.
     """
     stages = summary["stages"]
     made = [stage.get("hash") for stage in stages]
     named = [(one["role"], one["arch"]) for one in analysis["models"]]
     same = named == [(stage["role"], stage["arch"]) for stage in stages]
     if not same or analysis.get("hashes", made) != made:
-        raise MisplacedError(f"{path} is damaged: it is of another run; 'kdrun analyze' measures")
+        raise MisplacedError(f"{path} is damaged: it belongs to another run; run 'kdrun analyze'")
 
 
 def linked_stage(folder: Path, place: int, digest: str | None) -> Path | None:
-    """The stage to which the run's link leads; None where none is there.
+    """The target of the run's link to a stage; None if there is no link.
 
     Args:
-        folder: the run's.
+        folder: of the run.
         place: of the stage in the run.
-        digest: its hash; None where the run does not tell.
+        digest: hash of the stage; None if not recorded in the run.
 
     Raises:
-        MisplacedError: it is another stage.
+        MisplacedError: the target is another stage.
     """
     links = sorted((folder / "stages").glob(f"{place:02}-*"))
     there = [(link, link.resolve()) for link in links if link.is_dir()]
@@ -90,16 +90,14 @@ def linked_stage(folder: Path, place: int, digest: str | None) -> Path | None:
         if digest is None or digest == own_digest(target):
             return target
     link, target = there[0]
-    raise MisplacedError(
-        f"{link} is damaged: it leads to the stage {target.name}, the run's is {digest}"
-    )
+    raise MisplacedError(f"{link} is damaged: it links to the stage {target.name}, not to {digest}")
 
 
 def planned_hashes(folder: Path) -> list[str | None]:
-    """The stages' hashes as the plan tells them; None where T was to be chosen first.
+    """The stages' hashes in the plan; None for a stage with T not yet chosen.
 
     Raises:
-        DamagedError: the plan is not as it was written.
+        DamagedError: the plan is damaged.
     """
     stages = read_shaped(folder / PLAN_FILE, PLAN)["stages"]
     known: list[str | None] = []

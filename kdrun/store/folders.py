@@ -1,4 +1,4 @@
-"""Folders below the output root: made, entered, locked and cleaned, never through a link."""
+"""Folders below the output root: creation, locks, clean-up, never through links."""
 
 import shutil
 import stat
@@ -19,20 +19,20 @@ def refuse_link(path: Path) -> None:
     """Refuse a path that is a link.
 
     Raises:
-        OutputError: it is one.
+        OutputError: the path is a link.
     """
     if path.is_symlink():
         raise OutputError(
-            f"{path}: is a link, and kdrun does not write where links point; put a folder or file "
+            f"{path}: is a link, and kdrun does not write through links; put a folder or file "
             "in its place (output_root= itself may be a link, or name another disk)"
         )
 
 
 def refuse_links_to(folder: Path, below: Path) -> None:
-    """Refuse a link at any level from below `below`, which itself may be one, to the folder.
+    """Refuse links at any level between `below` (itself may be a link) and the folder.
 
     Raises:
-        OutputError: one is.
+        OutputError: a level is a link.
     """
     for path in (folder, *folder.parents):
         if path == below:
@@ -46,7 +46,7 @@ def refuse_links(folder: Path) -> None:
     """Refuse links and special files directly in the folder.
 
     Raises:
-        OutputError: there is one.
+        OutputError: there is a link or special file.
     """
     for path in folder.iterdir():
         refuse_link(path)
@@ -57,7 +57,7 @@ def refuse_special(path: Path) -> None:
     """Refuse pipes, sockets and devices.
 
     Raises:
-        OutputError: it is one.
+        OutputError: the path is neither a file nor a folder.
     """
     try:
         mode = path.lstat().st_mode
@@ -68,20 +68,20 @@ def refuse_special(path: Path) -> None:
 
 
 def refuse_hard_link(path: Path) -> None:
-    """Refuse a file that has another name too.
+    """Refuse a file with several hard links.
 
     Raises:
-        OutputError: it has one.
+        OutputError: the file has another name.
     """
     with suppress(FileNotFoundError):
         refuse_other_names(path, path.lstat())
 
 
 def make_folder(folder: Path, below: Path) -> Path:
-    """Create and return the folder, whose levels below `below` must not be links.
+    """Create and return the folder, without links below `below`.
 
     Raises:
-        OutputError: one is, or the folder cannot be made.
+        OutputError: a level is a link, or the folder cannot be made.
     """
     refuse_links_to(folder, below)
     try:
@@ -95,8 +95,8 @@ def folder_lock(folder: Path) -> FileLock:
     """The lock of a folder, not held.
 
     Raises:
-        OutputError: its file is a link, a hard link or special, so that locking would touch
-            something else.
+        OutputError: the lock file is a link, a hard link or special: locking would touch another
+            file.
     """
     refuse_link(folder / LOCK)
     refuse_special(folder / LOCK)
@@ -105,10 +105,10 @@ def folder_lock(folder: Path) -> FileLock:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file if it is there.
+    """Remove a file if it exists.
 
     Raises:
-        OutputError: it cannot be removed.
+        OutputError: the file cannot be removed.
     """
     try:
         path.unlink(missing_ok=True)
@@ -117,10 +117,10 @@ def remove_file(path: Path) -> None:
 
 
 def rename(path: Path, target: Path) -> Path:
-    """Rename within a folder; returns the target.
+    """Rename within a folder; return the target.
 
     Raises:
-        OutputError: it cannot be renamed.
+        OutputError: the path cannot be renamed.
     """
     try:
         return path.rename(target)
@@ -129,15 +129,15 @@ def rename(path: Path, target: Path) -> Path:
 
 
 def remove_leftovers(folder: Path, pattern: str = ".tmp-*", age: float = 0.0) -> None:
-    """Remove what processes that were killed while writing have left in the folder.
+    """Remove temporary files of processes killed while writing in the folder.
 
     Args:
-        folder: where.
-        pattern: of their names.
-        age: seconds since they were changed, where another process may be writing its own.
+        folder: the folder.
+        pattern: of the file names.
+        age: minimum seconds since their last change, if another process may be writing.
 
     Raises:
-        OutputError: one cannot be removed.
+        OutputError: a file cannot be removed.
     """
     for path in folder.glob(pattern):
         if age and not _older(path, age):

@@ -1,4 +1,4 @@
-"""Formats of the JSON files that runs and stages leave, as shapes."""
+"""Formats of the JSON files of runs and stages, as shapes."""
 
 from kdrun.store.analysis_format import ANALYSIS_FILE
 from kdrun.store.shapes import (
@@ -178,11 +178,11 @@ SWEEP_TABLE: Shape = {"jobs": [JOB], "over_seeds?": [Each(ANYTHING)]}
 
 
 def format_of(name: str, of_stage: bool) -> Shape:
-    """The shape of a file by its name; `ANYTHING` where it has none.
+    """The shape of a file by its name; `ANYTHING` if there is none.
 
     Args:
         name: of the file.
-        of_stage: whether its folder is a stage's, else a run's.
+        of_stage: whether its folder belongs to a stage, else to a run.
     """
     if name == "summary.json":
         return STAGE_SUMMARY if of_stage else RUN_SUMMARY

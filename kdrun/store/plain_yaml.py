@@ -1,38 +1,38 @@
-"""YAML as plain data of bounded size: no aliases, no tags of Python's own."""
+"""YAML as plain data of bounded size, without aliases and Python tags."""
 
 from typing import Any
 
 import yaml
 
 LARGEST = 4 * 2**20
-"""Bytes of a file that is read."""
+"""Largest file read, in bytes."""
 
 MOST = 200_000
-"""Values in a file that is read."""
+"""Largest number of values in a file."""
 
 DEEPEST = 40
-"""Lists and mappings inside each other."""
+"""Deepest nesting of lists and mappings."""
 
-# The one in C is ten times as fast; not every build of PyYAML has it.
+# The C loader is ten times as fast; not every build of PyYAML has it.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ENDS = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 _STARTS = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 
 
 def load_plain(content: bytes) -> Any:
-    """Read YAML that may come from anyone.
+    """Read untrusted YAML.
 
     Raises:
-        ValueError, yaml.YAMLError: it is not YAML, too much of it, or it refers to itself.
+        ValueError, yaml.YAMLError: not YAML, too large, or with aliases.
     """
     if len(content) > LARGEST:
-        raise ValueError(f"it has {len(content):,} bytes, and at most {LARGEST:,} are read")
+        raise ValueError(f"it has {len(content):,} bytes, more than the limit of {LARGEST:,}")
     _check_events(content)
     return yaml.load(content, Loader=_LOADER)
 
 
 def _check_events(content: bytes) -> None:
-    """Refuse what grows when it is built: a few aliases in each other are billions of values."""
+    """Refuse oversized content before it is built: nested aliases expand to billions of values."""
     depth = 0
     for count, event in enumerate(yaml.parse(content, Loader=_LOADER)):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:

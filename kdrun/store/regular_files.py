@@ -1,4 +1,4 @@
-"""Reading regular files: links, pipes, sockets and devices are refused, and nothing hangs."""
+"""Reading of regular files only; links, pipes, sockets and devices are refused without blocking."""
 
 import os
 import stat
@@ -8,7 +8,7 @@ from pathlib import Path
 from kdrun.errors import OutputError
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-# Windows translates line ends where a descriptor is not opened as binary.
+# Windows translates line ends unless the descriptor is opened as binary.
 _READ = _FLAGS | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -16,7 +16,7 @@ def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading.
 
     Raises:
-        OSError: it cannot be opened, is a link, or is no regular file.
+        OSError: the file cannot be opened, is a link, or is not a regular file.
     """
     if path.is_symlink():
         raise OSError(0, "it is a link, which kdrun does not make there")
@@ -28,16 +28,16 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read_regular(path: Path) -> bytes:
-    """The content of a regular file. Raises what `open_regular` does."""
+    """The content of a regular file; raises the same errors as `open_regular`."""
     with open_regular(path) as file:
         return file.read()
 
 
 def refuse_other_names(path: Path, status: os.stat_result) -> None:
-    """Refuse a file that is changed under another name too.
+    """Refuse a file with several hard links: writing would change the others too.
 
     Raises:
-        OutputError: it has one.
+        OutputError: the file has another name.
     """
     if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
         raise OutputError(

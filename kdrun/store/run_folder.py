@@ -17,23 +17,22 @@ from kdrun.store.formats import STATUS as STATUS_SHAPE
 from kdrun.store.shapes import check_shape
 from kdrun.store.stages import LEVELS, STORE
 
-CONFIG, OVERRIDES, ENVIRONMENT, PLAN = (
-    *("config.yaml", "overrides.yaml", "environment.json", "plan.json"),
-)
+CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
+ENVIRONMENT, PLAN = "environment.json", "plan.json"
 STATUS, SUMMARY, METRICS, LOG = "status.json", "summary.json", "metrics.jsonl", "run.log"
 ANALYSIS, REPORT, PLOTS = "analysis.json", "report.html", "plots"
 TEMPERATURE, CORRECT = "temperature.json", "correct.json"
 SWEEP_NOTES = "sweep.yaml"
 
 HELD = {CONFIG: "a run", SWEEP_NOTES: "a sweep"}
-"""What a folder holds, by the file that says so."""
+"""Kind of folder by the file that marks it."""
 
 PATIENCE = 5.0
-"""Seconds for a process that was told to stop to leave the folder."""
+"""Seconds for a stopping process to release the folder."""
 
 
 def new_run_folder(output_root: Path, dataset: str, pair: str) -> Path:
-    """Create `output_root/dataset/pair/<time>`; two runs never get the same folder.
+    """Create `output_root/dataset/pair/<time>`, unique to the run.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -52,13 +51,13 @@ def new_run_folder(output_root: Path, dataset: str, pair: str) -> Path:
 
 
 def from_here(folder: Path) -> Path:
-    """The folder as one would write it here; Hydra names those of a sweep's jobs in full."""
+    """The folder relative to the working directory, if below; Hydra gives absolute job folders."""
     here = Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def root_above(folder: Path) -> Path:
-    """The output root that holds the folder, links not followed; else the folder's parent."""
+    """The output root above the folder, links not followed; else the folder's parent."""
     parents = list(folder.absolute().parents)[:LEVELS]
     found = next((one for one in parents if os.path.lexists(one / STORE)), None)
     if found is None or folder.is_absolute():
@@ -69,12 +68,12 @@ def root_above(folder: Path) -> Path:
 
 @contextmanager
 def occupied(folder: Path) -> Iterator[None]:
-    """Have the folder to oneself, which is created where it is not there.
+    """Hold the folder's lock; create the folder if missing.
 
-    The operating system frees the lock of a process that died.
+    The operating system frees the lock of a dead process.
 
     Raises:
-        OutputError: another process has it, or it cannot be written.
+        OutputError: another process holds the lock, or the folder cannot be written.
     """
     lock = folder_lock(make_folder(folder, root_above(folder)))
     try:
@@ -91,7 +90,7 @@ def occupied(folder: Path) -> Iterator[None]:
 
 
 def in_use(folder: Path, patience: float = 0.0) -> bool:
-    """Whether a process works in the folder, and still does after the seconds of patience."""
+    """Whether a process still uses the folder after `patience` seconds."""
     try:
         lock = folder_lock(folder)
         lock.acquire(timeout=patience)
@@ -102,7 +101,7 @@ def in_use(folder: Path, patience: float = 0.0) -> bool:
 
 
 def holder(folder: Path) -> str:
-    """Who works in the folder, as its status says."""
+    """Description of the process using the folder, from its status."""
     try:
         status = read_json(folder / STATUS)
         return f"process {int(status['pid'])} on {status['host']}"
@@ -111,21 +110,21 @@ def holder(folder: Path) -> str:
 
 
 def refuse_existing(folder: Path) -> None:
-    """A folder that the user or a sweep named must not hold a run or a sweep already.
+    """Check that a folder named by the user or a sweep holds no run or sweep yet.
 
     Raises:
-        OutputError: it does.
+        OutputError: the folder holds one.
     """
     held = next((what for name, what in HELD.items() if (folder / name).exists()), None)
     if held is not None:
         raise OutputError(
-            f"{folder}: holds {held} already; 'kdrun resume {folder}' goes on with it, or name "
+            f"{folder}: holds {held} already; resume it with 'kdrun resume {folder}', or name "
             "another folder"
         )
 
 
 def trained_stages(folder: Path) -> list[int]:
-    """The stages that the run began to train; none where its status does not say."""
+    """Positions of the stages that the run began to train; [] if not in its status."""
     try:
         trained: list[int] = read_status(folder)["trained"]
     except (DamagedError, KeyError):
@@ -134,10 +133,10 @@ def trained_stages(folder: Path) -> list[int]:
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """How far a run is, as its folder says.
+    """Read the status of a run from its folder.
 
     Raises:
-        DamagedError: it does not say, or nothing that kdrun writes.
+        DamagedError: the status is missing, or not in kdrun's format.
     """
     content = read_json(folder / STATUS)
     check_shape(folder / STATUS, content, STATUS_SHAPE)
@@ -146,10 +145,10 @@ def read_status(folder: Path) -> dict[str, Any]:
 
 
 class Status:
-    """`status.json`, kept true: running, then done, stopped or failed with the reason.
+    """`status.json`, kept up to date: running, then done, stopped or failed with the reason.
 
     Attributes:
-        trained: positions of the stages that this run has begun to train, not found finished.
+        trained: positions of the stages that this run began to train instead of reusing.
     """
 
     def __init__(self, folder: Path, trained: Sequence[int] = ()) -> None:
@@ -158,27 +157,27 @@ class Status:
 
     @property
     def done(self) -> bool:
-        """Whether the file says so."""
+        """Whether the status is "done"."""
         try:
             return bool(read_status(self.path.parent)["status"] == "done")
         except DamagedError:
             return False
 
     def write(self, status: str, error: dict[str, Any] | None = None) -> None:
-        """Replace the file."""
+        """Write a new status."""
         content = {"format": 1, "status": status, "pid": os.getpid(), "host": socket.gethostname()}
         content |= {"trained": self.trained} | ({} if error is None else {"error": error})
         write_json(self.path, content)
 
     def training(self, position: int) -> None:
-        """Note that the run trains a stage."""
+        """Record that the run trains a stage."""
         if position not in self.trained:
             self.trained.append(position)
             self.write("running")
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Write how the block ends."""
+        """Write the outcome of the block as the status."""
         self.write("running")
         try:
             yield

@@ -1,4 +1,4 @@
-"""Reading the config that a run saved; it may come from anyone."""
+"""Reading of a run's saved config, treated as untrusted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +12,11 @@ from kdrun.store.files import read_yaml
 
 
 def saved_config(path: Path) -> DictConfig:
-    """The config as it was saved: plain values, which refer to nothing outside."""
+    """Load a saved config: plain values, without interpolations."""
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise DamagedError(f"{path} is damaged: it holds no config")
-    # The values, not the text: YAML can write any character as a number.
+    # Checks the values, not the text: YAML can escape any character.
     if any("${" in text for text in texts(content)):
         raise ConfigError(f"{path}: holds ${{...}}, which a saved config never does")
     try:
@@ -26,7 +26,7 @@ def saved_config(path: Path) -> DictConfig:
 
 
 def texts(content: Any) -> Iterator[str]:
-    """Every text in plain data, keys included."""
+    """All strings in plain data, keys included."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, dict):

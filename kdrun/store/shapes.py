@@ -1,7 +1,7 @@
 """Shapes: declarative checks of the structure and ranges of JSON data.
 
-A shape is a leaf, `{"key": shape}` (`"key?"` may be absent, other keys may be there), `[shape]` for
-a list, `Each(shape)` for a mapping of any keys, or `Maybe(shape)` where null is allowed.
+A shape is a leaf, `{"key": shape}` (`"key?"` is optional, other keys are allowed), `[shape]` for a
+list, `Each(shape)` for a mapping with any keys, or `Maybe(shape)` to allow null.
 """
 
 import math
@@ -21,7 +21,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Leaf:
-    """A single value: what it should be, in words, and the test."""
+    """A single value: its description and its test."""
 
     words: str
     test: Callable[[Any], bool]
@@ -36,7 +36,7 @@ class Maybe:
 
 @dataclass(frozen=True)
 class Each:
-    """A mapping whose values all have the shape; `least` of them at least."""
+    """A mapping to values of the shape, with at least `least` entries."""
 
     shape: Shape
     least: int = 0
@@ -44,7 +44,7 @@ class Each:
 
 @dataclass(frozen=True)
 class Some:
-    """A list of the shape, of `least` entries at least."""
+    """A list of values of the shape, with at least `least` entries."""
 
     shape: Shape
     least: int = 1
@@ -65,11 +65,11 @@ def _is_word(value: Any) -> bool:
 TEXT = Leaf("text", lambda value: isinstance(value, str))
 FLAG = Leaf("true or false", lambda value: isinstance(value, bool))
 INTEGER = Leaf("an integer", _is_int)
-COUNT = Leaf("an integer from 0 on", lambda value: _is_int(value) and value >= 0)
-SEVERAL = Leaf("an integer from 1 on", lambda value: _is_int(value) and value >= 1)
+COUNT = Leaf("an integer >= 0", lambda value: _is_int(value) and value >= 0)
+SEVERAL = Leaf("an integer >= 1", lambda value: _is_int(value) and value >= 1)
 NUMBER = Leaf("a number", _is_number)
-POSITIVE = Leaf("a number above 0", lambda value: _is_number(value) and value > 0)
-AMOUNT = Leaf("a number from 0 on", lambda value: _is_number(value) and value >= 0)
+POSITIVE = Leaf("a number > 0", lambda value: _is_number(value) and value > 0)
+AMOUNT = Leaf("a number >= 0", lambda value: _is_number(value) and value >= 0)
 FRACTION = Leaf("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
 MEASURE = Leaf("a number, inf or nan", lambda value: _is_number(value) or _is_word(value))
 TEMPERATURE = Leaf(
@@ -81,7 +81,7 @@ SHA256 = Leaf("a SHA-256", lambda value: isinstance(value, str) and bool(_SHA256
 ANYTHING = Leaf("anything", lambda value: True)
 
 LABEL: Shape = {"role": TEXT, "step?": Maybe(COUNT), "seed?": Maybe(COUNT), "arch": TEXT}
-"""What tells a stage from the others."""
+"""Fields that identify a stage."""
 
 
 def one_of(*values: Any) -> Leaf:
@@ -90,7 +90,7 @@ def one_of(*values: Any) -> Leaf:
 
 
 def faults(value: Any, shape: Shape, where: str = "") -> Iterator[str]:
-    """The first deviations of the value from the shape, in words."""
+    """The deviations of the value from the shape, in words."""
     if isinstance(shape, Maybe):
         if value is not None:
             yield from faults(value, shape.shape, where)
@@ -141,10 +141,10 @@ def _brief(value: Any) -> str:
 
 
 def check_shape(path: Path, value: Any, shape: Shape) -> None:
-    """See that a file's content has its shape.
+    """Check that a file's content has the shape.
 
     Raises:
-        DamagedError: it does not.
+        DamagedError: the content deviates from the shape.
     """
     fault = next(faults(value, shape), None)
     if fault is not None:
@@ -152,10 +152,10 @@ def check_shape(path: Path, value: Any, shape: Shape) -> None:
 
 
 def read_shaped(path: Path, shape: Shape) -> dict[str, Any]:
-    """Read a sealed file whose content must have the shape.
+    """Read a sealed file and check its shape.
 
     Raises:
-        DamagedError: it is not as it was written, or not of this kdrun.
+        DamagedError: the file is damaged, or not in the format of this kdrun.
     """
     content = read_sealed(path)
     check_shape(path, content, shape)
@@ -163,10 +163,10 @@ def read_shaped(path: Path, shape: Shape) -> dict[str, Any]:
 
 
 def read_shaped_lines(path: Path, shape: Shape) -> list[dict[str, Any]]:
-    """Read a JSONL file whose lines must have the shape.
+    """Read a JSONL file and check the shape of its lines.
 
     Raises:
-        DamagedError: one does not.
+        DamagedError: a line deviates from the shape.
     """
     lines = read_json_lines(path)
     for number, line in enumerate(lines):

@@ -1,18 +1,18 @@
-"""Figures of a stage's summary that may be null only where another one says so."""
+"""Consistency checks of a stage's summary: figures that depend on each other."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Entry = Mapping[str, Any]
 _ABSENT = object()
-"""Marks a value that an earlier kdrun did not write."""
+"""Marker for a value not written by earlier versions of kdrun."""
 
 
 def stage_faults(stage: Entry) -> Iterator[str]:
-    """Contradictions within a stage's summary, in words; its shape has been checked.
+    """Contradictions within a stage's summary, in words; assumes a checked shape.
 
-    Given weights, of zero epochs, have no speed, and are evaluated on training images only where
-    nothing is held out.
+    Given weights (zero epochs) have no speed, and are evaluated on training images only if there
+    is no validation split.
     """
     accuracy, epochs = stage["accuracy"], stage["epochs"]
     held_out = accuracy["best_validation"] is not None
@@ -29,9 +29,9 @@ def stage_faults(stage: Entry) -> Iterator[str]:
         ("accuracy.train", accuracy["train"], epochs > 0 or not held_out, trained),
         ("images_per_second", stage.get("images_per_second", _ABSENT), epochs > 0, trained),
     )
-    for name, value, known, beside in expected:
+    for name, value, known, context in expected:
         if value is not _ABSENT and (value is not None) != known:
-            yield f"{name} is {value} with {beside}"
+            yield f"{name} is {value} with {context}"
     best = stage.get("best_epoch", epochs)
     if not min(1, epochs) <= best <= epochs:
         yield f"best_epoch is {best} of {trained}"

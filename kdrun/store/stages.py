@@ -28,15 +28,14 @@ from kdrun.store.stage_figures import stage_faults
 
 STORE, CHECKPOINTS = "store", "checkpoints"
 MARKER = ".kdrun"
-"""The file in a store that says whose it is."""
+"""Marker file of a store."""
 
 LEVELS = 6
-"""How far below its output root a run is at most, as of a sweep's job."""
+"""Maximum depth of a run below its output root, reached by the jobs of a sweep."""
 
 _HASH = re.compile(r"[0-9a-f]{16}")
-SUMMARY, WEIGHTS, METRICS, IDENTITY = (
-    *("summary.json", "best.safetensors", "metrics.jsonl", "stage.json"),
-)
+SUMMARY, IDENTITY = "summary.json", "stage.json"
+WEIGHTS, METRICS = "best.safetensors", "metrics.jsonl"
 
 
 def stage_hash(identity: dict[str, Any]) -> str:
@@ -46,15 +45,15 @@ def stage_hash(identity: dict[str, Any]) -> str:
 
 
 def stage_folder(output_root: Path, digest: str) -> Path:
-    """Where the stage of this hash lives."""
+    """Folder of the stage with this hash."""
     return output_root / STORE / digest
 
 
 def make_store(output_root: Path) -> None:
-    """Create the store; by it a run that goes on finds its output root.
+    """Create the store; a resumed run finds its output root by this folder.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the store cannot be written.
     """
     store = make_folder(output_root / STORE, output_root)
     if not (store / MARKER).exists():
@@ -62,9 +61,9 @@ def make_store(output_root: Path) -> None:
 
 
 def is_store(folder: Path) -> bool:
-    """Whether the folder is a store of kdrun's, by its marker or its stages.
+    """Whether the folder is a kdrun store, by its marker or its stages.
 
-    An earlier kdrun made stores without a marker.
+    Earlier versions made stores without a marker.
     """
     if not folder.is_dir():
         return False
@@ -76,10 +75,10 @@ def is_store(folder: Path) -> bool:
 
 
 def root_with_store(folder: Path) -> Path | None:
-    """The nearest of the folders above, not far, that holds a store; links are followed.
+    """The nearest parent folder with a store, within the maximum depth; links are followed.
 
     Raises:
-        OutputError: a folder cannot be looked into.
+        OutputError: a folder cannot be read.
     """
     parents = folder.resolve().parents[:LEVELS]
     try:
@@ -89,7 +88,7 @@ def root_with_store(folder: Path) -> Path | None:
 
 
 def finish(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    """Write the stage's summary, with the checksums of its files; its presence means done."""
+    """Write the stage's summary with the checksums of its files, marking the stage as finished."""
     names = [name for name in (WEIGHTS, METRICS, IDENTITY) if (folder / name).exists()]
     summary = summary | {"files": {name: file_entry(folder / name) for name in names}}
     write_sealed(folder / SUMMARY, summary)
@@ -97,10 +96,10 @@ def finish(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def finished(folder: Path, digest: str) -> dict[str, Any] | None:
-    """The summary of the finished stage of this hash, or None; every file of it is verified.
+    """The summary of the finished stage with this hash, or None; verifies every file.
 
     Raises:
-        DamagedError: one is not as it was written, contradicts itself, or is of another stage.
+        DamagedError: a file is damaged, inconsistent, or belongs to another stage.
         OutputError: the folder is a link.
     """
     refuse_links_to(folder, folder.parent.parent)
@@ -119,20 +118,20 @@ def finished(folder: Path, digest: str) -> dict[str, Any] | None:
 
 
 def check_digest(folder: Path, found: str, digest: str) -> None:
-    """See that a stage is the one that was asked for.
+    """Check that a stage has the expected hash.
 
     Raises:
-        MisplacedError: it is not.
+        MisplacedError: the hash differs.
     """
     if found != digest:
         raise MisplacedError(f"{folder} is damaged: it holds the stage {found}, not {digest}")
 
 
 def read_identity(folder: Path) -> dict[str, Any]:
-    """All that determines the stage, which its folder is named after.
+    """Read the stage's identity: everything that determines its result and its folder's name.
 
     Raises:
-        DamagedError: it cannot be read.
+        DamagedError: the identity cannot be read.
     """
     content = read_json(folder / IDENTITY)
     check_shape(folder / IDENTITY, content, STAGE)
@@ -141,22 +140,22 @@ def read_identity(folder: Path) -> dict[str, Any]:
 
 
 def own_digest(folder: Path) -> str:
-    """The hash of a stage wherever it is: in a store its folder's name, else its identity's.
+    """The hash of a stage anywhere: in a store the folder's name, else the hash of its identity.
 
     Raises:
-        DamagedError: its identity cannot be read.
+        DamagedError: the identity cannot be read.
     """
     return folder.name if folder.parent.name == STORE else stage_hash(read_identity(folder))
 
 
 def set_aside(folder: Path, checkpoints: bool = False) -> Path:
-    """Move a damaged stage's files to a folder inside its own, so that it can be done again.
+    """Move a damaged stage's files to a subfolder, so that the stage can be trained again.
 
-    The summary goes last: a process that is killed before leaves the stage to be set aside again.
+    The summary is moved last: if the process is killed earlier, the stage is set aside again.
 
     Args:
-        folder: the stage's.
-        checkpoints: whether they go too, as where they are another stage's.
+        folder: of the stage.
+        checkpoints: whether to move them too, for instance if they belong to another stage.
     """
     aside = folder / datetime.now().strftime("damaged-%Y-%m-%d_%H-%M-%S-%f")
     try:
@@ -170,12 +169,12 @@ def set_aside(folder: Path, checkpoints: bool = False) -> Path:
 
 
 def _lock_of(folder: Path) -> FileLock:
-    """The lock of a stage's folder, which is made; neither it nor the store may be a link."""
+    """The lock of a stage's folder, created if missing; folder and store must not be links."""
     return folder_lock(make_folder(folder, folder.parent.parent))
 
 
 def lock_if_free(folder: Path) -> FileLock | None:
-    """The folder's lock, held; None where another process holds it."""
+    """Acquire the folder's lock; None if another process holds it."""
     lock = _lock_of(folder)
     try:
         lock.acquire(blocking=False)
@@ -190,7 +189,7 @@ def lock_if_free(folder: Path) -> FileLock | None:
 def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the folder's lock; `waiting` is called every second while another process holds it.
 
-    The operating system frees the lock of a process that died.
+    The operating system frees the lock of a dead process.
     """
     lock = _lock_of(folder)
     try:

@@ -1,4 +1,4 @@
-"""Strict reading of JSON: finite numbers of 64 bits, bounded depth, text that can be encoded."""
+"""Strict JSON parsing: finite 64-bit numbers, bounded depth, encodable text."""
 
 import json
 import math
@@ -6,26 +6,26 @@ import re
 from typing import Any
 
 DEPTH = 64
-"""Levels of nesting; kdrun's own files have fewer than 20."""
+"""Maximum nesting depth; kdrun's own files have fewer than 20 levels."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def loads(content: bytes) -> Any:
-    """The JSON value of the bytes.
+    """Parse the JSON value of the bytes.
 
     Raises:
-        ValueError: it is not JSON, or holds what kdrun never writes.
-        RecursionError: it is nested too deeply to be read.
+        ValueError: not JSON, or content that kdrun never writes.
+        RecursionError: too deeply nested.
     """
     data = json.loads(content, parse_constant=_refused, parse_float=_finite, parse_int=_integer)
     _check_depth(data)
-    if _SURROGATE.search(content):  # half of a pair is no character
+    if _SURROGATE.search(content):  # refuses lone surrogates
         json.dumps(data, ensure_ascii=False).encode()
     return data
 
 
 def _refused(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -35,12 +35,12 @@ def _finite(text: str) -> float:
 
 def _integer(text: str) -> int:
     if len(text) > 20 or abs(int(text)) >= 2**63:
-        raise ValueError(f"{text[:40]} is no 64-bit integer")
+        raise ValueError(f"{text[:40]} is not a 64-bit integer")
     return int(text)
 
 
 def _check_depth(data: Any) -> None:
-    """Go down level by level, which no depth makes recursive."""
+    """Refuse deep nesting, level by level without recursion."""
     level = [data]
     for _ in range(DEPTH):
         level = [inner for value in level for inner in _inside(value)]

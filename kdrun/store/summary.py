@@ -1,4 +1,4 @@
-"""Reading `summary.json`: stages grouped over seeds, and how models are ranked."""
+"""Reading of `summary.json`: stages grouped over seeds, and ranking of models."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,10 +9,10 @@ Entry = Mapping[str, Any]
 
 
 def groups(summary: Entry) -> list[list[Entry]]:
-    """The stages in order, those that differ in the seed alone together."""
+    """The stages in order, grouped if they differ only in the seed."""
     found: dict[tuple[Any, ...], list[Entry]] = {}
     for position, stage in enumerate(summary["stages"]):
-        # Members of an ensemble of teachers are alike in all but their place.
+        # Members of an ensemble of teachers differ only in their position.
         place = position // len(seeds(summary)) if stage["role"] == "teacher" else None
         key = (stage["role"], stage.get("step"), stage["arch"], place)
         found.setdefault(key, []).append(stage)
@@ -27,27 +27,27 @@ def stage_title(stage: Entry) -> str:
 
 
 def places(summary: Entry, group: list[Entry]) -> list[int]:
-    """Where the stages of a group stand in the summary."""
+    """Positions of a group's stages in the summary."""
     return [n for n, stage in enumerate(summary["stages"]) if any(stage is one for one in group)]
 
 
 def seeds(summary: Entry) -> list[int]:
-    """The seeds of the run, one or several."""
+    """The seeds of the run."""
     return summary.get("seeds") or [summary["seed"]]
 
 
 def group_of(summary: Entry, role: str) -> list[Entry]:
-    """The last stage of the role for every seed; [] where the run has none."""
+    """The last stage of the role for every seed; [] if there is none."""
     return next((group for group in reversed(groups(summary)) if group[0]["role"] == role), [])
 
 
 def result_of(summary: Entry) -> list[Entry]:
-    """What the run was for, one a seed: the student, or the last generation."""
+    """The run's final models, one per seed: the student, or the last generation."""
     return group_of(summary, "student") or group_of(summary, "generation")
 
 
 def student_place(summary: Entry) -> int:
-    """The stage that a run is about: the first seed's student, or last stage but controls."""
+    """Position of the run's main stage: the first seed's student, or the last non-control stage."""
     stages = summary["stages"]
     seed = stages[0].get("seed")
     for wanted in (("student",), ("generation", "assistant", "teacher")):
@@ -64,38 +64,37 @@ def student_place(summary: Entry) -> int:
 def rank(
     validation: float | None, train: float | None, loss: float | None = None
 ) -> tuple[bool, float, float]:
-    """A key that sorts models as one chooses between them, the best first.
+    """Sort key: best validation accuracy first (training accuracy without a validation split).
 
-    By their accuracy on validation, and their loss there where that is equal; those without come
-    after, by that in training. Never by test.
+    Ties go to the lower validation loss; models without validation come last. Never by test.
 
     Args:
         validation: accuracy.
         train: accuracy.
-        loss: of validation; None for a run of an older version.
+        loss: on validation; None for a run of an older version.
     """
     chosen = train if validation is None else validation
     return validation is None, -(chosen or 0.0), math.inf if loss is None else loss
 
 
 def chosen_by(rows: Iterable[Mapping[str, Any]]) -> str:
-    """`training` where no model had validation images, else `validation`."""
+    """The split for model selection: `training` if no model had validation images."""
     done = [row for row in rows if row["train"] is not None]
     return "training" if done and all(row["validation"] is None for row in done) else "validation"
 
 
 def chosen_accuracy(row: Mapping[str, Any], chosen: str) -> float | None:
-    """The accuracy of a row that `chosen_by` named."""
+    """The accuracy of a row on the split from `chosen_by`."""
     value: float | None = row["train" if chosen == "training" else "validation"]
     return value
 
 
 def mean_of(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
-    """The mean of one of their numbers; None where there are no rows, or one lacks it."""
+    """The mean of a field over the rows; None without rows, or if a row lacks the field."""
     found = [row[name] for row in rows]
     return None if not found or None in found else mean(found)
 
 
 def tests(group: list[Entry]) -> list[float]:
-    """Test accuracies as fractions, one a seed."""
+    """Test accuracies as fractions, one per seed."""
     return [stage["accuracy"]["test_at_best_validation"] for stage in group]

@@ -1,4 +1,4 @@
-"""The folder of a sweep: its jobs, planned and begun; it may come from anyone."""
+"""The folder of a sweep, with its planned and started jobs; treated as untrusted."""
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from kdrun.store.run_folder import (
 SWEEP = SWEEP_NOTES
 
 Jobs = dict[str, list[str]]
-"""The overrides of every job by the name of its folder."""
+"""Overrides of every job by the name of its folder."""
 
 _SETTING = re.compile(r"[A-Za-z_]\w*(\.\w+)*=.*", re.DOTALL)
 _REFERENCE = re.compile(r"\$\\*\{")  # Hydra writes it as $\{
@@ -34,13 +34,13 @@ def begin_sweep(
     jobs: list[list[str]] | None,
     shared: Mapping[str, Any] | None = None,
 ) -> None:
-    """Note what the sweep is, so that it can be resumed.
+    """Record the sweep, so that it can be resumed.
 
     Args:
-        folder: the sweep's.
+        folder: of the sweep.
         overrides: as given on the command line.
-        jobs: the overrides of every job, or None where the sweeper chooses as it goes.
-        shared: the values of the keys that are the same in all jobs, to tell their runs by.
+        jobs: overrides of every job, or None if the sweeper chooses them during the sweep.
+        shared: values of the keys common to all jobs, to recognise their runs.
     """
     make_folder(folder, root_above(folder))
     notes = {"format": 1, "overrides": list(overrides), "jobs": jobs}
@@ -48,15 +48,15 @@ def begin_sweep(
 
 
 def refuse_taken(folder: Path, jobs: list[list[str]] | None, claimed: bool = False) -> None:
-    """See that the folder of a new sweep holds no sweep and no run; nothing is written.
+    """Check that the folder of a new sweep holds no sweep or run; writes nothing.
 
     Args:
-        folder: the sweep's.
-        jobs: the overrides of every job, to tell the same sweep from another.
-        claimed: by this process.
+        folder: of the sweep.
+        jobs: overrides of every job, to recognise the same sweep.
+        claimed: whether this process holds the folder.
 
     Raises:
-        OutputError: it holds one.
+        OutputError: the folder holds a sweep or a run.
     """
     held = what_is_held(folder, jobs)
     if held is None:
@@ -64,15 +64,15 @@ def refuse_taken(folder: Path, jobs: list[list[str]] | None, claimed: bool = Fal
     if not claimed and in_use(folder):
         raise OutputError(f"{folder}: in use by {holder(folder)}")
     raise OutputError(
-        f"{folder}: holds {held} already; 'kdrun resume {folder}' goes on with it, or name another "
+        f"{folder}: holds {held} already; resume it with 'kdrun resume {folder}', or name another "
         "folder"
     )
 
 
 def what_is_held(folder: Path, jobs: list[list[str]] | None = None) -> str | None:
-    """`a run`, `this sweep` or `another sweep`; None for a folder that is free.
+    """`a run`, `this sweep` or `another sweep`; None for a free folder.
 
-    Jobs without the notes of their sweep are a sweep too, which lost them.
+    Jobs without a sweep record count as a sweep that lost its record.
     """
     if not folder.is_dir():
         return None
@@ -93,11 +93,11 @@ def same_jobs(folder: Path, jobs: list[list[str]]) -> bool:
 
 
 def listed_jobs(folder: Path) -> Jobs | None:
-    """The overrides of every job by the name of its folder; None where they are not listed.
+    """Overrides of every job by the name of its folder; None if not listed.
 
     Raises:
-        DamagedError: the sweep's notes cannot be read.
-        ConfigError: they hold what the notes of a sweep never do.
+        DamagedError: the sweep's record cannot be read.
+        ConfigError: the record holds content that kdrun never writes.
     """
     path = folder / SWEEP
     notes = read_yaml(path)
@@ -109,10 +109,10 @@ def listed_jobs(folder: Path) -> Jobs | None:
 
 
 def noted_values(folder: Path) -> dict[str, Any]:
-    """The values that all jobs share; none of a sweep of an earlier kdrun.
+    """The values common to all jobs; empty for a sweep of an earlier version.
 
     Raises:
-        DamagedError: the sweep's notes cannot be read.
+        DamagedError: the sweep's record cannot be read.
     """
     path = folder / SWEEP
     if not path.exists():
@@ -125,7 +125,7 @@ def noted_values(folder: Path) -> dict[str, Any]:
 
 
 def noted_root(folder: Path) -> str | None:
-    """The output root that the sweep was given, to be told and never to be used."""
+    """The output root given to the sweep; only for messages, never used as a path."""
     notes = read_yaml(folder / SWEEP)
     given = [
         one for job in notes.get("jobs") or [] for one in job if one.startswith("output_root=")
@@ -134,34 +134,34 @@ def noted_root(folder: Path) -> str | None:
 
 
 def begun_jobs(folder: Path) -> Jobs:
-    """The overrides of every job that has a folder, by its name."""
+    """Overrides of every started job by the name of its folder."""
     found = sorted(folder.glob(f"*/{OVERRIDES}"), key=lambda path: path.parent.name.zfill(9))
     return {path.parent.name: plain_settings(path, read_yaml(path)) for path in found}
 
 
 def sweep_jobs(folder: Path) -> Jobs:
-    """The listed jobs, or else those begun; raises as both."""
+    """The listed jobs, or else the started ones; raises the errors of both."""
     listed = listed_jobs(folder) if (folder / SWEEP).exists() else None
     return begun_jobs(folder) if listed is None else listed
 
 
 def unlisted_folders(folder: Path, jobs: Container[str]) -> list[str]:
-    """The names of folders that hold a job which the sweep does not list."""
+    """Names of job folders that are not in the sweep's list."""
     begun = {path.parent.name for path in folder.glob(f"*/{OVERRIDES}")}
     return sorted((name for name in begun if name not in jobs), key=lambda name: name.zfill(9))
 
 
 def plain_settings(path: Path, job: Any) -> list[str]:
-    """A job's overrides as they were read, checked; without the output root.
+    """Check a job's overrides; return them without the output root.
 
-    Where the stages are kept follows from where the sweep is, so that both can be moved.
+    The place of the stages follows from the place of the sweep, so that both can be moved.
 
     Raises:
-        DamagedError: they are no list of texts.
-        ConfigError: one is more than a plain value for a setting.
+        DamagedError: the overrides are not a list of strings.
+        ConfigError: an override is not a plain value for a setting.
     """
     if not isinstance(job, list) or not all(isinstance(one, str) for one in job):
-        raise DamagedError(f"{path} is damaged: a job is no list of key=value")
+        raise DamagedError(f"{path} is damaged: a job is not a list of key=value")
     for override in job:
         if fault := fault_of(override):
             raise ConfigError(f"{path}: {shown(override)}: {fault}, which a sweep never stores")
@@ -169,12 +169,12 @@ def plain_settings(path: Path, job: Any) -> list[str]:
 
 
 def without_root(overrides: Iterable[str]) -> list[str]:
-    """The overrides but that of the output root."""
+    """The overrides except the output root."""
     return [one for one in overrides if one.partition("=")[0] != "output_root"]
 
 
 def fault_of(override: str) -> str | None:
-    """What keeps an override from being a plain value for a setting; None where it is one."""
+    """The reason why an override is not a plain value for a setting; None if it is one."""
     key, _, value = override.partition("=")
     if not _SETTING.fullmatch(override):
         return "is not plain key=value"
@@ -188,18 +188,18 @@ def fault_of(override: str) -> str | None:
 
 
 def refers(value: str) -> bool:
-    """Whether a value as it is written on the command line refers to another."""
+    """Whether a value, as written on the command line, has an interpolation."""
     return _REFERENCE.search(value) is not None
 
 
 def is_option(value: str) -> bool:
-    """Whether a value can be the name of a group's option, or several; none is a path elsewhere."""
+    """Whether a value can be one or several names of a group's options, not paths elsewhere."""
     names = [name.strip(" '\"") for name in value.strip("[] ").split(",")]
     climbing = any(name.startswith("/") or ".." in name.split("/") for name in names)
     return _OPTION.fullmatch(value) is not None and not climbing
 
 
 def shown(override: str) -> str:
-    """An override on one line, of a long one the beginning."""
+    """An override on one line, truncated if long."""
     text = " ".join(override.split())
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -91,7 +91,7 @@ def test_what_is_there_already_is_not_begun_again(root, capsys, command, kind):
     before = contents(root)
     assert main_code(words(command, folder)) == 6
     (line,) = capsys.readouterr().err.splitlines()
-    assert "already; 'kdrun resume " in line
+    assert "already; resume it with 'kdrun resume " in line
     assert contents(root) == before
 
 

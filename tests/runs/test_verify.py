@@ -164,7 +164,7 @@ def test_exchanged_entries_of_the_store_are_told(root):
 
 def test_exchanged_links_of_a_run_are_told(root):
     exchange(*sorted((root / "run" / "stages").iterdir())[1:])
-    with pytest.raises(DamagedError, match="it leads to the stage"):
+    with pytest.raises(DamagedError, match="it links to the stage"):
         show_verified(root)
 
 

@@ -23,7 +23,7 @@ def test_a_link_has_to_lead_to_the_stage_of_its_run(tmp_path):
     assert linked_stage(tmp_path / "run", 0, first) == one
     assert linked_stage(tmp_path / "run", 0, None) == one
     assert linked_stage(tmp_path / "run", 1, first) is None
-    with pytest.raises(MisplacedError, match=f"leads to the stage {first}, the run's is {second}"):
+    with pytest.raises(MisplacedError, match=f"links to the stage {first}, not to {second}"):
         linked_stage(tmp_path / "run", 0, second)
 
 

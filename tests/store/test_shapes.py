@@ -34,7 +34,7 @@ def test_what_has_the_shape_has_no_fault():
         ({"a": [{"b": True}]}, "a[0].b is True, not a number from 0 to 1"),
         ({"a": [{"b": 0, "c": 7}]}, "a[0].c is 7, not text"),
         ({"a": {}}, "a is an object, not a list"),
-        ({"d": {"x": -1}}, "d.x is -1, not an integer from 0 on"),
+        ({"d": {"x": -1}}, "d.x is -1, not an integer >= 0"),
         ({"d": [1]}, "d is a list, not an object"),
         ({"T": "cold"}, "T is 'cold', not a temperature"),
     ],

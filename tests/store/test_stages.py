@@ -221,7 +221,7 @@ def test_two_runs_of_one_moment_get_two_folders(tmp_path):
 
 def test_a_folder_that_holds_a_run_is_not_taken_again(tmp_path):
     (tmp_path / "config.yaml").write_text("")
-    with pytest.raises(OutputError, match="holds a run already; 'kdrun resume"):
+    with pytest.raises(OutputError, match="holds a run already; resume it with 'kdrun resume"):
         refuse_existing(tmp_path)
 
 

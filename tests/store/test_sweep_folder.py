@@ -47,7 +47,7 @@ def test_a_folder_that_holds_a_run_or_a_sweep_is_not_taken(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(OutputError, match=r"holds .* already; 'kdrun resume .*' goes on with it"):
+    with pytest.raises(OutputError, match=r"holds .* already; resume it with 'kdrun resume .*'"):
         refuse_taken(tmp_path, JOBS, claimed=True)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -39,7 +39,7 @@ def test_a_sweep_on_a_sweep_is_refused_before_anything_is_written(here, capsys, 
     begin_sweep(here / "sw", [], jobs)
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     assert main_code(WORDS) == 6
-    assert f"{told} already; 'kdrun resume sw' goes on" in one_line(capsys)
+    assert f"{told} already; resume it with 'kdrun resume sw'" in one_line(capsys)
     after = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     assert {path: content for path, content in after.items() if path.name != ".lock"} == before
 
@@ -48,7 +48,7 @@ def test_a_sweep_on_a_sweep_is_refused_before_anything_is_written(here, capsys, 
 def test_nothing_begins_in_the_folder_of_a_sweep(here, capsys, words):
     begin_sweep(here / "sw", [], None)
     assert main_code(words) == 6
-    assert "sweep already; 'kdrun resume " in one_line(capsys)
+    assert "sweep already; resume it with 'kdrun resume " in one_line(capsys)
     assert not list((here / "sw").glob("*.json"))
 
 
