@@ -70,7 +70,7 @@ def judgement(gain: PairedGain) -> str:
         return f"untested (equal at all {gain.seeds} seeds)"
     if gain.is_gain:
         return "a gain"
-    return "a loss" if gain.is_loss else "not significantly different from zero"
+    return "a loss" if gain.is_loss else "cannot be told from zero"
 
 
 def evidence(gain: PairedGain, split: str, of: Compared) -> str:

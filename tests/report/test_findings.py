@@ -39,7 +39,7 @@ def over(role, tests, validation=None):
         # 3, 1, 2: [-0.48, 4.48].
         (
             [0.87, 0.90, 0.92],
-            "not significantly different from zero, so teach the last model directly",
+            "cannot be told from zero, so teach the last model directly",
         ),
         ([0.93, 0.945, 0.97], "a loss, so teach the last model directly"),
     ],
@@ -69,7 +69,7 @@ def test_without_validation_images_nothing_is_decided_of_a_chain():
     ("control", "told"),
     [
         ([0.87, 0.89, 0.915], "a gain"),
-        ([0.87, 0.90, 0.92], "not significantly different from zero"),
+        ([0.87, 0.90, 0.92], "cannot be told from zero"),
         ([0.93, 0.945, 0.97], "a loss"),
     ],
 )
