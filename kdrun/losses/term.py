@@ -72,7 +72,10 @@ class Models(Protocol):
         ...
 
     def teacher_head(self) -> nn.Module:
-        """The first teacher's classifier."""
+        """The first teacher's classifier, frozen.
+
+        A term keeps it in a list: as a module of its own it would be trained and saved with it.
+        """
         ...
 
 

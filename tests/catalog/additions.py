@@ -24,6 +24,8 @@ from kdrun.catalog.schedules import (
     TemperatureMethod,
     TemperatureSchedule,
 )
+from kdrun.catalog.term_row import Reads, Term
+from kdrun.catalog.terms import TERMS, weight
 
 HERE = "tests.catalog.additions"
 
@@ -129,6 +131,13 @@ def register():
         code=f"{HERE}:plan_patient",
         options={"patience": whole(2, "patient: factor of the epochs", 1, 9)},
         last_stage=lambda chain: 1,
+    )
+    TERMS["memory"] = Term(
+        code="tests.catalog.memory_term:MemoryTerm",
+        label="memory",
+        paper="made up, 2026",
+        reads=Reads.HIDDEN | Reads.INDICES | Reads.TEACHER_HEAD,
+        options={"weight": weight(), "rise": whole(1, "epochs of its rise", 1, 9)},
     )
     LOGGERS["lines"] = LoggerRow(code=f"{HERE}:Lines")
 

@@ -59,6 +59,20 @@ def test_a_run_follows_the_added_schedules(done):
     assert lines[2]["lr"] == pytest.approx(0.01 * (1 - (lines[2]["update"] - 1) / updates) / 0.75)
 
 
+def test_a_term_has_indices_a_head_work_before_epochs_numbers_and_parameters(tmp_path):
+    words = ("loss=kd", "loss.memory.weight=0.5", "loss.memory.rise=2", "temperature=constant")
+    small = ("train.epochs=2", "dataset.limit=200", "chain.control=false", "analysis=off")
+    models = ("student=linear_net", "teacher=mlp", "teacher.min_accuracy=0", "train.batch_size=30")
+    process = kdrun(tmp_path, *words, *small, *models, *WORDS[-3:])
+    assert process.returncode == 0, process.stderr
+    lines = read_json_lines(tmp_path / "run" / "metrics.jsonl")
+    terms = [line["terms"]["memory"] for line in lines if line["role"] == "student"]
+    assert [(term["least"], term["most"]) for term in terms] == [(1, 1), (2, 2)]
+    assert [term["prior"] for term in terms] == pytest.approx([1, 1])
+    assert terms[0]["scale"] != terms[1]["scale"] != 1
+    assert all(term["weight"] == 0.5 for term in terms)
+
+
 def test_a_run_chooses_T_by_the_added_method(tmp_path):
     words = ("temperature=auto", "temperature.method=part", "temperature.part=0.25")
     small = ("train.epochs=1", "dataset.limit=300", "chain.control=false", "analysis=off")
