@@ -1,1 +1,1 @@
-"""Catalog of the names a config may use: architectures, data sets, schedules. Imports no torch."""
+"""Catalog of the names that a config may use: terms, networks, data sets. Imports no torch."""

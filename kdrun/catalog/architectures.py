@@ -10,14 +10,14 @@ from kdrun.catalog.torchvision_nets import TORCHVISION_ALONE, TORCHVISION_FAMILI
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A network by name.
+    """A named network.
 
     Attributes:
-        family: of networks that differ in their size alone; None of one that has none such.
-        code: `package.module:Class`, imported when it is built; None: torchvision's of that name.
-        arguments: fixed arguments of the code, beside num_classes and in_channels.
-        sizes: which of `width` and `depth` are free.
-        image_size: whether the code is told the size of the images.
+        family: name of the networks that differ only in size; None without such a family.
+        code: `package.module:Class`, imported for building; None: torchvision's of that name.
+        arguments: fixed arguments of the code, in addition to num_classes and in_channels.
+        sizes: the free ones of `width` and `depth`.
+        image_size: whether the code takes the size of the images.
     """
 
     family: str | None = None
@@ -27,7 +27,7 @@ class Architecture:
     image_size: bool = False
 
     def load(self) -> Any:
-        """The code, imported now."""
+        """Import the code and return the class or builder."""
         assert self.code is not None
         return load_code(self.code)
 
@@ -63,7 +63,7 @@ def _vgg(convolutions: int) -> Architecture:
 
 
 # The field's networks for 32×32 images, and small ones. `vgg13` is the CIFAR one (9.46 M parameters
-# at 100 classes), which shadows torchvision's; torchvision's stays within reach as `vgg13_bn`.
+# at 100 classes), which shadows torchvision's; torchvision's is available as `vgg13_bn`.
 OWN_NETS: dict[str, Architecture] = {
     "resnet8": _resnet(8),
     "resnet14": _resnet(14),
@@ -97,7 +97,7 @@ ARCHITECTURES: dict[str, Architecture] = dict(sorted((_TORCHVISION | OWN_NETS).i
 
 
 def family_of(arch: str) -> tuple[str, ...]:
-    """The others of the architecture's family; none of one that is alone or unknown."""
+    """Return the other members of the architecture's family; () for one without or unknown."""
     family = ARCHITECTURES[arch].family if arch in ARCHITECTURES else None
     if family is None:
         return ()

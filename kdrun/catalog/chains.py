@@ -1,4 +1,4 @@
-"""Chain methods by name: plans of stages between teacher and student. Imports no torch."""
+"""Chain methods: plans of stages between teacher and student. Imports no torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ from kdrun.catalog.rows import Row
 
 @dataclass(frozen=True, kw_only=True)
 class ChainMethod(Row):
-    """A plan of stages; its code takes the config and, where it is sized, the sizes of models.
+    """A chain method; its code plans stages from the config and the sizes of models.
 
     Attributes:
-        last_stage: number of the last stage that the section `chain` allows.
-        required: options that must not be empty, with what to do about it.
-        sized: whether it chooses models by their sizes.
-        generations: whether all its models have the student's architecture and nothing of
-            `teacher.*` is read; the run then reports on the generations and their ensembles.
-        teaches: whether it makes no sense without a term that looks at a teacher.
+        last_stage: returns the number of the last stage for a section `chain`.
+        required: options that must not be empty, each with its remedy.
+        sized: whether the method chooses models by size.
+        generations: whether all models have the student's architecture and `teacher.*` is
+            unused; the run then reports on the generations and their ensembles.
+        teaches: whether the method needs a loss term that reads a teacher.
     """
 
     last_stage: Callable[[Any], int]

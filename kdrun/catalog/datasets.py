@@ -14,7 +14,7 @@ FOLDER_IMAGE_SIZE = 224
 
 @dataclass(frozen=True)
 class ImageShape:
-    """Square images of `channels` and `image_size` pixels a side, in `num_classes` classes."""
+    """Shape of square images: channels, pixels per side, and the number of classes."""
 
     num_classes: int
     channels: int
@@ -23,11 +23,11 @@ class ImageShape:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRow(Row):
-    """A data set; its code reads it, as images in memory or as files.
+    """A data set; its code reads images in memory or lists image files.
 
     Attributes:
-        shape: of its images; where options decide it, code of a function of their values.
-        files: whether it is image files, of which the code is also given `stop`.
+        shape: shape of the images, or code of a function that returns it for the options' values.
+        files: whether the data set consists of image files; its code then also takes `stop`.
     """
 
     shape: ImageShape | str
@@ -35,7 +35,7 @@ class DatasetRow(Row):
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """The options that it reads; of files also how their pixels are scaled."""
+        """Return the names of its options; for image files also the one that scales pixels."""
         return (*super().option_names, *(("range",) if self.files else ()))
 
 
@@ -44,8 +44,8 @@ class DatasetOptions:
     """A chosen data set.
 
     Attributes:
-        image_size: pixels a side; None for the data set's own size.
-        values: of the options that its row reads.
+        image_size: pixels per side; None for the data set's own size.
+        values: values of the options that its row reads.
     """
 
     name: str
@@ -90,6 +90,6 @@ DATASETS: dict[str, DatasetRow] = {
 
 
 def dataset_options(section: Any) -> DatasetOptions:
-    """The data set that a section `dataset` names, with the options that its row reads."""
+    """Return the data set named by a section `dataset`, with the options that its row reads."""
     row = DATASETS[section.name]
     return DatasetOptions(section.name, section.image_size, row.values(section))

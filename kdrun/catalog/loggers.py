@@ -1,4 +1,4 @@
-"""Sinks of the epochs' metrics by name. Imports no torch."""
+"""Loggers of epoch metrics. Imports no torch."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from kdrun.catalog.rows import Row
 
 @dataclass(frozen=True, kw_only=True)
 class LoggerRow(Row):
-    """A sink; its class takes the run's folder and the flat config.
+    """A logger; its class takes the run's folder and the flat config.
 
     Attributes:
-        package: that has to be installed for it.
-        extra: of kdrun, by which the package is installed.
+        package: required package.
+        extra: extra of kdrun that installs the package.
     """
 
     package: str | None = None
@@ -19,7 +19,7 @@ class LoggerRow(Row):
 
     @property
     def remedy(self) -> str:
-        """How its package is installed."""
+        """The command that installs the package."""
         wanted = self.package if self.extra is None else f"'kdrun[{self.extra}]'"
         return f"pip install {wanted}"
 

@@ -1,4 +1,4 @@
-"""Optimizers by name. Imports no torch."""
+"""Optimizers and their options. Imports no torch."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from kdrun.catalog.rows import Row
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerRow(Row):
-    """An optimizer, built from `parameters, lr, weight_decay, fused` and the options that it reads.
+    """An optimizer, built from `parameters, lr, weight_decay, fused` and its own options.
 
     Attributes:
-        states: numbers that it keeps of each parameter.
+        states: values stored per parameter.
     """
 
     states: int

@@ -1,4 +1,4 @@
-"""Typed options with ranges, declared in a schema or a row and checked in `config.parse`."""
+"""Typed options with allowed ranges, checked in `config.parse`."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from kdrun.errors import near_miss
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers from low to high; `above` excludes low, `below` excludes high."""
+    """An interval from low to high; `above` excludes low, `below` excludes high."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -22,7 +22,7 @@ class Range:
     infinite: bool = False
 
     def fault(self, value: float) -> str | None:
-        """What is wrong with the value, or None. Tests positively, so that nan fails."""
+        """Return an error for a value out of range, else None; nan is out of range."""
         if self.infinite and value == math.inf:
             return None
         over = value > self.low if self.above else value >= self.low
@@ -40,12 +40,12 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of the given words."""
+    """A set of allowed words."""
 
     words: tuple[str, ...]
 
     def fault(self, value: str) -> str | None:
-        """What is wrong with the value, or None."""
+        """Return an error for a value that is not allowed, else None."""
         if value in self.words:
             return None
         return f"must be one of {', '.join(self.words)}{near_miss(str(value), self.words)}"
@@ -59,7 +59,7 @@ class Pattern:
     examples: str
 
     def fault(self, value: str) -> str | None:
-        """What is wrong with the value, or None."""
+        """Return an error for text that does not match, else None."""
         matched = re.fullmatch(self.expression, value)
         return None if matched else f"must be written as in {self.examples}"
 
@@ -72,18 +72,18 @@ def number(
     below: bool = False,
     infinite: bool = False,
 ) -> Any:
-    """A dataclass field that holds a number of the range."""
+    """Return a dataclass field for a number in the range."""
     rule = Range(low, high, above, below, infinite)
     return field(default=MISSING, metadata={"rule": rule})
 
 
 def text(expression: str, examples: str) -> Any:
-    """A dataclass field that holds text of the expression."""
+    """Return a dataclass field for text that matches the expression."""
     return field(default=MISSING, metadata={"rule": Pattern(expression, examples)})
 
 
 def choice(*words: str) -> Any:
-    """A dataclass field that holds one of the words."""
+    """Return a dataclass field for one of the words."""
     return field(default=MISSING, metadata={"rule": Choice(words)})
 
 
@@ -92,7 +92,7 @@ Rule = Range | Choice | Pattern
 
 @dataclass(frozen=True)
 class Option:
-    """A setting that a row of the catalog declares: type, default, explanation, allowed values."""
+    """A setting declared by a row: type, default, explanation, allowed values."""
 
     annotation: Any
     default: Any
@@ -100,7 +100,7 @@ class Option:
     rule: Rule | None = None
 
     def as_field(self) -> Any:
-        """The dataclass field that holds a value of the option."""
+        """Return the dataclass field of the option."""
         metadata = {"rule": self.rule}
         if isinstance(self.default, list):
             return field(default_factory=self.default.copy, metadata=metadata)
@@ -108,55 +108,55 @@ class Option:
 
 
 def real(default: float | None, help: str, low: float, high: float, **limits: bool) -> Option:
-    """A float from low to high, or null where the default is; `limits` as in `Range`."""
+    """Return a float option from low to high, nullable if the default is; `limits`: see `Range`."""
     annotation = float if default is not None else float | None
     return Option(annotation, default, help, Range(low, high, **limits))
 
 
 def whole(default: int | None, help: str, low: int, high: int) -> Option:
-    """An integer from low to high, or null where the default is."""
+    """Return an integer option from low to high, nullable if the default is."""
     return Option(int if default is not None else int | None, default, help, Range(low, high))
 
 
 def nullable(option: Option) -> Option:
-    """The option, where null is allowed beside a default that is not."""
+    """Return the option with null allowed and the default kept."""
     return Option(option.annotation | None, option.default, option.help, option.rule)
 
 
 def word(default: str, help: str, *words: str) -> Option:
-    """One of the words."""
+    """Return an option that takes one of the words."""
     return Option(str, default, help, Choice(words))
 
 
 def flag(default: bool | None, help: str) -> Option:
-    """True or false, or null where the default is."""
+    """Return a boolean option, nullable if the default is."""
     return Option(bool if default is not None else bool | None, default, help)
 
 
 def name(default: str | None, help: str) -> Option:
-    """Any text, or null where the default is."""
+    """Return a text option, nullable if the default is."""
     return Option(str if default is not None else str | None, default, help)
 
 
 def names(help: str) -> Option:
-    """A list of texts, empty by default."""
+    """Return an option for a list of texts, empty by default."""
     return Option(list[str], [], help)
 
 
 def make_section(title: str, options: Mapping[str, Option], about: str) -> type:
-    """The dataclass of a config section that holds the options.
+    """Return the dataclass of a config section with the options.
 
     Args:
-        title: its name.
-        options: by key, in the order in which they are shown.
-        about: its docstring.
+        title: name of the class.
+        options: options by key, in the order of `--help`.
+        about: docstring of the class.
     """
     fields = [(key, option.annotation, option.as_field()) for key, option in options.items()]
     return make_dataclass(title, fields, namespace={"__doc__": about})
 
 
 def option_lines(options: Mapping[str, Option], indent: int) -> list[str]:
-    """`alpha: 1.0   # weight of the target class`, a line an option, as `--help` shows them."""
+    """Return the lines of `--help`, such as `alpha: 1.0   # weight of the target class`."""
     shown = {
         key: f"{' ' * indent}{key}: {_yaml(option.default)}" for key, option in options.items()
     }

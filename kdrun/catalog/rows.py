@@ -13,7 +13,7 @@ Section = TypeVar("Section", bound=type)
 
 
 def load_code(code: str) -> Any:
-    """The object that `package.module:Name` names, imported now."""
+    """Import and return the object named by `package.module:Name`."""
     module, _, name = code.partition(":")
     # Schedules are looked up at every update, and import_module takes microseconds.
     return getattr(sys.modules.get(module) or import_module(module), name)
@@ -21,13 +21,13 @@ def load_code(code: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A word that a key of the config accepts.
+    """An allowed value of a config key, with its code and options.
 
     Attributes:
-        code: `package.module:Name`, imported when it is used; None where there is none of its own.
+        code: `package.module:Name`, imported on first use; None without code of its own.
         arguments: fixed arguments of the code.
-        reads: options of the key's section that it reads and the schema declares.
-        options: options that it adds to the section.
+        reads: options in use of those that the schema declares in the key's section.
+        options: options that the row adds to the section.
     """
 
     code: str | None = None
@@ -37,23 +37,23 @@ class Row:
 
     @property
     def option_names(self) -> tuple[str, ...]:
-        """The options that it reads, its own last."""
+        """Return the names of the options in use, the row's own last."""
         return (*self.reads, *self.options)
 
     def load(self) -> Any:
-        """The code, imported now."""
+        """Import and return the code."""
         assert self.code is not None
         return load_code(self.code)
 
     def values(self, section: Any) -> dict[str, Any]:
-        """The values that a section has for the options that it reads."""
+        """Return the values of the row's options in a section."""
         return {name: getattr(section, name) for name in self.option_names}
 
     def chosen(self, given: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that it reads, of those that rows share and those that it adds itself.
+        """Return the options that the row reads, from the shared options and its own.
 
         Raises:
-            TypeError: `own` has an option that it does not read.
+            TypeError: `own` has an option that the row does not read.
         """
         names = self.option_names
         for name in own:
@@ -64,17 +64,17 @@ class Row:
 
 
 def own_options(rows: Mapping[str, Row]) -> dict[str, Option]:
-    """The options that rows add to their section."""
+    """Return the options that rows add to their section."""
     return {name: option for row in rows.values() for name, option in row.options.items()}
 
 
 def readers(rows: Mapping[str, Row], option: str) -> tuple[str, ...]:
-    """The rows that read an option."""
+    """Return the names of the rows that read an option."""
     return tuple(name for name, row in rows.items() if option in row.option_names)
 
 
 def with_options(options: Mapping[str, Option]) -> Callable[[Section], Section]:
-    """Decorate the class of a section, before it is made a dataclass, with options of rows."""
+    """Return a decorator that adds options to a section's class; apply it before `dataclass`."""
 
     def add(section: Section) -> Section:
         for name, option in options.items():

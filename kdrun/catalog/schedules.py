@@ -1,4 +1,4 @@
-"""Schedules of the temperature and of the learning rate by name. Imports no torch."""
+"""Temperature schedules, temperature methods and rate schedules. Imports no torch."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from kdrun.catalog.rows import Row
 
 @dataclass(frozen=True, kw_only=True)
 class TemperatureSchedule(Row):
-    """T over the epochs, from `start, progress, epoch` and the options that it reads.
+    """A temperature schedule, a function of `start, progress, epoch` and its options.
 
     Attributes:
-        starts_at_T: whether it starts at loss.T; otherwise T is found while training or before it.
-        infinite: whether it takes loss.T=inf.
+        starts_at_T: whether T starts at loss.T; otherwise T is found before or during training.
+        infinite: whether loss.T=inf is allowed.
     """
 
     starts_at_T: bool = True
@@ -20,10 +20,10 @@ class TemperatureSchedule(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class RateSchedule(Row):
-    """The share of the peak rate, from `progress` and the options that it reads.
+    """A learning-rate schedule: the share of the peak rate, by `progress` and its options.
 
     Attributes:
-        after_warmup: whether progress runs over the updates after the warm-up, not over all.
+        after_warmup: whether progress counts only the updates after the warm-up.
     """
 
     after_warmup: bool = True
@@ -31,10 +31,10 @@ class RateSchedule(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class TemperatureMethod(Row):
-    """A choice of T from `found`, the evidence of a teacher, and the options that its row adds.
+    """A method that selects T from the `Evidence` of a teacher and its own options.
 
     Attributes:
-        validates: whether it needs validation images.
+        validates: whether the method needs validation images.
     """
 
     validates: bool = False
@@ -47,7 +47,7 @@ TEMPERATURE_SCHEDULES: dict[str, TemperatureSchedule] = {
     "cosine": TemperatureSchedule(code=f"{_T}:cosine", reads=("end",)),
     "exponential": TemperatureSchedule(code=f"{_T}:exponential", reads=("end",)),
     "step": TemperatureSchedule(code=f"{_T}:step", reads=("end", "gamma", "every")),
-    # Neither is a function of the epoch: a term of the loss trains T, or the teacher decides it.
+    # Neither is a function of the epoch: T is trained in a loss term, or chosen from the teacher.
     "learned": TemperatureSchedule(reads=("warmup_epochs",), starts_at_T=False),
     "auto": TemperatureSchedule(reads=("method", "pilot_share"), starts_at_T=False),
 }

@@ -1,4 +1,4 @@
-"""Tables of the catalog by the key that chooses among their rows. Imports no torch."""
+"""Tables of the catalog by config key. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_METHODS, TEMPERA
 
 @dataclass(frozen=True)
 class Table:
-    """The rows among which a key of the config chooses.
+    """The rows that a config key selects from.
 
     Attributes:
-        key: such as `temperature.schedule`.
-        common: options of its section that count for every row, whether a row names them or not.
+        key: config key, such as `temperature.schedule`.
+        common: options of the section that apply to every row.
     """
 
     key: str
@@ -25,11 +25,11 @@ class Table:
 
     @property
     def section(self) -> str:
-        """The section of the key, in which the options of the rows stand."""
+        """The config section that holds the key and the options of the rows."""
         return self.key.rpartition(".")[0]
 
     def unread(self, option: str, chosen: str) -> bool:
-        """Whether an option is another row's, and the chosen row does not read it."""
+        """Whether an option is read by other rows only."""
         found = readers(self.rows, option)
         return bool(found) and option not in self.common and chosen not in found
 

@@ -1,4 +1,4 @@
-"""What the row of a loss term tells. Imports no torch."""
+"""Row of a loss term: options, inputs, code. Imports no torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,21 +9,21 @@ from kdrun.catalog.options import Option
 
 
 class Reads(Flag):
-    """What a term looks at, beside the student's logits and the labels."""
+    """Inputs of a term, in addition to the student's logits and the labels."""
 
     LABELS = 0
     PROBABILITIES = auto()
-    """The teacher's logits up to a constant, so that its likeliest classes may stand for them."""
+    """The teacher's logits up to a constant; top-k probabilities suffice."""
     LOGITS = auto()
-    """The teacher's logits themselves."""
+    """The teacher's exact logits."""
     CLASS_LABELS = auto()
-    """Labels as class indices, which mixup and cutmix do not leave."""
+    """Labels as class indices, unavailable under mixup and cutmix."""
     HIDDEN = auto()
-    """Outputs of layers of both models, what goes into their classifiers included."""
+    """Hidden states of both models, including the inputs of their classifiers."""
     ATTENTION = auto()
     """Attention maps of both models."""
     INDICES = auto()
-    """The images' places in the training split."""
+    """Indices of the images in the training split."""
     TEACHER_HEAD = auto()
     """The teacher's classifier."""
 
@@ -33,7 +33,7 @@ INSIDE = Reads.HIDDEN | Reads.ATTENTION | Reads.TEACHER_HEAD
 
 
 class Temperature(Enum):
-    """Whether a term softens logits, and whether its loss has a limit at T = inf."""
+    """Use of the temperature by a term: none, finite T, or also the limit at T = inf."""
 
     NONE = auto()
     FINITE = auto()
@@ -42,29 +42,28 @@ class Temperature(Enum):
 
 @dataclass(frozen=True)
 class Term:
-    """A loss term.
+    """A loss term of the catalog.
 
     Attributes:
-        code: `module:class` of its `kdrun.losses.term.LossTerm`, imported where a stage trains.
-        label: as formulas show it.
-        paper: where it comes from.
-        reads: what it looks at.
-        options: of its section of `loss`, in the order of `--help`; the weight is the one whose
-            key is `weight`.
-        preset: `configs/loss/NAME.yaml` that switches it on; empty for the row's own name.
-        section: of `loss`; of several rows they may share it, with the options in common.
+        code: `module:class` of its `kdrun.losses.term.LossTerm`, imported for training.
+        label: name in formulas.
+        paper: source.
+        reads: inputs.
+        options: options of its section in `loss`, in the order of `--help`; see `weight`.
+        preset: `configs/loss/NAME.yaml` that enables the term; empty for the row's own name.
+        section: section of `loss`; rows may share a section and the options in common.
         weight: key of its weight in the section.
-        shared: options of `loss` itself that it reads.
-        temperature: of a soft term, whether and how it reads T.
-        soft: whether its weight may be left to loss.weights.soft and alpha.
-        short: other names by which loss.soft may call it.
-        learned: code of the term that takes its place where T is learned.
-        least_batch: images that it compares.
-        couples_batch: whether its value is not a mean over samples, so that it needs those of all
-            processes.
-        lowest_at_teacher: whether equal outputs of both models minimise it.
-        among_others: option that weights its part among the classes beside the label's.
-        check: what is wrong with its options, or None.
+        shared: options of `loss` itself in use.
+        temperature: use of T by a soft term.
+        soft: whether the weight defaults to loss.weights.soft or alpha.
+        short: other names that loss.soft accepts.
+        learned: code of the term that replaces this one when T is learned.
+        least_batch: images needed in a batch.
+        couples_batch: whether the value is not a mean over samples, so that all processes' samples
+            are needed.
+        lowest_at_teacher: whether equal outputs of both models minimise the loss.
+        among_others: option that weights the part among the non-target classes.
+        check: returns an error in the options, or None.
     """
 
     code: str
@@ -88,10 +87,10 @@ class Term:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether it looks at the teacher at all."""
+        """Whether the term reads the teacher."""
         return bool(self.reads & TEACHER)
 
     @property
     def looks_inside(self) -> bool:
-        """Whether the teacher's logits alone are not enough for it."""
+        """Whether the term reads more of the teacher than its logits."""
         return bool(self.reads & INSIDE)

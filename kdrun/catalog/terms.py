@@ -1,4 +1,4 @@
-"""Loss terms: a row for each, with all that generic code needs to know. Imports no torch."""
+"""Catalog of the loss terms, one row each. Imports no torch."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -8,11 +8,11 @@ from kdrun.catalog.options import Option, flag, name, names, nullable, real, who
 from kdrun.catalog.term_row import Reads, Temperature, Term
 
 LABELS = "cross_entropy"
-"""The term that needs no teacher; its weight is loss.weights.hard, or what alpha leaves."""
+"""The cross-entropy with the labels; its weight is loss.weights.hard, or 1 - alpha."""
 
 
 def weight(help: str = "0: off") -> Option:
-    """The weight of a term that is off unless it is given one."""
+    """Return the weight option of a term that is off by default."""
     return real(0.0, help, 0, 1e6)
 
 
@@ -26,13 +26,13 @@ def soft_term(
     temperature: Temperature = Temperature.FINITE,
     **more: Any,
 ) -> Term:
-    """A row whose term compares logits; its section begins with what all of these have."""
+    """Return the row of a term that compares logits, with the options that all of these have."""
     common: dict[str, Option] = {
         "weight": nullable(weight("0: off; null: loss.weights.soft, else loss.alpha"))
     }
     if temperature is not Temperature.NONE:
         limits = {"above": True, "infinite": temperature is Temperature.ANY}
-        common["T"] = real(None, "a constant T of its own; null: loss.T", 0, 1000, **limits)
+        common["T"] = real(None, "constant T of this term; null: loss.T", 0, 1000, **limits)
     common["standardize"] = flag(None, "null: loss.standardize")
     return Term(
         code,
@@ -55,7 +55,7 @@ def _no_learned_projection(options: SimpleNamespace) -> str | None:
     )
 
 
-_LAYER = name(None, "a student:teacher pair; null: what goes into the classifiers")
+_LAYER = name(None, "a student:teacher pair; null: the inputs of the classifiers")
 
 TERMS: dict[str, Term] = {
     "kl": soft_term(
@@ -76,7 +76,7 @@ TERMS: dict[str, Term] = {
         {
             "alpha": real(1.0, "weight of the target class", 0, 1e6),
             "beta": real(8.0, "weight of the other classes among themselves", 0, 1e6),
-            "warmup_epochs": whole(20, "the term grows linearly over so many epochs", 0, 100_000),
+            "warmup_epochs": whole(20, "epochs of linear warm-up of the term", 0, 100_000),
         },
         lowest_at_teacher=True,
         among_others="beta",
@@ -143,7 +143,9 @@ TERMS: dict[str, Term] = {
             "projection": word(
                 "student",
                 "student: trained, to the teacher's width; closed_form: fitted each epoch",
-                *("student", "closed_form", "learned"),
+                "student",
+                "closed_form",
+                "learned",
             ),
             "reduction": word("mean", "mean or sum of the squared differences", "mean", "sum"),
         },
@@ -160,7 +162,10 @@ TERMS: dict[str, Term] = {
             "kind": word(
                 "auto",
                 "activation (feature maps), mse or kl (transformers' maps), auto",
-                *("auto", "activation", "mse", "kl"),
+                "auto",
+                "activation",
+                "mse",
+                "kl",
             ),
         },
         lowest_at_teacher=True,
@@ -191,19 +196,19 @@ TERMS: dict[str, Term] = {
         lowest_at_teacher=True,
     ),
 }
-"""In the order in which losses are summed and networks of the terms are drawn."""
+"""Rows in the order in which losses are summed and the terms' networks are initialised."""
 
 
 def section_of(term: str) -> str:
-    """The section of `loss` that holds the term's options."""
+    """Return the section of `loss` that holds the term's options."""
     return TERMS[term].section or term
 
 
 def sections() -> dict[str, dict[str, Option]]:
-    """The options of each section of `loss` that belongs to terms.
+    """Return the options of each section of `loss` that belongs to terms.
 
     Raises:
-        TypeError: two rows of a section mean different options by one key.
+        TypeError: two rows of a section declare different options under one key.
     """
     found: dict[str, dict[str, Option]] = {}
     for term, row in TERMS.items():
@@ -215,7 +220,7 @@ def sections() -> dict[str, dict[str, Option]]:
 
 
 def soft_names() -> dict[str, str]:
-    """The words that loss.soft takes, with the term of each."""
+    """Return the words that loss.soft accepts, with the term of each."""
     rows = {term: row for term, row in TERMS.items() if row.soft}
     return {term: term for term in rows} | {
         short: term for term, row in rows.items() for short in row.short

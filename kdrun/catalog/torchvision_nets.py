@@ -1,4 +1,4 @@
-"""torchvision's classifiers by family. Imports no torch."""
+"""Classifiers of torchvision by family. Imports no torch."""
 
 TORCHVISION_FAMILIES: dict[str, tuple[str, ...]] = {
     "ConvNeXt": ("convnext_tiny", "convnext_small", "convnext_base", "convnext_large"),
@@ -53,4 +53,4 @@ TORCHVISION_FAMILIES: dict[str, tuple[str, ...]] = {
 }
 
 TORCHVISION_ALONE = ("alexnet", "googlenet", "inception_v3", "maxvit_t", "mobilenet_v2")
-"""Networks of one size."""
+"""Networks without a family."""
