@@ -1,4 +1,4 @@
-"""Plans: from a config to the stages that answer it. Imports no torch."""
+"""Plans: the stages of a run, made from its config. Imports no torch."""
 
 from kdrun.plan.assistants import ChainSizes, chain_steps, choose_assistants, geometric_sizes
 from kdrun.plan.build import build_plan, head_of

@@ -1,4 +1,4 @@
-"""Teaching assistants: number of steps and choice of models by size."""
+"""Teaching assistants: number of steps, and choice of models by size."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,23 +7,23 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 TIE = 1e-12
-"""Chains whose costs differ by no more are equally good."""
+"""Largest difference in cost between equally good chains."""
 
 
 @dataclass(frozen=True)
 class RankedChain:
-    """A way from teacher to student: the assistants' names, largest first."""
+    """A chain from teacher to student: names of the assistants, largest first."""
 
     assistants: tuple[str, ...]
     cost: float
     """Sum over the steps of (ln ratio)^2 + (ln of the step's size ratio)^2."""
     ratios: tuple[float, ...]
-    """How many times smaller each model is than the one that teaches it."""
+    """Size of each model's teacher over its own."""
 
 
 @dataclass(frozen=True)
 class ChainSizes:
-    """Parameters of the teacher, the student, and the models that may stand between them."""
+    """Parameter counts of the teacher, the student, and the candidate assistants."""
 
     teacher: int
     student: int
@@ -31,9 +31,9 @@ class ChainSizes:
 
 
 def chain_steps(teacher_size: float, student_size: float, ratio: float) -> int:
-    """Steps of at most `ratio` each from teacher to student, at least 1; one more than assistants.
+    """Return the number of steps of at most `ratio` from teacher to student, at least 1.
 
-    A student no smaller than its teacher is one step away.
+    The chain has one assistant less. A student no smaller than its teacher is one step away.
     """
     _check_sizes(teacher_size, student_size)
     _check_ratio(ratio)
@@ -42,7 +42,7 @@ def chain_steps(teacher_size: float, student_size: float, ratio: float) -> int:
 
 
 def geometric_sizes(teacher_size: float, student_size: float, steps: int) -> list[float]:
-    """The steps + 1 sizes from teacher to student, each the same share of the one before."""
+    """Return steps + 1 sizes from teacher to student, in geometric progression."""
     _check_sizes(teacher_size, student_size)
     if not steps >= 1:
         raise ValueError(f"a chain needs steps >= 1, got {steps}")
@@ -58,7 +58,7 @@ def choose_assistants(
     ratio: float = 5.0,
     max_assistants: int = 3,
 ) -> list[str]:
-    """Names of the cheapest chain's assistants, largest first; [] where the direct way is best.
+    """Return the assistants of the cheapest chain, largest first; [] if none is worth its step.
 
     The first assistant pays at teacher_size / student_size > ratio^sqrt(2). See `rank_chains`.
     """
@@ -74,20 +74,22 @@ def rank_chains(
     max_assistants: int = 3,
     count: int = 10,
 ) -> list[RankedChain]:
-    """The `count` cheapest chains of strictly falling size, best first, the direct one among them.
+    """Return the `count` cheapest chains of strictly falling size, best first.
+
+    The chain without assistants is one of the candidates.
 
     Args:
         teacher_size: parameters of the teacher, positive.
         student_size: parameters of the student, positive.
-        candidates: name -> parameters; those not strictly between teacher and student are left
-            out, and of several of one size the first by name stands for all.
-        ratio: size ratio of the ideal step, above 1: the larger, the fewer assistants.
-        max_assistants: the most a chain may have, from 0.
-        count: how many chains to return, at least 1; fewer where there are no more.
+        candidates: name -> parameters; only sizes strictly between teacher and student are used,
+            and of each size only the first name.
+        ratio: size ratio of the ideal step, above 1; a larger ratio gives fewer assistants.
+        max_assistants: largest number of assistants, at least 0.
+        count: largest number of chains to return, at least 1.
 
     Returns:
-        By cost; of costs within 1e-12 of the least among the rest, fewer assistants first, then
-        by the names.
+        Chains sorted by cost; costs within 1e-12 are equal, and then fewer assistants come first,
+        then the names in order.
     """
     _check_sizes(teacher_size, student_size)
     _check_ratio(ratio)
@@ -117,7 +119,7 @@ def _fewer_then_by_name(chain: RankedChain) -> tuple[int, tuple[str, ...]]:
 def _between(
     teacher_size: float, student_size: float, candidates: Mapping[str, int]
 ) -> dict[float, str]:
-    """Size -> the first name of that size, largest first."""
+    """Return size -> first name of that size, largest first."""
     names: dict[float, str] = {}
     for name, size in sorted(candidates.items()):
         if student_size < size < teacher_size:
@@ -140,14 +142,14 @@ def _step_cost(larger: float, smaller: float, ratio: float) -> float:
 def _cheapest_first(
     sizes: Sequence[float], ratio: float, max_assistants: int
 ) -> Iterator[tuple[int, ...]]:
-    """Every chain as positions in `sizes`, which fall from teacher to student, by rising cost.
+    """Yield every chain by rising cost, as positions in the falling `sizes`.
 
-    Best-first search: as the cost still to come is known exactly, it goes no way that leads to
-    none of the chains asked for, and does not enumerate the (100 choose 3) others.
+    Best-first search with the exact remaining cost: only prefixes of the requested chains are
+    expanded, not all (100 choose 3).
     """
     to_come = _costs_to_come(sizes, ratio, max_assistants)
     student = len(sizes) - 1
-    # Whole cost of the best chain that goes on so, cost so far, assistants to add, way so far.
+    # Cost of the best completion, cost so far, assistants to add, positions so far.
     open_ways: list[tuple[float, float, int, tuple[int, ...]]]
     open_ways = [(costs[0], 0.0, missing, (0,)) for missing, costs in enumerate(to_come)]
     heapify(open_ways)
@@ -163,7 +165,7 @@ def _cheapest_first(
 
 
 def _costs_to_come(sizes: Sequence[float], ratio: float, max_assistants: int) -> list[list[float]]:
-    """[m][i]: the least cost from model i to the student through m more, where so many are left."""
+    """Return [m][i]: the least cost from model i to the student through m more assistants."""
     student = len(sizes) - 1
     costs = [[_step_cost(size, sizes[student], ratio) for size in sizes[:student]]]
     for missing in range(1, max_assistants + 1):

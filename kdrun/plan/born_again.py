@@ -12,7 +12,7 @@ from kdrun.plan.stage import GENERATION, INDEPENDENT, Stage
 
 
 def plan_generations(config: Config, sizes: ChainSizes | None) -> list[Stage]:
-    """Generations of the student's architecture, the models beside them, and the controls."""
+    """Plan the generations, the models for ensembles from labels, and the controls."""
     generations = [_generation(config, step) for step in range(config.chain.generations)]
     pupils = generations[1:]
     alone = [from_labels(stage, INDEPENDENT) for stage in pupils if config.chain.ensemble_control]
@@ -24,7 +24,7 @@ def _generation(config: Config, step: int) -> Stage:
     return Stage(
         role=GENERATION,
         model=config.student,
-        # A seed of its own, as of other teachers: else each would start from the first's weights.
+        # A separate seed, as for all teachers: otherwise all would start from the same weights.
         train=replace(own.train, seed=own.train.seed + TEACHER_SEEDS * step),
         loss=own.loss if step else labels_only(own.loss),
         temperature=own.temperature,

@@ -1,4 +1,4 @@
-"""The plan of a run: the stages that answer its config. Reads no file and builds no model."""
+"""Plan of a run: its stages, made from the config. Reads no file and builds no model."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,13 +10,13 @@ from kdrun.plan.stage import Stage
 
 
 def build_plan(config: Config, sizes: ChainSizes | None = None) -> list[Stage]:
-    """The stages of a run in the order in which they are trained, teachers first.
+    """Return the stages of a run in training order, teachers first.
 
-    A student whose loss needs no teacher is a plain training run, and is its own control. Of
-    several seeds, each stage is trained for all of them before the next.
+    A student whose loss needs no teacher is a plain training run, and its own control. With
+    several seeds, each stage is trained for all seeds before the next stage.
 
     Args:
-        sizes: what `chain=auto` chooses from; not read otherwise.
+        sizes: candidates of `chain=auto`; unused otherwise.
 
     Raises:
         ConfigError: a stage is given options that the chosen chain does not have.
@@ -32,7 +32,7 @@ def build_plan(config: Config, sizes: ChainSizes | None = None) -> list[Stage]:
 
 
 def with_seed(config: Config, seed: int) -> Config:
-    """The config of one seed of several: the one that a sweep over train.seed has."""
+    """Return the config of a single seed, as in a sweep over train.seed."""
     return replace(config, train=replace(config.train, seed=seed), seeds=[])
 
 
@@ -42,7 +42,7 @@ def _one_seed(config: Config, sizes: ChainSizes | None) -> list[Stage]:
 
 
 def head_of(stages: Sequence[Stage], place: int) -> tuple[int, ...]:
-    """The teachers with which a taught stage's chain begins."""
+    """Return the positions of the first teachers of a taught stage's chain."""
     teachers = stages[place].teachers
     while above := stages[teachers[0]].teachers:
         teachers = above

@@ -1,4 +1,4 @@
-"""Controls: what a model reaches without the others, or without any teacher."""
+"""Control stages: the same model without the chain, and without any teacher."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,9 +8,9 @@ from kdrun.plan.stage import CONTROL, DIRECT, Stage
 
 
 def controls(pupils: Sequence[Stage]) -> list[Stage]:
-    """The last pupil without the others before it, and without any teacher.
+    """Return the last pupil taught directly by the first teacher, and trained from labels alone.
 
-    Both are trained for as many epochs as all pupils together, so that no chain wins by its length.
+    Both train for as many epochs as all pupils together, so that no chain wins by its length.
     """
     last = pupils[-1]
     longer = replace(last, train=replace(last.train, epochs=sum(p.train.epochs for p in pupils)))
@@ -22,6 +22,6 @@ def controls(pupils: Sequence[Stage]) -> list[Stage]:
 
 
 def from_labels(stage: Stage, role: str) -> Stage:
-    """The stage without its teacher."""
+    """Return the stage without its teacher."""
     loss = labels_only(stage.loss)
     return replace(stage, role=role, loss=loss, teachers=(), teacher_weights=())

@@ -1,4 +1,4 @@
-"""The models of a plan, and the seeds of those that teach."""
+"""Models of a plan, and the seeds of teachers."""
 
 from dataclasses import fields, replace
 
@@ -6,26 +6,26 @@ from kdrun.catalog.architectures import ARCHITECTURES
 from kdrun.config.schema import ModelConfig, NormalizationConfig, TeacherConfig, TrainConfig
 
 TEACHER_SEEDS = 1_000_000
-"""Distance of the seed of a teacher from its student's, far beyond any sweep over seeds."""
+"""Offset between the seeds of teacher and student, larger than any sweep over seeds."""
 
 
 def assistant_model(teacher: TeacherConfig, arch: str) -> ModelConfig:
-    """An assistant: an architecture built as the teacher is, without weights of its own."""
+    """Return an assistant: an architecture with the teacher's options and no given weights."""
     library = "kdrun" if arch in ARCHITECTURES else teacher.library
     return ModelConfig(arch, library, teacher.stem, width=None, depth=None, weights=None)
 
 
 def teacher_train(train: TrainConfig, position: int) -> TrainConfig:
-    """The options of teacher number `position`, with a seed of its own.
+    """Return the training options of teacher number `position`, with a separate seed.
 
-    Members of an ensemble would else be one network, and a student of its teacher's architecture
-    would start from its teacher's first weights.
+    With one seed, all members of an ensemble would be the same network, and a student of its
+    teacher's architecture would start from its teacher's initial weights.
     """
     return replace(train, seed=train.seed + TEACHER_SEEDS * (position + 1))
 
 
 def teacher_models(teacher: TeacherConfig) -> list[ModelConfig]:
-    """The teacher and the others of its ensemble: architectures to train, or weights of its own."""
+    """Return the models of the teacher ensemble: architectures to train, or given weights."""
     first = ModelConfig(**{f.name: getattr(teacher, f.name) for f in fields(ModelConfig)})
     others = [
         replace(

@@ -1,4 +1,4 @@
-"""Plans that go from the teacher, over assistants if there are any, to the student."""
+"""Plans from the teacher to the student, directly or through assistants."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from kdrun.plan.stage import ASSISTANT, STUDENT, TEACHER, Stage
 
 
 def plan_direct(config: Config, sizes: ChainSizes | None) -> list[Stage]:
-    """Teacher and student; a student whose loss needs no teacher is a plain training run."""
+    """Plan teacher and student; a student whose loss needs no teacher is a plain training run."""
     own = stage_options(config, 1)
     if needs_teacher(own.loss):
         return taught(config, [])
@@ -31,12 +31,12 @@ def plan_direct(config: Config, sizes: ChainSizes | None) -> list[Stage]:
 
 
 def plan_assistants(config: Config, sizes: ChainSizes | None) -> list[Stage]:
-    """Teacher, the assistants that are named, student."""
+    """Plan teacher, the named assistants, and student."""
     return taught(config, config.chain.assistants)
 
 
 def plan_by_size(config: Config, sizes: ChainSizes | None) -> list[Stage]:
-    """Teacher, assistants chosen by their sizes, student.
+    """Plan teacher, assistants chosen by size, and student.
 
     Raises:
         ConfigError: a stage is given options that the chosen chain does not have.
@@ -49,14 +49,14 @@ def plan_by_size(config: Config, sizes: ChainSizes | None) -> list[Stage]:
     beyond = [position for position in chain.stage if int(position) > len(chosen) + 1]
     if beyond:
         raise ConfigError(
-            f"chain.stage.{beyond[0]}: chain={chain.method} chose {chosen}, so that the last stage "
+            f"chain.stage.{beyond[0]}: chain={chain.method} chose {chosen}, so the last stage "
             f"is {len(chosen) + 1}"
         )
     return taught(config, chosen)
 
 
 def taught(config: Config, assistants: Sequence[str]) -> list[Stage]:
-    """The teachers, each model taught by the one before it, and the controls."""
+    """Plan the teachers, the models taught one by another, and the controls."""
     teachers = _teachers(config)
     models = [*(assistant_model(config.teacher, name) for name in assistants), config.student]
     pupils: list[Stage] = []

@@ -11,30 +11,30 @@ from kdrun.plan.stage import ASSISTANT, STUDENT, Stage
 def plan_warnings(
     stages: Sequence[Stage], parameters: Sequence[int], shape: ImageShape
 ) -> list[str]:
-    """A line for each doubt, once for all seeds."""
+    """Return the warnings, each once for all seeds."""
     return list(dict.fromkeys([*size_warnings(stages, parameters), *loss_warnings(stages, shape)]))
 
 
 def loss_warnings(stages: Sequence[Stage], shape: ImageShape) -> Iterator[str]:
-    """Losses between the classes beside the label's, where there is only one."""
+    """Warn of losses over the non-target classes where there is only one such class."""
     for stage in stages:
         loss = stage.loss
         if stage.teachers and shape.num_classes == 2:
             for name, term in active_terms(loss).items():
                 if (part := term.row.among_others) is not None:
-                    yield f"{name}: of 2 classes the second part, loss.{name}.{part}, is always 0"
+                    yield f"{name}: with 2 classes the second part, loss.{name}.{part}, is always 0"
 
 
 def size_warnings(stages: Sequence[Stage], parameters: Sequence[int]) -> Iterator[str]:
-    """Stages larger than what teaches them, and students hardly smaller."""
+    """Warn of stages larger than their teacher, and of students hardly smaller."""
     for position, stage in enumerate(stages):
         if stage.role not in (ASSISTANT, STUDENT) or not stage.teachers:
             continue
         teacher = stage.teachers[0]
         if parameters[position] > parameters[teacher]:
             yield (
-                f"{stage.role} {stage.model.arch} is larger than {stages[teacher].role} "
-                f"{stages[teacher].model.arch}, which teaches it"
+                f"{stage.role} {stage.model.arch} is larger than its teacher "
+                f"{stages[teacher].model.arch}"
             )
         elif stage.role == STUDENT:
             yield from _hardly_smaller(stages, parameters, position)
@@ -43,7 +43,7 @@ def size_warnings(stages: Sequence[Stage], parameters: Sequence[int]) -> Iterato
 def _hardly_smaller(
     stages: Sequence[Stage], parameters: Sequence[int], position: int
 ) -> Iterator[str]:
-    """A student of less than half its teachers' size, unless it is one of them over again."""
+    """Warn of a student above half its teachers' size, unless it repeats one of them."""
     heads = head_of(stages, position)
     ratio = sum(parameters[head] for head in heads) / parameters[position]
     again = len(heads) == 1 and stages[heads[0]].model.arch == stages[position].model.arch

@@ -47,7 +47,7 @@ def test_self_distillation_is_not_warned_of(warned):
 def test_an_assistant_larger_than_its_teacher_is_warned_of(warned):
     words = ("teacher=resnet20", "student=resnet8", "chain=assistants")
     (line,) = warned(*words, "chain.assistants=[resnet32]", "seeds=[0,1]")
-    assert line == "assistant resnet32 is larger than teacher resnet20, which teaches it"
+    assert line == "assistant resnet32 is larger than its teacher resnet20"
 
 
 @pytest.mark.parametrize(("loss", "dead"), [("dkd", "beta"), ("nkd", "gamma")])

@@ -47,7 +47,7 @@ def test_a_planned_chain_shows_its_tree_the_choice_and_the_rejected(shown):
 
 def test_an_assistant_larger_than_its_teacher_is_warned_of(shown):
     words = ("chain=assistants", "teacher=resnet20", "student=resnet8")
-    warned = "assistant resnet32 is larger than teacher resnet20, which teaches it"
+    warned = "assistant resnet32 is larger than its teacher resnet20"
     assert warned in shown(*words, "chain.assistants=[resnet32]", "seeds=[0,1]")
     assert "is larger than" not in shown(*words, "chain.assistants=[resnet14]")
 
