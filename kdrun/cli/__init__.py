@@ -1,4 +1,4 @@
-"""The command line. Handles signals before it imports anything."""
+"""Command line. Signals are handled before other imports."""
 
 import signal
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: "Sequence[str] | None" = None) -> None:
-    """Run `kdrun` with the arguments (the command line's by default) and leave with its code."""
+    """Run `kdrun` with the arguments (default: the command line's) and exit with its code."""
     before = set_early_handlers()
     try:
         from kdrun.cli.entry import main as whole

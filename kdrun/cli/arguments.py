@@ -1,4 +1,4 @@
-"""Arguments that several commands share. Imports nothing heavy."""
+"""Arguments shared by commands. Light imports only."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ from kdrun.signals import importing
 
 
 def places_given(words: Sequence[str]) -> dict[str, Any]:
-    """The overrides with which a finished run is opened."""
+    """Return the overrides for opening a finished run, checked."""
     from kdrun.runs.resume_overrides import checked_places  # imports Hydra
 
     return checked_places(words)
 
 
 def taken_option(words: Sequence[str], *names: str) -> tuple[str | None, list[str]]:
-    """The value of an option, if it is given, and the other words."""
+    """Return the value of an option, None if not given, and the other words."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument(*names, dest="value")
     try:
@@ -28,7 +28,7 @@ def taken_option(words: Sequence[str], *names: str) -> tuple[str | None, list[st
 
 
 def named_folder(verb: str, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
-    """The folder that a verb is given first, and the words after it."""
+    """Return the folder given as a command's first argument, and the other arguments."""
     if not words or "=" in words[0] or words[0].startswith("-"):
         raise ConfigError(f"{verb} needs a folder: kdrun {verb} outputs/...")
     folder = Path(words[0])
@@ -39,7 +39,7 @@ def named_folder(verb: str, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
 
 
 def show(work: Callable[[Any], None], words: Sequence[str]) -> None:
-    """Compose and check the config, then show what it is about."""
+    """Compose and check the config, then call the work with it."""
     with importing():
         from kdrun.config.compose import run_app
         from kdrun.config.parse import parse

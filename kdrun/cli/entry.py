@@ -1,6 +1,6 @@
-"""Entry point of `kdrun`: commands, exit codes, one line on stderr for each fault.
+"""Entry point of `kdrun`: commands, exit codes, one line on stderr per error.
 
-Imports neither torch nor anything that does; only a verb that is about to work does.
+Torch is imported only by commands that compute.
 """
 
 import os
@@ -16,7 +16,7 @@ from kdrun.escaping import show, write_any_text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `kdrun` with the arguments (the command line's by default) and leave with its code."""
+    """Run `kdrun` with the arguments (default: the command line's) and exit with its code."""
     write_any_text()
     words = list(sys.argv[1:] if arguments is None else arguments)
     traceback_wanted = "--traceback" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
-    """Do the work; turn what it raises into lines on stderr and an exit code."""
+    """Do the work; report exceptions on stderr and return the exit code."""
     try:
         work()
     except KeyboardInterrupt:
@@ -40,15 +40,15 @@ def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
         if isinstance(error, KdrunError):
             complain(error)
             return error.code
-        # Our own bug: still one line, unless the rest is asked for.
-        told = first_line(error)
-        show(f"kdrun: internal error: {told} (--traceback shows where)", file=sys.stderr)
+        # A bug in kdrun: also one line, unless the traceback is requested.
+        line = first_line(error)
+        show(f"kdrun: internal error: {line} (--traceback shows where)", file=sys.stderr)
         return KdrunError.code
     return 0
 
 
 def interrupted(error: Exception) -> bool:
-    """Whether Ctrl-C led to it, as where Hydra goes on with a config that is half composed."""
+    """Whether Ctrl-C caused the error, as when Hydra continues with a half-composed config."""
     seen: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -62,13 +62,13 @@ def interrupted(error: Exception) -> bool:
 
 
 def complain(error: KdrunError) -> None:
-    """One line a fault on stderr."""
+    """Print each error on one line on stderr."""
     for line in str(error).splitlines():
         show(f"kdrun: {line}", file=sys.stderr)
 
 
 def dispatch(words: Sequence[str]) -> None:
-    """Call the verb that the first word names; without one it is `run`."""
+    """Call the command named by the first word; `run` by default."""
     first = words[0] if words else ""
     if first == "--version":
         print(f"kdrun {__version__}")
@@ -86,10 +86,10 @@ def dispatch(words: Sequence[str]) -> None:
 
 
 def call(verb: str, words: Sequence[str]) -> None:
-    """Call the verb; in the words of a run no other verb may stand."""
+    """Call the command; the words of a run may not contain another command."""
     if verb == "run":
-        before = ["", *words]  # what follows an option, such as --config-dir, is its value
+        before = ["", *words]  # a word after an option, such as --config-dir, is its value
         late = [b for a, b in zip(before, words, strict=False) if b in VERBS and a[:1] != "-"]
         if late:
-            raise ConfigError(f"'{late[0]}' is a command, which comes first: kdrun {late[0]} ...")
+            raise ConfigError(f"'{late[0]}' is a command; put it first: kdrun {late[0]} ...")
     VERBS[verb](list(words))

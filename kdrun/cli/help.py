@@ -1,4 +1,4 @@
-"""`kdrun --help`: commands, groups and every setting explained, without starting Hydra."""
+"""Text of `kdrun --help`: commands, groups and settings, without starting Hydra."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +23,7 @@ FLAGS = {
 
 
 def help_text() -> str:
-    """The whole help, as wide as the terminal."""
+    """Return the help, wrapped to the width of the terminal."""
     width = max(NARROWEST, min(WIDEST, get_terminal_size((WIDEST, 0)).columns))
     folder = config_folder()
     groups = [(f"{one.name}=", _options(one)) for one in sorted(folder.iterdir()) if one.is_dir()]
@@ -45,7 +45,7 @@ def help_text() -> str:
 
 
 def _with_terms(block: str) -> str:
-    """The settings of `loss` followed by those of its terms; every other block as it is."""
+    """Return a block of settings; the block of `loss` with the settings of its terms."""
     if not block.startswith("loss:"):
         return block
     lines = [block]
@@ -66,7 +66,7 @@ def _methods() -> list[tuple[str, str]]:
 
 
 def _with_own_options(settings: str) -> str:
-    """The settings, each section with the options that rows add to it."""
+    """Return the settings, each section with the options added by rows."""
     own: dict[str, dict[str, Option]] = {}
     for table in TABLES:
         own.setdefault(table.section, {}).update(own_options(table.rows))
@@ -83,7 +83,7 @@ def _options(group: Path) -> str:
 
 
 def _rows(rows: Iterable[tuple[str, str]], column: int, width: int) -> str:
-    """Two columns, of which the second is wrapped."""
+    """Return two columns, the second wrapped."""
     return "\n".join(
         fill(
             f"  {head:<{column}} {text}",
@@ -96,7 +96,7 @@ def _rows(rows: Iterable[tuple[str, str]], column: int, width: int) -> str:
 
 
 def _wrapped(settings: str, width: int) -> str:
-    """The YAML with its comments wrapped anew."""
+    """Return the YAML with its comments rewrapped."""
     joined: list[str] = []
     for line in settings.splitlines():
         if joined and line.lstrip().startswith("#") and line.index("#") == joined[-1].find("#"):

@@ -1,4 +1,4 @@
-"""The commands: how each is written, what it does, and where its code is."""
+"""Table of the commands: usage, explanation, code."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ class Verb:
     """A command of `kdrun`.
 
     Attributes:
-        code: `package.module:function` of the words after the verb, imported when it is called.
-        uses: each form in which it is written, with its explanation.
+        code: `package.module:function`, imported on call; takes the words after the command.
+        uses: explanation by usage.
     """
 
     code: str
     uses: dict[str, str]
 
     def __call__(self, words: list[str]) -> None:
-        """Do it."""
+        """Import and call the code."""
         load_code(self.code)(words)
 
 
@@ -32,7 +32,7 @@ VERBS: dict[str, Verb] = {
     ),
     "resume": Verb(
         "kdrun.cli.commands.resume:resume",
-        {"kdrun resume DIR [key=value ...]": "go on with a run or a sweep; finished work is kept"},
+        {"kdrun resume DIR [key=value ...]": "continue a run or a sweep; finished work is kept"},
     ),
     "verify": Verb(
         "kdrun.cli.commands.verify:verify",
@@ -45,20 +45,20 @@ VERBS: dict[str, Verb] = {
     "report": Verb(
         "kdrun.cli.commands.report:report",
         {
-            "kdrun report DIR... [--format F]": "the page of a run; several or a sweep side by "
-            "side, with F one of table, md, csv, json, latex, html"
+            "kdrun report DIR... [--format F]": "the page of a run, or a comparison of runs; with F "
+            "one of table, md, csv, json, latex, html"
         },
     ),
     "export": Verb(
         "kdrun.cli.commands.export:export",
-        {"kdrun export DIR [--format F]": "the student alone, checked: safetensors,pt2,onnx"},
+        {"kdrun export DIR [--format F]": "export the student, checked: safetensors,pt2,onnx"},
     ),
     "plan": Verb(
         "kdrun.cli.commands.plan:plan",
-        {"kdrun plan [--probe] [...]": "show the stages and what they will take; write nothing"},
+        {"kdrun plan [--probe] [...]": "show the stages and their cost; write nothing"},
     ),
     "layers": Verb(
         "kdrun.cli.commands.layers:layers",
-        {"kdrun layers MODEL [...]": "module paths and shapes of a model"},
+        {"kdrun layers MODEL [...]": "show module paths and shapes of a model"},
     ),
 }

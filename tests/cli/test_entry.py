@@ -137,7 +137,7 @@ WRONG = [
     (2, ["loss=kdd"], "unknown loss 'kdd'; did you mean 'kd'?"),
     (2, ["loss=[kd,kdd]"], "unknown loss 'kdd'; did you mean 'kd'?"),
     (2, ["loss.t=4"], "unknown key 'loss.t'; did you mean 'loss.T'?"),
-    (2, ["teacher=resnet8", "plan"], "'plan' is a command, which comes first: kdrun plan ..."),
+    (2, ["teacher=resnet8", "plan"], "'plan' is a command; put it first: kdrun plan ..."),
     (2, ["train.device=gpu"], "train.device=gpu"),
     (2, ["rnu"], "unknown command 'rnu'; did you mean 'run'?"),
     (2, ["student=alexnet"], "needs larger images than 8x8"),

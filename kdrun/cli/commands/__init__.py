@@ -1,1 +1,1 @@
-"""The commands, a file for each."""
+"""Commands, one file each."""

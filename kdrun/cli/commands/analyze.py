@@ -11,7 +11,7 @@ LEVELS = ("basic", "full")
 
 
 def analyze(words: Sequence[str]) -> None:
-    """`kdrun analyze DIR [analysis=full] [overrides]`: measure a finished run's models."""
+    """Measure a finished run's models: `kdrun analyze DIR [analysis=full] [overrides]`."""
     folder, rest = named_folder("analyze", words)
     changes = places_given(rest)
     level = changes.pop("analysis", LEVELS[-1])

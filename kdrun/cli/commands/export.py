@@ -11,7 +11,7 @@ EXPORTS = ("safetensors", "pt2", "onnx")
 
 
 def export(words: Sequence[str]) -> None:
-    """`kdrun export DIR [--format safetensors,pt2] [overrides]`: the student alone, checked."""
+    """Export the student: `kdrun export DIR [--format safetensors,pt2] [overrides]`."""
     form, names = taken_option(words, "--format")
     folder, rest = named_folder("export", names)
     changes = places_given(rest)
@@ -19,7 +19,7 @@ def export(words: Sequence[str]) -> None:
     for name in wanted:
         if name not in EXPORTS:
             hint = near_miss(name, EXPORTS)
-            raise ConfigError(f"--format {name}: must be of {', '.join(EXPORTS)}{hint}")
+            raise ConfigError(f"--format {name}: must be one of {', '.join(EXPORTS)}{hint}")
     with importing():
         from kdrun.export.student import export_student
         from kdrun.loggers.tables import percent
@@ -31,6 +31,6 @@ def export(words: Sequence[str]) -> None:
         show(
             f"  {folder / 'export' / entry['file']}: {entry['bytes']:,} bytes, same accuracy, "
             f"logits within {entry['max_logit_difference']:.2g}, "
-            f"{entry['latency']['median_ms']:.3g} ms an image on the CPU"
+            f"{entry['latency']['median_ms']:.3g} ms per image on the CPU"
         )
-    show(f"the model card is {folder / 'export' / 'README.md'}")
+    show(f"model card: {folder / 'export' / 'README.md'}")

@@ -9,7 +9,7 @@ from kdrun.signals import importing
 
 
 def layers(words: Sequence[str]) -> None:
-    """`kdrun layers MODEL [overrides]`: module paths, shapes, and which may be hooked."""
+    """Show a model's module paths, shapes and hookable layers: `kdrun layers MODEL [overrides]`."""
     if not words or "=" in words[0] or words[0].startswith("-"):
         raise ConfigError("layers needs a model: kdrun layers resnet20 [dataset=cifar10 ...]")
 

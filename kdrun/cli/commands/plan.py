@@ -9,7 +9,7 @@ from kdrun.signals import importing
 
 
 def plan(words: Sequence[str]) -> None:
-    """`kdrun plan [--probe] [overrides]`: show the stages and what they take; write nothing."""
+    """Show the stages and their cost, write nothing: `kdrun plan [--probe] [overrides]`."""
     if {"-m", "--multirun"} & set(words):
         raise ConfigError("plan shows one run; leave out -m")
     probe, overrides = "--probe" in words, [word for word in words if word != "--probe"]

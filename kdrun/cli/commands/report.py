@@ -9,7 +9,7 @@ from kdrun.signals import importing
 
 
 def report(words: Sequence[str]) -> None:
-    """`kdrun report DIR... [--format F]`: the page of a run; of several or a sweep a comparison."""
+    """Report a run, or compare several or a sweep: `kdrun report DIR... [--format F]`."""
     form, names = taken_option(words, "--format")
     folders = [named_folder("report", names[place:])[0] for place in range(max(1, len(names)))]
     if form is None and len(folders) == 1 and not (folders[0] / "sweep.yaml").exists():

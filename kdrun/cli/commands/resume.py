@@ -9,7 +9,7 @@ from kdrun.signals import importing
 
 
 def resume(words: Sequence[str]) -> None:
-    """`kdrun resume DIR [overrides]`: go on with a run or a sweep in its own folder."""
+    """Resume a run or a sweep in its folder: `kdrun resume DIR [overrides]`."""
     folder, rest = named_folder("resume", words)
     from kdrun.store.sweep_folder import SWEEP
 

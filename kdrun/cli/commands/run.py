@@ -9,7 +9,7 @@ from kdrun.signals import importing
 
 
 def run(words: Sequence[str]) -> None:
-    """`kdrun [run] [overrides]`: one run, or with -m a sweep."""
+    """Start a run, or with -m a sweep: `kdrun [run] [overrides]`."""
     with importing():
         from kdrun.config.compose import run_app
         from kdrun.runs.sweep.claims import CLAIMS
@@ -24,7 +24,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def run_task(composed: Any) -> float | None:
-    """What Hydra calls for the composed config, in a sweep for each job's."""
+    """Run a composed config; Hydra calls this once per job."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 

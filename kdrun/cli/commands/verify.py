@@ -8,7 +8,7 @@ from kdrun.signals import importing
 
 
 def verify(words: Sequence[str]) -> None:
-    """`kdrun verify DIR`: check every file of a run, a sweep, a stage or a store."""
+    """Check every file of a run, a sweep, a stage or a store: `kdrun verify DIR`."""
     folder, rest = named_folder("verify", words)
     if rest:
         raise ConfigError(f"verify takes a folder and nothing else, not {rest[0]}")
