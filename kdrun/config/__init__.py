@@ -1,4 +1,4 @@
-"""The typed configuration: `schema` declares it, `parse` reads it, `compose` is Hydra's part.
+"""Typed configuration: schema, parsing, composition by Hydra.
 
-Imports no torch, so that help and config errors answer at once.
+Imports no torch, so that help and config errors appear at once.
 """

@@ -1,4 +1,4 @@
-"""Checks of chains and of several seeds."""
+"""Checks of chains and seeds."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -22,7 +22,7 @@ def _required_options(config: Config) -> str | None:
 
 
 def _options_of_other_chains(config: Config) -> str | None:
-    """A list or a switch that is given and that only other chains read."""
+    """Refuse a list or a switch that only other chains read."""
     chain = config.chain
     for name, value in asdict(chain).items():
         found = readers(CHAIN_METHODS, name)
@@ -42,17 +42,17 @@ def _known_assistants(config: Config) -> str | None:
 
 
 def _no_model_twice(config: Config) -> str | None:
-    # Assistants are built as wide and deep as their architecture is by default.
+    # Assistants have the default width and depth of their architecture.
     assistants = [(name, None, None) for name in config.chain.assistants]
     ends = [(model.arch, model.width, model.depth) for model in (config.teacher, config.student)]
     twice = [one for one in assistants if [*ends, *assistants].count(one) > 1]
-    return f"chain.assistants: {twice[0][0]} stands twice in the chain" if twice else None
+    return f"chain.assistants: {twice[0][0]} appears twice in the chain" if twice else None
 
 
 def _taught_by_a_teacher(config: Config) -> str | None:
     if not CHAIN_METHODS[config.chain.method].teaches or needs_teacher(config.loss):
         return None
-    return f"chain={config.chain.method}: no term of the loss looks at a teacher; see loss="
+    return f"chain={config.chain.method}: no term of the loss reads a teacher; see loss="
 
 
 def _fresh_generations(config: Config) -> str | None:
@@ -73,7 +73,7 @@ def _labels_only_first(config: Config) -> str | None:
     for section in ("loss", "temperature"):
         if section in config.chain.stage.get("0", {}):
             return (
-                f"chain.stage.0.{section}: stage 0 learns from labels alone; set its train.* only"
+                f"chain.stage.0.{section}: stage 0 learns from labels alone; only train.* applies"
             )
     return None
 
@@ -99,7 +99,7 @@ CHAIN_CHECKS: tuple[Callable[[Config], str | None], ...] = (
 
 
 def at_stage(config: Config, position: str) -> Config:
-    """The config with the options of one stage in place of the common ones."""
+    """Return the config with the options of one stage in place of the common ones."""
     own = stage_options(config, int(position))
     return replace(
         config,

@@ -1,4 +1,4 @@
-"""Checks that relate several keys; each returns a line or None."""
+"""Checks across keys; each returns an error line or None."""
 
 import math
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def _whole_normalization(key: str, model: ModelConfig) -> str | None:
     if len(mean) == len(std) and numbers:
         return None
     return (
-        f"{key}.normalization: needs as many finite means as deviations above 0, one a channel, "
+        f"{key}.normalization: needs one finite mean and one deviation above 0 per channel, "
         f"got mean={mean}, std={std}"
     )
 
@@ -54,7 +54,7 @@ def _value_range(config: Config) -> str | None:
     rising = len(limits) == 2 and limits[0] < limits[1]  # nan fails too
     if rising and all(map(math.isfinite, limits)):
         return None
-    return f"dataset.range={limits}: must be two finite numbers, those of black and of white"
+    return f"dataset.range={limits}: must be two finite rising numbers: [black, white]"
 
 
 def _ensemble_weights(config: Config) -> str | None:
@@ -77,7 +77,7 @@ def _milestones(config: Config) -> str | None:
     milestones = config.train.milestones
     if all(0 < share < 1 for share in milestones) and milestones == sorted(milestones):
         return None
-    return f"train.milestones={milestones}: must be rising shares of the epochs, between 0 and 1"
+    return f"train.milestones={milestones}: must be rising fractions of the epochs, from 0 to 1"
 
 
 def _one_mixing(config: Config) -> str | None:
@@ -88,9 +88,7 @@ def _one_mixing(config: Config) -> str | None:
 
 def _output_root(config: Config) -> str | None:
     if config.output_root.startswith("~"):
-        return (
-            f"output_root={config.output_root}: give the whole path, ~ is for the shell to expand"
-        )
+        return f"output_root={config.output_root}: ~ is not expanded; give the full path"
     return None if config.output_root.strip() else "output_root: must name a folder"
 
 

@@ -1,4 +1,4 @@
-"""Composition by Hydra: the app around a task, one-line errors in place of Hydra's own."""
+"""Config composition by Hydra, with one-line errors."""
 
 import os
 import re
@@ -36,9 +36,9 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 class CallbackFailed(BaseException):
-    """What one of Hydra's callbacks raised, in a form that Hydra lets through.
+    """Exception of a Hydra callback, wrapped so that Hydra propagates it.
 
-    Of every Exception it makes a warning, and goes on.
+    Hydra turns every Exception of a callback into a warning and continues.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -47,19 +47,19 @@ class CallbackFailed(BaseException):
 
 
 def register() -> None:
-    """Give Hydra the schema and the options of `teacher` and `student`."""
+    """Register the schema and the options of `teacher` and `student` with Hydra."""
     schema = OmegaConf.structured(Config)
-    OmegaConf.set_struct(schema.chain.stage, False)  # its keys are the stages that there are
+    OmegaConf.set_struct(schema.chain.stage, False)  # the keys are numbers of stages
     ConfigStore.instance().store(name="schema", node=schema)
     model_groups.register()
 
 
 def run_app(arguments: Sequence[str], task: Task) -> None:
-    """Hand the arguments to Hydra, which composes the config and calls the task, once or a sweep.
+    """Compose the config with Hydra and call the task, once or per job of a sweep.
 
     Raises:
-        ConfigError: every fault that Hydra or `parse` finds, a line each.
-        Exception: the first that the task raised, or else a callback.
+        ConfigError: all errors found by Hydra or `parse`, one line each.
+        Exception: the first exception of the task, or else of a callback.
     """
     register()
     sys.argv = ["kdrun", *arguments]
@@ -71,7 +71,7 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
             sources = [Path(one.path) for one in hydra_config.runtime.config_sources]
             check_preset_lists(list(hydra_config.overrides.task), sources)
             return task(composed)
-        except Exception as error:  # Hydra would print of it in its own way before raising it
+        except Exception as error:  # Hydra would print its own message before raising
             raised.append(error)
 
     app = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
@@ -85,13 +85,13 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
     except SystemExit:
         if not raised:
             raise
-    if raised:  # which the exit code of a closed sweep must not hide
+    if raised:  # the exit code of a closed sweep must not hide the error
         raise raised[0]
 
 
 @contextmanager
 def _hydra_raises() -> Iterator[None]:
-    """Let Hydra raise instead of printing in its own way and leaving with status 1."""
+    """Make Hydra raise its errors instead of printing them and exiting with status 1."""
     given = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"
     try:
@@ -104,11 +104,11 @@ def _hydra_raises() -> Iterator[None]:
 
 
 def compose_job(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
-    """The config of one job, as Hydra composes it for the command line.
+    """Compose the config of one job as for the command line.
 
     Args:
-        overrides: of the job.
-        config_dir: a folder of the user's own YAML.
+        overrides: overrides of the job.
+        config_dir: folder with the user's own YAML.
 
     Raises:
         ConfigError: an override that cannot be used.
@@ -118,9 +118,9 @@ def compose_job(overrides: Sequence[str], config_dir: Path | None = None) -> Dic
 
 @contextmanager
 def whole_config(overrides: Sequence[str], config_dir: Path | None = None) -> Iterator[DictConfig]:
-    """The config of one job with Hydra's own section, to which its references may lead.
+    """Compose the config of one job with Hydra's own section, for references into that section.
 
-    Hydra's state is put back afterwards, so that this may be called while Hydra runs a sweep.
+    Hydra's state is restored afterwards, so that this also works while Hydra runs a sweep.
 
     Raises:
         ConfigError: an override that cannot be used.
@@ -152,7 +152,7 @@ def _composed(
 
 
 def _all_faults(arguments: Sequence[str], error: Exception) -> list[str]:
-    """The faults of each override by itself, then those of the config that the others compose."""
+    """Return the errors of single overrides, then those of the config composed of the others."""
     overrides = [a for a in arguments if re.match(r"[+~]*[A-Za-z_][\w./@]*=", a)]
     if len(overrides) != len(arguments):  # flags such as -m or --config-dir change the rules
         return [_one_line(error)]
@@ -176,11 +176,11 @@ def _fault_of(overrides: list[str]) -> str | None:
 
 
 def _one_line(error: Exception) -> str:
-    """What Hydra or OmegaConf says, in one line with a near miss."""
+    """Return the error of Hydra or OmegaConf on one line, with a near miss."""
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
-        given = " ".join(str(error.override).split())  # the override may hold line breaks
+        given = " ".join(str(error.override).split())  # the override may contain line breaks
         return f"cannot read {given}: put a value with = or , in quotes: 'key=\"a=b\"'"
     cause = error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
@@ -194,7 +194,7 @@ def _one_line(error: Exception) -> str:
 
 def _missing_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file or "").rpartition("/")
-    options = error.options or shipped_options(group)  # of a list Hydra knows none
+    options = error.options or shipped_options(group)  # Hydra gives none for a list
     if not group:
         return " ".join(str(error).split())
     above, _, inner = group.partition("/")

@@ -1,4 +1,4 @@
-"""The values that a sweep lists for its jobs, to tell whether a run is one of them."""
+"""Values that a sweep lists for its jobs, to recognise the runs of the sweep."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -25,14 +25,14 @@ Values = dict[str, Any]
 def listed_values(
     jobs: Mapping[str, Sequence[str]], config_dir: Path | None = None
 ) -> dict[str, Values]:
-    """The value of each key that the overrides of any job set, by job.
+    """Return the values of all keys that any job overrides, by job.
 
-    Of groups every distinct choice is composed once. Where an option is not to be found, as without
-    the user's own YAML, the keys of groups are left out.
+    Every distinct choice of groups is composed once. If an option cannot be found, as without the
+    user's own YAML, the keys of groups are omitted.
 
     Args:
-        jobs: the overrides of each.
-        config_dir: a folder of the user's own YAML.
+        jobs: overrides by job.
+        config_dir: folder with the user's own YAML.
     """
     chosen = chosen_values({name: group_choices(job) for name, job in jobs.items()}, config_dir)
     return {name: chosen[name] | plain_values(job) for name, job in jobs.items()}
@@ -41,16 +41,15 @@ def listed_values(
 def shared_values(
     jobs: Iterable[Sequence[str]], given: DictConfig, config_dir: Path | None = None
 ) -> Values:
-    """The value of each key that is the same in all jobs, as far as it can be told.
+    """Return the known values that are the same in all jobs, by key.
 
-    Of groups every distinct choice is composed once. Left out are values that refer to others, and
-    those that the command line's config has otherwise, as where it is a primary config of the
-    user's own.
+    Every distinct choice of groups is composed once. Omitted are values with references, and
+    values that differ from the command line's config, as with a primary config of the user's own.
 
     Args:
-        jobs: the overrides of each.
-        given: the config of the command line, without what differs between jobs.
-        config_dir: a folder of the user's own YAML.
+        jobs: overrides by job.
+        given: config of the command line, without keys that differ between jobs.
+        config_dir: folder with the user's own YAML.
     """
     shared: Values | None = None
     composed: dict[tuple[str, ...], Values] = {}
@@ -67,7 +66,7 @@ def shared_values(
 
 
 def composed_values(choices: Sequence[str], config_dir: Path | None) -> Values:
-    """The values that options lead to, but those that refer to others; none where one is faulty."""
+    """Return the values without references that options lead to; {} if an option is invalid."""
     try:
         values = flat_values(compose_job(choices, config_dir))
     except ConfigError:
@@ -76,24 +75,24 @@ def composed_values(choices: Sequence[str], config_dir: Path | None) -> Values:
 
 
 def group_choices(job: Sequence[str]) -> tuple[str, ...]:
-    """The overrides that choose an option of a group."""
+    """Return the overrides that select an option of a group."""
     return tuple(one for one in job if one.partition("=")[0] in group_names())
 
 
 @cache
 def group_names() -> frozenset[str]:
-    """The groups that there are."""
+    """Return the names of all groups."""
     return frozenset({path.name for path in config_folder().iterdir() if path.is_dir()} | {*GROUPS})
 
 
 @cache
 def known_keys() -> frozenset[str]:
-    """The keys of a config."""
+    """Return all keys of a config."""
     return frozenset(keys())
 
 
 def plain_values(job: Sequence[str]) -> Values:
-    """The values of the overrides that set a key, of the types that the config gives them."""
+    """Return the values of the overrides that set a key, with the types of the config."""
     groups = group_choices(job)
     pairs = (one.partition("=")[::2] for one in job if one not in groups)
     return {key: typed_value(key, text) for key, text in pairs}
@@ -101,7 +100,7 @@ def plain_values(job: Sequence[str]) -> Values:
 
 @cache
 def typed_value(key: str, text: str) -> Any:
-    """The value of `key=text` as a config holds it; the text where it cannot be one."""
+    """Return the typed value of `key=text`; the text itself if it is not a valid value."""
     typed = OmegaConf.structured(Config)
     OmegaConf.set_struct(typed.chain.stage, False)
     try:
@@ -113,14 +112,14 @@ def typed_value(key: str, text: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Lists and mappings of a config as Python's own."""
+    """Convert lists and mappings of a config to plain Python."""
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
 def chosen_values(
     choices: Mapping[str, tuple[str, ...]], config_dir: Path | None
 ) -> dict[str, Values]:
-    """The values of the keys that the options of groups change, by job."""
+    """Return the values of the keys that options of groups change, by job."""
     if not any(choices.values()):
         return {name: {} for name in choices}
     try:
@@ -146,18 +145,18 @@ NAMES = {
     **{"teacher": "teacher.arch", "student": "student.arch", "dataset": "dataset.name"},
     **{"chain": "chain.method", "temperature": "temperature.schedule"},
 }
-"""Groups by the key that says which option was chosen."""
+"""Groups by the key that names the selected option."""
 
 
 def named_by(choices: Iterable[str]) -> set[str]:
-    """The keys that say which options were chosen."""
+    """Return the keys that name the selected options."""
     return {NAMES[group] for group in (one.partition("=")[0] for one in choices) if group in NAMES}
 
 
 def flat_values(config: DictConfig) -> Values:
-    """Every key of a config with its value, None where it must still be given.
+    """Return the value of every key of a config; None for a missing one.
 
-    Left out are those that refer to what is not there, as an environment of former days.
+    Omitted are references that cannot be resolved, such as to a former environment variable.
     """
     found = {}
     for key in keys():
@@ -167,7 +166,7 @@ def flat_values(config: DictConfig) -> Values:
 
 
 def select(config: DictConfig, key: str) -> Any:
-    """The value of a key as plain data; None where there is none."""
+    """Return the value of a key as plain data; None if missing."""
     try:
         return plain(OmegaConf.select(config, key))
     except OmegaConfBaseException:
@@ -175,37 +174,37 @@ def select(config: DictConfig, key: str) -> Any:
 
 
 def difference(config: DictConfig, listed: Values, changeable: Iterable[str]) -> str | None:
-    """`loss.T is 1, not 8` for the first value that a saved config does not have; None: it has all.
+    """Return `loss.T is 1, not 8` for the first listed value that differs, else None.
 
     Args:
-        config: of a run.
-        listed: what the sweep lists for it.
-        changeable: keys that a resumed run may have changed.
+        config: saved config of a run.
+        listed: values that the sweep lists for the run.
+        changeable: keys that may change when a run is resumed.
     """
     for key, value in listed.items():
         if key in changeable:
             continue
         found = select(config, key)
-        # Options of stages are saved in a form of their own; an earlier kdrun had other keys.
+        # Options of stages are saved in another form; an earlier kdrun had other keys.
         absent = found is None and key not in known_keys()
         if not (absent or same(found, value) or was_raised(key, found, value)):
-            return f"{key} is {told(found)}, not {told(value)}"
+            return f"{key} is {format_value(found)}, not {format_value(value)}"
     return None
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are written alike: 4 and 4.0, but not 4 and 8."""
+    """Whether two values are equal as numbers or text: 4 and 4.0, but not 4 and 8."""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     return one == other or str(one) == str(other)
 
 
 def was_raised(key: str, found: Any, value: Any) -> bool:
-    """Whether a run was resumed with more epochs than it was listed with."""
+    """Whether a run was resumed with more epochs than listed."""
     numbers = isinstance(found, int) and isinstance(value, int)
     return key == "train.epochs" and numbers and found > value
 
 
-def told(value: Any) -> str:
-    """A value for a message."""
+def format_value(value: Any) -> str:
+    """Format a value for a message."""
     return f"{value:g}" if isinstance(value, float) else str(value)

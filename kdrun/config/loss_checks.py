@@ -1,4 +1,4 @@
-"""Checks of the loss mixture and its temperature, each derived from the rows of the terms."""
+"""Checks of the loss mixture and its temperature, derived from the terms' rows."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from kdrun.config.schema import Config
 def _some_term(config: Config) -> str | None:
     if term_weights(config.loss):
         return None
-    return "loss: every term has weight 0; give loss.alpha or loss.weights something to train on"
+    return "loss: every term has weight 0; set loss.alpha or loss.weights"
 
 
 def _one_soft_term_named(config: Config) -> str | None:
@@ -40,8 +40,8 @@ def _one_soft_term_named(config: Config) -> str | None:
     if not others:
         return None
     return (
-        f"loss.soft={soft}: is the only soft term, and {others[0]} asks for another; "
-        "set one of them: loss.soft=null adds terms up"
+        f"loss.soft={soft}: allows no other soft term, but {others[0]} is set; "
+        "loss.soft=null sums several terms"
     )
 
 
@@ -49,7 +49,7 @@ def _takes_infinite_T(config: Config) -> str | None:
     for name, term in active_terms(config.loss).items():
         if term.row.temperature is Temperature.FINITE and term.T(config.loss) == math.inf:
             limited = [one for one, row in TERMS.items() if row.temperature is Temperature.ANY]
-            return f"loss.T=inf: has a limit for {' and '.join(limited)} only, not {name}"
+            return f"loss.T=inf: defined for {' and '.join(limited)} only, not for {name}"
     return None
 
 
@@ -57,7 +57,7 @@ def _ensemble_takes_finite_T(config: Config) -> str | None:
     temperatures = [term.T(config.loss) for term in active_terms(config.loss).values()]
     if math.inf not in temperatures or not config.teacher.ensemble:
         return None
-    return "loss.T=inf: has no limit for several teachers; give a finite T"
+    return "loss.T=inf: not defined for several teachers; give a finite T"
 
 
 def _learned_temperature(config: Config) -> str | None:
@@ -73,7 +73,7 @@ def _learned_temperature(config: Config) -> str | None:
         return None
     known = " or ".join(name for name, row in TERMS.items() if row.learned)
     return (
-        f"temperature=learned: needs {known} as the only soft term, without a T of its own, "
+        f"temperature=learned: needs {known} as the only soft term, without its own T, "
         "loss.standardize=false and one teacher"
     )
 
@@ -85,12 +85,10 @@ def _chosen_temperature(config: Config) -> str | None:
         soft = ", ".join(chosen_soft_terms(config.loss)) or "the loss"
         return f"temperature=auto: {soft} has no temperature to choose"
     if config.teacher.ensemble:
-        return "temperature=auto: is chosen from one teacher; set loss.T for an ensemble"
+        return "temperature=auto: needs a single teacher; set loss.T for an ensemble"
     method = config.temperature.method
     if TEMPERATURE_METHODS[method].validates and config.dataset.val_fraction == 0:
-        return (
-            f"temperature.method={method}: chooses by validation; set dataset.val_fraction above 0"
-        )
+        return f"temperature.method={method}: needs dataset.val_fraction above 0"
     return None
 
 
@@ -108,8 +106,8 @@ def _enough_images_to_compare(config: Config) -> str | None:
         if config.train.batch_size < term.row.least_batch:
             key = f"loss.{section_of(name)}.{term.row.weight}"
             return (
-                f"train.batch_size={config.train.batch_size}: {key} compares "
-                f"{term.row.least_batch} images; set one of them otherwise"
+                f"train.batch_size={config.train.batch_size}: {key} needs at least "
+                f"{term.row.least_batch} images per batch"
             )
     return None
 

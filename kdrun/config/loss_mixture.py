@@ -1,4 +1,4 @@
-"""The loss mixture: its active terms with their weights and options, and its formula as text."""
+"""Loss mixture: active terms with weights and options, and the formula as text."""
 
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -12,13 +12,13 @@ from kdrun.store.files import json_number
 
 @dataclass(frozen=True)
 class ActiveTerm:
-    """A term of a mixture.
+    """A term of the mixture with a weight above 0.
 
     Attributes:
-        name: of its row.
-        weight: above 0.
-        options: with the values that are left to `loss` filled in; `T` is None where it follows
-            the temperature schedule.
+        name: name of the row.
+        weight: effective weight, above 0.
+        options: options with defaults from `loss` filled in; `T` is None if the term follows the
+            temperature schedule.
     """
 
     name: str
@@ -27,16 +27,16 @@ class ActiveTerm:
 
     @property
     def row(self) -> Term:
-        """All that is known of the kind of term."""
+        """The row of the catalog."""
         return TERMS[self.name]
 
     @property
     def follows_schedule(self) -> bool:
-        """Whether it reads the scheduled T."""
+        """Whether the term reads the scheduled T."""
         return self.row.temperature is not Temperature.NONE and self.options["T"] is None
 
     def T(self, loss: LossConfig) -> float | None:
-        """The T at which it begins; None where it reads none."""
+        """Return the initial T; None for a term without T."""
         if self.row.temperature is Temperature.NONE:
             return None
         own: float | None = self.options["T"]
@@ -44,7 +44,7 @@ class ActiveTerm:
 
 
 def active_terms(loss: LossConfig) -> dict[str, ActiveTerm]:
-    """The terms of the mixture that have a weight above 0, in the order of the catalog."""
+    """Return the terms with a weight above 0, in the order of the catalog."""
     weights = {name: term_weight(loss, name) for name in TERMS}
     return {
         name: ActiveTerm(name, weight, term_options(loss, name))
@@ -54,14 +54,14 @@ def active_terms(loss: LossConfig) -> dict[str, ActiveTerm]:
 
 
 def term_weights(loss: LossConfig) -> dict[str, float]:
-    """The weight of every active term."""
+    """Return the weight of every active term."""
     return {name: term.weight for name, term in active_terms(loss).items()}
 
 
 def term_weight(loss: LossConfig, name: str) -> float:
-    """The effective weight of a term; 0 of one that is not in the mixture.
+    """Return the effective weight of a term; 0 if the term is not in the mixture.
 
-    alpha divides between the soft terms and the labels; without a soft term the labels get 1.
+    alpha is the weight of soft terms and 1 - alpha that of the labels; 1 without a soft term.
     """
     if name == LABELS:
         alpha = loss.alpha if any(chosen_soft_terms(loss)) else 0.0
@@ -76,20 +76,20 @@ def term_weight(loss: LossConfig, name: str) -> float:
 
 
 def given_weight(loss: LossConfig, name: str) -> float | None:
-    """The weight that stands in the term's section; None where it is left to `loss`."""
+    """Return the weight given in the term's section; None if `loss` sets the weight."""
     weight: float | None = getattr(getattr(loss, section_of(name)), TERMS[name].weight)
     return weight
 
 
 def chosen_soft_terms(loss: LossConfig) -> list[str]:
-    """The soft terms of the mixture: the one that loss.soft names, or those with a weight."""
+    """Return the soft terms: the one named by loss.soft, or all with a weight."""
     if loss.soft is not None:
         return [] if loss.soft == "none" else [soft_names()[loss.soft]]
     return [name for name, row in TERMS.items() if row.soft and given_weight(loss, name) != 0]
 
 
 def term_options(loss: LossConfig, name: str) -> dict[str, Any]:
-    """The options that a term reads, but its weight, with null standing for no value of `loss`."""
+    """Return the term's options without its weight, with null replaced by the value of `loss`."""
     row = TERMS[name]
     section = getattr(loss, section_of(name), None)
     options = {key: getattr(section, key) for key in row.options if key != row.weight}
@@ -99,22 +99,22 @@ def term_options(loss: LossConfig, name: str) -> dict[str, Any]:
 
 
 def as_namespace(options: dict[str, Any]) -> SimpleNamespace:
-    """Options as a term's code reads them."""
+    """Return options in the form that a term's code reads."""
     return SimpleNamespace(**options)
 
 
 def needs_teacher(loss: LossConfig) -> bool:
-    """Whether any term of the mixture looks at the teacher."""
+    """Whether any term of the mixture reads the teacher."""
     return any(term.row.needs_teacher for term in active_terms(loss).values())
 
 
 def looks_inside(loss: LossConfig) -> bool:
-    """Whether any term of the mixture looks at more of the teacher than its logits."""
+    """Whether any term of the mixture reads more of the teacher than its logits."""
     return any(term.row.looks_inside for term in active_terms(loss).values())
 
 
 def reads(loss: LossConfig, what: Reads) -> list[str]:
-    """The terms of the mixture that read it."""
+    """Return the terms of the mixture with this input."""
     return [name for name, term in active_terms(loss).items() if term.row.reads & what]
 
 
@@ -124,14 +124,14 @@ def uses_temperature(loss: LossConfig) -> bool:
 
 
 def cache_encoding(loss: LossConfig, cache: CacheConfig) -> tuple[str, int | None] | None:
-    """How the teacher's logits are stored: type and top-k; None where they are not."""
+    """Return type and top-k of the stored teacher logits; None without a cache."""
     if cache.mode == "off" or not needs_teacher(loss) or looks_inside(loss):
         return None
     return ("float32", None) if cache.mode == "auto" else (cache.dtype, cache.topk)
 
 
 def cache_identity(loss: LossConfig, cache: CacheConfig) -> dict[str, Any]:
-    """The options of the cache that change a result: fewer views, and less than all bits."""
+    """Return the cache options that change a result: number of views, lossy encodings."""
     changed: dict[str, Any] = {"views": cache.views} if cache.views else {}
     encoding = cache_encoding(loss, cache)
     if encoding not in (None, ("float32", None)):
@@ -140,7 +140,7 @@ def cache_identity(loss: LossConfig, cache: CacheConfig) -> dict[str, Any]:
 
 
 def labels_only(loss: LossConfig) -> LossConfig:
-    """The loss of a plain training run with the same label smoothing."""
+    """Return the loss of a plain training run with the same label smoothing."""
     off: dict[str, Any] = {}
     for name, row in TERMS.items():
         if row.options:
@@ -151,7 +151,7 @@ def labels_only(loss: LossConfig) -> LossConfig:
 
 
 def mixture_identity(loss: LossConfig) -> dict[str, Any]:
-    """All that the terms of the mixture depend on: weight and every option of each."""
+    """Return the weight and all options of every active term, for the stage's hash."""
     return {
         name: {"weight": term.weight} | {key: _plain(one) for key, one in term.options.items()}
         for name, term in active_terms(loss).items()
@@ -163,10 +163,10 @@ def _plain(value: Any) -> Any:
 
 
 def mixture(loss: LossConfig, T: str | None = None) -> str:
-    """`0.9 kl(T=4) + 0.1 cross-entropy`: the formula with effective weights.
+    """Return the formula with effective weights: `0.9 kl(T=4) + 0.1 cross-entropy`.
 
     Args:
-        T: what stands for the scheduled T where `loss.T` is not it.
+        T: text for the scheduled T in place of `loss.T`.
     """
     return " + ".join(_formula(loss, term, T) for term in active_terms(loss).values())
 

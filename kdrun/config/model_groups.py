@@ -1,7 +1,7 @@
-"""Config groups `teacher` and `student`: every architecture, without a YAML file each.
+"""Config groups `teacher` and `student`: every architecture, without YAML files.
 
-A Hydra config source, since a ConfigStore of this many nodes is copied at every look-up, which
-costs a second.
+This is a Hydra config source because a ConfigStore of this many nodes is copied at every look-up,
+at a cost of one second.
 """
 
 from hydra.core.object_type import ObjectType
@@ -15,15 +15,15 @@ GROUPS = ("teacher", "student")
 
 
 class ArchitectureSource(ConfigSource):
-    """`teacher/NAME` and `student/NAME` as `arch: NAME`, under the scheme `architectures://`."""
+    """Config source `architectures://` of `teacher/NAME` and `student/NAME` as `arch: NAME`."""
 
     @staticmethod
     def scheme() -> str:
-        """The scheme in `hydra.searchpath`."""
+        """Return the scheme in `hydra.searchpath`."""
         return "architectures"
 
     def available(self) -> bool:
-        """Always there."""
+        """Return True: the source is always available."""
         return True
 
     def is_group(self, config_path: str) -> bool:
@@ -36,14 +36,14 @@ class ArchitectureSource(ConfigSource):
         return group in GROUPS and name in ARCHITECTURES
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """The groups at the top, the architectures in a group."""
+        """List the groups at the top level, and the architectures of a group."""
         path = config_path.strip("/")
         groups = list(GROUPS) if path == "" and results_filter != ObjectType.CONFIG else []
         names = list(ARCHITECTURES) if path in GROUPS and results_filter != ObjectType.GROUP else []
         return groups + names
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """The one-line config of an option."""
+        """Return the one-line config of an option."""
         group, _, name = config_path.strip("/").removesuffix(".yaml").partition("/")
         return ConfigResult(
             provider=self.provider,
@@ -54,5 +54,5 @@ class ArchitectureSource(ConfigSource):
 
 
 def register() -> None:
-    """Make the source known to Hydra; `config.yaml` names it in `hydra.searchpath`."""
+    """Register the source with Hydra; `config.yaml` lists its scheme in `hydra.searchpath`."""
     Plugins.instance().register(ArchitectureSource)

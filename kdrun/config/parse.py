@@ -1,4 +1,4 @@
-"""Parsing a composed DictConfig into a checked Config; all faults in one ConfigError."""
+"""Parsing of a composed DictConfig into a checked Config, with all errors at once."""
 
 import re
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from kdrun.errors import ConfigError, near_miss, reason
 
 
 def parse(composed: DictConfig) -> Config:
-    """Read the composed config strictly: unknown keys, wrong types and ranges are refused together.
+    """Return the checked config; unknown keys, wrong types and ranges are refused together.
 
     Raises:
-        ConfigError: a line for each fault: key, value, what is allowed, a near miss.
+        ConfigError: one line per error: key, value, allowed values, a near miss.
     """
     typed = OmegaConf.structured(Config)
     faults = list(_merge(typed, composed, Config, ""))
@@ -43,7 +43,7 @@ def _faults(config: Config) -> list[str]:
 
 
 def keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
-    """Every key of the tree, dotted."""
+    """Yield every key of the tree, dotted."""
     hints = get_type_hints(schema)
     for item in fields(schema):
         if is_dataclass(hints[item.name]):
@@ -53,7 +53,7 @@ def keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Every key of a config, dotted, with its value."""
+    """Return the value of every dotted key of a config."""
     found: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)
@@ -63,12 +63,12 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def unknown_key(key: str) -> str:
-    """The line that refuses a key, with the nearest key that exists."""
+    """Return the error for an unknown key, with the nearest existing key."""
     stage = re.match(r"chain\.stage\.\d+\.", key)
     known = list(keys(StageConfig, stage.group())) if stage else list(keys())
     leaf, by_leaf = key.rpartition(".")[2], {name.rpartition(".")[2]: name for name in known}
     sections = {name.rpartition(".")[0] for name in known} - {""}
-    # A section in common makes no two keys alike.
+    # A common section alone does not make two keys similar.
     alike = [n for n in (*known, *sections) if near_miss(leaf, [n.rpartition(".")[2]])]
     hint = next((f"; did you mean '{n}'?" for n in known if n.lower() == key.lower()), "")
     hint = hint or near_miss(key, alike)
@@ -78,7 +78,7 @@ def unknown_key(key: str) -> str:
 
 
 def _merge(typed: DictConfig, composed: DictConfig, schema: type, prefix: str) -> Iterator[str]:
-    """Copy the values over one by one; yield the faults met."""
+    """Copy the values one by one; yield the errors."""
     hints = get_type_hints(schema)
     declared = {item.name: item for item in fields(schema)}
     for name in map(str, composed):
@@ -102,7 +102,7 @@ def _merge_section(
 
 
 def _set(typed: DictConfig, composed: DictConfig, item: Field, key: str) -> str | None:
-    """Set one leaf; return what is wrong with it, or None."""
+    """Set one leaf; return an error or None."""
     try:
         value: Any = composed[item.name]
         typed[item.name] = value
@@ -118,7 +118,7 @@ def _set(typed: DictConfig, composed: DictConfig, item: Field, key: str) -> str 
 
 
 def explain(key: str, error: OmegaConfBaseException) -> str:
-    """One line for what OmegaConf says of a value."""
+    """Return OmegaConf's error for a value on one line."""
     if isinstance(error, MissingMandatoryValue):
         return f"{key}: must be given"
     told = reason(error)

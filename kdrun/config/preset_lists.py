@@ -1,4 +1,4 @@
-"""Lists of presets, such as loss=[kd,dkd]: what two of them set must not contradict."""
+"""Lists of presets, such as loss=[kd,dkd], and their contradictions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,10 +13,10 @@ from kdrun.catalog.terms import TERMS
 from kdrun.errors import ConfigError
 
 ALONE = "none"
-"""The preset that stands for nothing."""
+"""Name of the empty preset."""
 
 GROUPS = ("loss",)
-"""The groups of which several presets may be chosen."""
+"""Groups that take a list of presets."""
 
 WEIGHTS = {row.weight for row in TERMS.values()}
 
@@ -29,7 +29,7 @@ def check_preset_lists(overrides: Sequence[str], folders: Sequence[Path]) -> Non
         folders: in which Hydra looks for presets, in its order.
 
     Raises:
-        ConfigError: two presets switch on one term, or give one key different values.
+        ConfigError: two presets enable the same term, or give one key different values.
     """
     given = {override.lstrip("+~").partition("=")[0] for override in overrides}
     faults = [
@@ -50,7 +50,7 @@ def load_preset(folders: Sequence[Path], name: str) -> DictConfig:
 
 
 def chosen_lists(overrides: Sequence[str]) -> dict[str, list[str]]:
-    """The groups of which the overrides choose several options, with these."""
+    """Return the groups with several selected options, and these options."""
     parser = OverridesParser.create()
     found: dict[str, list[str]] = {}
     for override in overrides:
@@ -64,25 +64,25 @@ def chosen_lists(overrides: Sequence[str]) -> dict[str, list[str]]:
 def list_faults(
     group: str, options: Sequence[str], load: Callable[[str], DictConfig], given: set[str]
 ) -> Iterator[str]:
-    """A line for each pair of presets that do not go together."""
+    """Yield an error for each pair of presets that contradict each other."""
     listed = f"{group}=[{','.join(options)}]"
     if ALONE in options:
-        yield f"{listed}: {ALONE} stands alone"
+        yield f"{listed}: {ALONE} cannot be combined with others"
         return
     contents = [flat_content(load(f"{group}/{option}"), f"{group}.") for option in options]
     for (one, ours), (other, theirs) in combinations(zip(options, contents, strict=True), 2):
         for key in (key for key in ours if key in theirs):
             if key.count(".") > 1 and key.rpartition(".")[2] in WEIGHTS:
-                yield f"{listed}: {one} and {other} both have the term of {key}; name one of them"
+                yield f"{listed}: {one} and {other} both set {key}; choose one of them"
             elif ours[key] != theirs[key] and key not in given:
                 yield (
                     f"{listed}: {one} sets {key}={ours[key]} and {other} {key}={theirs[key]}; "
-                    f"give {key}"
+                    f"set {key}"
                 )
 
 
 def flat_content(preset: DictConfig, prefix: str) -> dict[str, Any]:
-    """Every key that a preset sets, dotted, with its value."""
+    """Return the value of every dotted key that a preset sets."""
     content = OmegaConf.to_container(preset)
     return dict(_flat(content, prefix)) if isinstance(content, dict) else {}
 

@@ -1,4 +1,4 @@
-"""The config tree: types and ranges here, defaults and explanations in `configs/`."""
+"""Config schema: types and ranges; defaults and explanations are in `configs/`."""
 
 from dataclasses import dataclass, field, make_dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,13 @@ from kdrun.catalog.schedules import RATE_SCHEDULES, TEMPERATURE_METHODS, TEMPERA
 from kdrun.catalog.terms import sections, soft_names
 
 EVERY = r"(\d+(?:\.\d+)?)\s*(min|epoch|step)s?"
-"""How `train.checkpoint_every` is written: a number and its unit."""
+"""Format of `train.checkpoint_every`: a number and a unit."""
 
 
 @dataclass
 @with_options(own_options(DATASETS))
 class DatasetConfig:
-    """Where the images come from and how they are split."""
+    """Source of the images, and splits."""
 
     name: str = choice(*DATASETS)
     root: str | None = MISSING
@@ -39,7 +39,7 @@ class DatasetConfig:
 
 @dataclass
 class NormalizationConfig:
-    """Mean and deviation of each channel of a model's input; empty where the model tells."""
+    """Mean and deviation per input channel; empty for the model's defaults."""
 
     mean: list[float] = field(default_factory=list)
     std: list[float] = field(default_factory=list)
@@ -60,7 +60,7 @@ class ModelConfig:
 
 @dataclass
 class TeacherConfig(ModelConfig):
-    """The teacher, the accuracy below which it is refused, and what is known of given weights."""
+    """Teacher network, least accuracy, and facts about given weights."""
 
     min_accuracy: float | None = number(0, 1)
     label_smoothing: float | None = number(0, 1, below=True)
@@ -70,7 +70,7 @@ class TeacherConfig(ModelConfig):
 
 @dataclass
 class LossWeights:
-    """Weights that replace alpha and 1 - alpha in recipes that are not convex."""
+    """Weights in place of alpha and 1 - alpha, for sums that are not convex."""
 
     soft: float | None = number(0, 1e6)
     hard: float | None = number(0, 1e6)
@@ -78,7 +78,7 @@ class LossWeights:
 
 @dataclass
 class LossOptions:
-    """The options of the mixture as a whole."""
+    """Options of the mixture as a whole."""
 
     soft: str | None = choice(*soft_names(), "none")
     alpha: float = number(0, 1)
@@ -91,7 +91,7 @@ class LossOptions:
 if TYPE_CHECKING:
 
     class LossConfig(LossOptions):
-        """The mixture that the student minimises: `LossOptions` and a section of each term."""
+        """The student's loss mixture: `LossOptions` and a section per term."""
 
         def __getattr__(self, section: str) -> Any: ...
 
@@ -114,7 +114,7 @@ else:
 @dataclass
 @with_options(own_options(TEMPERATURE_SCHEDULES) | own_options(TEMPERATURE_METHODS))
 class TemperatureConfig:
-    """How T moves over the epochs; it starts at loss.T, or is chosen from the teacher."""
+    """Schedule of T from loss.T on, or selection of T from the teacher."""
 
     schedule: str = choice(*TEMPERATURE_SCHEDULES)
     method: str = choice(*TEMPERATURE_METHODS)
@@ -127,7 +127,7 @@ class TemperatureConfig:
 
 @dataclass
 class CacheConfig:
-    """The teacher's outputs on the disk."""
+    """Cache of the teacher's outputs on disk."""
 
     mode: str = choice("auto", "on", "off")
     dtype: str = choice("float16", "float32")
@@ -140,7 +140,7 @@ class CacheConfig:
 @dataclass
 @with_options(own_options(CHAIN_METHODS))
 class ChainConfig:
-    """Stages between and beside the teacher and the student."""
+    """Stages between teacher and student, and controls."""
 
     method: str = choice(*CHAIN_METHODS)
     assistants: list[str] = field(default_factory=list)
@@ -156,7 +156,7 @@ class ChainConfig:
 @dataclass
 @with_options(own_options(OPTIMIZERS) | own_options(RATE_SCHEDULES))
 class TrainConfig:
-    """How every stage is trained."""
+    """Training options of every stage."""
 
     epochs: int = number(1, 100_000)
     batch_size: int = number(2, 1_000_000)
@@ -192,7 +192,7 @@ class TrainConfig:
 
 @dataclass
 class Config:
-    """Everything that one run is told."""
+    """Config of a run."""
 
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
@@ -211,7 +211,7 @@ class Config:
 
 @dataclass
 class StageConfig:
-    """What a stage of a chain may have of its own: `chain.stage.NUMBER`."""
+    """Options of a single stage of a chain: `chain.stage.NUMBER`."""
 
     loss: LossConfig = field(default_factory=LossConfig)
     temperature: TemperatureConfig = field(default_factory=TemperatureConfig)

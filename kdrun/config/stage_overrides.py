@@ -9,24 +9,24 @@ from omegaconf import DictConfig, OmegaConf
 from kdrun.config.schema import Config, StageConfig
 
 RUN_WIDE = ("device", "precision", "deterministic", "workers", "threads", "seed")
-"""Options of `train` that hold for all the stages of a run."""
+"""Options of `train` that apply to all stages of a run."""
 
 Merge = Callable[[DictConfig, DictConfig, type, str], Iterator[str]]
 
 
 def read_stages(config: Config, merge: Merge) -> list[str]:
-    """Check `config.chain.stage` and give its values the types of the schema; returns the faults.
+    """Check `config.chain.stage` and convert its values to the schema's types; return the errors.
 
     Args:
-        config: checked but for these; changed in place.
-        merge: (typed, composed, schema, prefix) -> faults, of `parse`.
+        config: config checked except for these options; changed in place.
+        merge: (typed, composed, schema, prefix) -> errors, from `parse`.
     """
     faults: list[str] = []
     for position, changes in config.chain.stage.items():
         key = f"chain.stage.{position}"
         if not position.isdigit() or not isinstance(changes, Mapping) or not changes:
             faults.append(
-                f"{key}: is the options of a stage 0, 1, ...; write chain.stage.1.loss.T=2"
+                f"{key}: takes options by number of the stage; write chain.stage.1.loss.T=2"
             )
             continue
         typed = OmegaConf.structured(StageConfig(config.loss, config.temperature, config.train))
@@ -34,14 +34,14 @@ def read_stages(config: Config, merge: Merge) -> list[str]:
         train = changes.get("train")
         wide = [name for name in RUN_WIDE if isinstance(train, Mapping) and name in train]
         faults += [
-            f"{key}.train.{name}: holds for the whole run; set train.{name}" for name in wide
+            f"{key}.train.{name}: applies to the whole run; set train.{name}" for name in wide
         ]
         config.chain.stage[position] = _typed_values(OmegaConf.to_object(typed), changes)
     return faults
 
 
 def _typed_values(section: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the section where there are changes; what it does not have is left out."""
+    """Return the section's values of the changed keys; unknown keys are left out."""
     known = {item.name for item in fields(section)}
     return {
         name: _typed_values(getattr(section, name), value)
@@ -53,13 +53,13 @@ def _typed_values(section: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stage_options(config: Config, position: int) -> StageConfig:
-    """Loss, temperature and training of the stage at this place of the chain."""
+    """Return loss, temperature and training options of the stage at a position of the chain."""
     common = StageConfig(config.loss, config.temperature, config.train)
     return changed(common, config.chain.stage.get(str(position), {}))
 
 
 def changed(section: Any, changes: Mapping[str, Any]) -> Any:
-    """The section with the changes, each a value or those of a section in it."""
+    """Return the section with the changes applied, nested sections included."""
     values = {
         name: changed(getattr(section, name), value) if isinstance(value, Mapping) else value
         for name, value in changes.items()

@@ -1,4 +1,4 @@
-"""Overrides of the jobs of a sweep: known before it starts, as plain values."""
+"""Overrides of a sweep's jobs as plain values, known before the sweep starts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,17 +19,17 @@ from kdrun.store.sweep_folder import fault_of, refers, shown
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 NUMBERS = "${hydra.job.num}"
-"""How `hydra.sweep.subdir` names the folders of jobs by their place in the list."""
+"""Value of `hydra.sweep.subdir` that names the jobs' folders by number."""
 
 
 def planned_jobs(hydra: DictConfig, config_dir: Path | None = None) -> list[list[str]] | None:
-    """The overrides of every job as plain values; None where they are not known by number.
+    """Return the overrides of every job as plain values; None if unknown in advance.
 
-    That is where a sweeper chooses the jobs as it goes, or their folders have other names.
+    They are unknown if a sweeper chooses the jobs during the sweep or folders have other names.
 
     Args:
-        hydra: the `hydra` section of the sweep's config.
-        config_dir: a folder of the user's own YAML.
+        hydra: section `hydra` of the sweep's config.
+        config_dir: folder with the user's own YAML.
 
     Raises:
         ConfigError: an override cannot be stored as a plain value.
@@ -47,21 +47,19 @@ def planned_jobs(hydra: DictConfig, config_dir: Path | None = None) -> list[list
     jobs = [list(job) for batch in batches for job in batch]
     roots = {one for job in jobs for one in job if one.startswith("output_root=")}
     if len(roots) > 1:
-        raise ConfigError(
-            f"{', '.join(sorted(roots))}: a sweep keeps its stages in one output root"
-        )
+        raise ConfigError(f"{', '.join(sorted(roots))}: all jobs of a sweep need one output root")
     return [resolved_job(job, number, config_dir) for number, job in enumerate(jobs)]
 
 
 def as_typed(hydra: DictConfig | HydraConf) -> list[str]:
-    """The overrides of the command line, with the references in them not followed."""
+    """Return the overrides of the command line, with references unresolved."""
     overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # type: ignore[arg-type]
     assert isinstance(overrides, list)
     return [str(one) for one in overrides]
 
 
 def resolved_job(job: Sequence[str], number: int, config_dir: Path | None) -> list[str]:
-    """A job's overrides with the values of what they refer to, as its environment is now."""
+    """Return a job's overrides with references resolved in the current environment."""
     if not any(map(refers, job)):
         return resolved(job, OmegaConf.create({}), {})
     with whole_config([*job, f"++hydra.job.num={number}"], config_dir) as whole:
@@ -71,15 +69,15 @@ def resolved_job(job: Sequence[str], number: int, config_dir: Path | None) -> li
 def resolved(
     overrides: Sequence[str], composed: DictConfig, choices: Mapping[str, Any]
 ) -> list[str]:
-    """The overrides as plain `key=value`, each reference replaced by its value.
+    """Return the overrides as plain `key=value`, each reference replaced by its value.
 
     Args:
-        overrides: of a job, as Hydra has them.
-        composed: the config that they led to.
-        choices: the option chosen of every group.
+        overrides: Hydra's overrides of a job.
+        composed: config composed from the overrides.
+        choices: selected option of every group.
 
     Raises:
-        ConfigError: one cannot be written so, or refers to nothing.
+        ConfigError: an override has no plain form, or an unresolved reference.
     """
     found = []
     for override in overrides:
@@ -89,7 +87,7 @@ def resolved(
         plain = override if override[:1] == "~" else f"{key}={value}"
         if fault := fault_of(plain):
             raise ConfigError(
-                f"{shown(override)}: {fault}, so that the sweep could not be resumed; a sweep "
+                f"{shown(override)}: {fault}, so the sweep could not be resumed; a sweep "
                 "takes key=value"
             )
         found.append(plain)
@@ -99,10 +97,10 @@ def resolved(
 def chosen_or_value(
     composed: DictConfig, key: str, choices: Mapping[str, Any], override: str
 ) -> str:
-    """The text of the value that an override with a reference led to.
+    """Return the text of the value of an override with a reference.
 
     Raises:
-        ConfigError: it led to none.
+        ConfigError: the override has no value.
     """
     if key in choices:
         chosen = choices[key]
@@ -117,26 +115,26 @@ def chosen_or_value(
 
 
 def compose_listed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
-    """The config of a job of a saved sweep, whose overrides are plain values.
+    """Compose the config of a job of a saved sweep from its plain overrides.
 
     Args:
-        overrides: as they were read.
-        config_dir: a folder of the user's own YAML.
+        overrides: overrides as read from the sweep.
+        config_dir: folder with the user's own YAML.
 
     Raises:
-        ConfigError: one cannot be used, or refers to something else when it is read.
+        ConfigError: an override cannot be used, or contains a reference.
     """
     for override in overrides:
         if any("${" in text for text in texts(value_of(override))):
-            raise ConfigError(f"{shown(override)}: holds ${{...}}, which a sweep never stores")
+            raise ConfigError(f"{shown(override)}: contains ${{...}}; a sweep stores plain values")
     return compose_job(overrides, config_dir)
 
 
 def value_of(override: str) -> Any:
-    """The value of `key=value` as Hydra reads it, quotes and escapes removed.
+    """Return the value of `key=value` as read by Hydra, without quotes and escapes.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text is not a value.
     """
     try:
         return OverridesParser.create().parse_override(override).value()
@@ -145,7 +143,7 @@ def value_of(override: str) -> Any:
 
 
 def written(value: Any) -> str:
-    """A plain value as it is written on the command line."""
+    """Return a plain value in command-line syntax."""
     return str(Override._get_value_element_as_str(_quoted(value)))
 
 

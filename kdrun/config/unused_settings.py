@@ -18,19 +18,19 @@ from kdrun.config.schema import Config
 
 
 def idle_lines(config: Config, overrides: Sequence[str]) -> list[str]:
-    """A line for each override of the command line that no stage of the run reads."""
-    if config.chain.stage:  # whose options may read what the others do not
+    """Return a line per command-line override that no stage of the run reads."""
+    if config.chain.stage:  # a single stage may read settings that the others ignore
         return []
-    told = (override.lstrip("+").partition("=") for override in overrides)
+    given = (override.lstrip("+").partition("=") for override in overrides)
     return [
         f"{key}={value} changes nothing: {why}"
-        for key, _, value in told
+        for key, _, value in given
         if (why := why_idle(config, key))
     ]
 
 
 def why_idle(config: Config, key: str) -> str | None:
-    """Why a setting is read by no stage, or None where one reads it."""
+    """Return the reason why no stage reads a setting, or None if a stage reads it."""
     reasons = (why(config, key) for why in (_loss, _rows, _teacher, _rest))
     return next(filter(None, reasons), None)
 
@@ -46,23 +46,23 @@ def _loss(config: Config, key: str) -> str | None:
     if rest == "T" and not uses_temperature(loss):
         return f"{mixture(loss)} reads no scheduled T"
     if rest == "T" and not TEMPERATURE_SCHEDULES[config.temperature.schedule].starts_at_T:
-        return f"temperature={config.temperature.schedule} finds its own"
+        return f"temperature={config.temperature.schedule} finds its own T"
     if rest == "standardize" and all(_standardizes_itself(config, name) for name in _soft(config)):
         return f"no soft term of {mixture(loss)} reads it"
     return _why_section_is_idle(config, section, option) if section in sections() else None
 
 
 def _why_section_is_idle(config: Config, section: str, option: str) -> str | None:
-    """Why an option of a term is idle: the term is not in the mixture, or loss.soft names it."""
+    """Return the reason why an option of a term is unused: no such term, or loss.soft is set."""
     rows = {name: row for name, row in TERMS.items() if section_of(name) == section}
     named = config.loss.soft is not None and any(row.soft for row in rows.values())
     weighted = {name for name, row in rows.items() if option == row.weight}
     if weighted and named and not given_weight(config.loss, min(weighted)):
-        return f"loss.soft={config.loss.soft} says which soft term there is"
+        return f"loss.soft={config.loss.soft} selects the only soft term"
     readers = [name for name, row in rows.items() if option in row.options]
     if weighted or set(readers) & set(active_terms(config.loss)):
         return None
-    return f"{section} is no term of {mixture(config.loss)}"
+    return f"{section} is not a term of {mixture(config.loss)}"
 
 
 def _soft(config: Config) -> list[str]:
@@ -74,7 +74,7 @@ def _standardizes_itself(config: Config, name: str) -> bool:
 
 
 def _why_shared_weight_is_idle(config: Config, key: str) -> str | None:
-    """Why loss.alpha or loss.weights.soft is idle: every weight it would give is set."""
+    """Return the reason why loss.alpha or loss.weights.soft is unused: all weights are given."""
     loss, soft = config.loss, _soft(config)
     if not soft:
         return "the loss has no soft term"
@@ -92,7 +92,7 @@ def _why_shared_weight_is_idle(config: Config, key: str) -> str | None:
 
 
 def _rows(config: Config, key: str) -> str | None:
-    """The chosen row that leaves the option to others."""
+    """Return the selected row if only other rows read the option."""
     section, _, name = key.rpartition(".")
     for table in TABLES:
         chosen = attrgetter(table.key)(config)
@@ -106,9 +106,9 @@ def _teacher(config: Config, key: str) -> str | None:
         return None
     method = config.chain.method
     if CHAIN_METHODS[method].generations:
-        same = key == "teacher.min_accuracy"  # of generation 0, which teaches
+        same = key == "teacher.min_accuracy"  # applies to generation 0, a teacher
         return None if same else f"chain={method} starts from the student's architecture"
-    return None if needs_teacher(config.loss) else "no term of the loss looks at a teacher"
+    return None if needs_teacher(config.loss) else "no term of the loss reads a teacher"
 
 
 def _rest(config: Config, key: str) -> str | None:

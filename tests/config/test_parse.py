@@ -82,7 +82,7 @@ def test_temperatures_in_range_are_accepted(T):
         ("dataset.val_fraction=1", "dataset.val_fraction=1: must be at least 0 and below 1"),
         ("train.seed=-1", "train.seed=-1: must be at least 0"),
         ("train.schedule=cosin", "must be one of cosine, step, constant; did you mean 'cosine'?"),
-        ("train.milestones=[0.9,0.5]", "must be rising shares"),
+        ("train.milestones=[0.9,0.5]", "must be rising fractions"),
         ("train.warmup_epochs=99", "must be below train.epochs=25"),
         ("teacher.arch=resnt50", "unknown model; did you mean 'resnet50'?"),
         ("+loss.alhpa=1", "unknown key 'loss.alhpa'; did you mean 'loss.alpha'?"),
@@ -111,7 +111,7 @@ def test_a_mixture_without_any_weight_is_refused():
 
 
 def test_angles_need_batches_of_three_images():
-    assert "loss.rkd.angle compares 3 images" in fault("loss=rkd", "train.batch_size=2")
+    assert "loss.rkd.angle needs at least 3 images" in fault("loss=rkd", "train.batch_size=2")
     parse(compose("config", ["loss=rkd", "train.batch_size=3"]))
     parse(compose("config", ["loss=rkd", "loss.rkd.angle=0", "train.batch_size=2"]))
 

@@ -10,18 +10,18 @@ from kdrun.errors import ConfigError
     "presets", ["[kd,kd]", "[kd,standardized]", "[all,kd]", "[mimic,logit_mse]"]
 )
 def test_one_term_twice_is_refused(presets):
-    with pytest.raises(ConfigError, match="both have the term of loss"):
+    with pytest.raises(ConfigError, match="both set loss"):
         compose_job([f"loss={presets}"])
 
 
 def test_two_values_of_one_key_are_refused_unless_the_command_line_decides():
-    with pytest.raises(ConfigError, match=r"dkd sets loss.T=4 and wsl loss.T=2; give loss.T"):
+    with pytest.raises(ConfigError, match=r"dkd sets loss.T=4 and wsl loss.T=2; set loss.T"):
         compose_job(["loss=[dkd,wsl]"])
     assert compose_job(["loss=[dkd,wsl]", "loss.T=3"]).loss.T == 3
 
 
 def test_none_stands_alone():
-    with pytest.raises(ConfigError, match="none stands alone"):
+    with pytest.raises(ConfigError, match="none cannot be combined"):
         compose_job(["loss=[kd,none]"])
 
 

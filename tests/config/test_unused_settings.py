@@ -19,7 +19,7 @@ def idle(make_config):
         (["loss=none", "loss.alpha=0.9"], "the loss has no soft term"),
         (["loss=hint", "loss.alpha=0.9"], "the loss has no soft term"),
         (["loss=hard", "loss.T=7"], "0.5 teacher_argmax + 0.5 cross-entropy reads no scheduled T"),
-        (["temperature=learned", "loss.T=7"], "temperature=learned finds its own"),
+        (["temperature=learned", "loss.T=7"], "temperature=learned finds its own T"),
         (["temperature.end=3"], "temperature.schedule=constant does not read it"),
         (
             ["temperature=linear", "temperature.gamma=0.3"],
@@ -30,17 +30,20 @@ def idle(make_config):
             "temperature.method=guideline does not read it",
         ),
         (["chain.generations=5"], "chain.method=none does not read it"),
-        (["loss=kd", "loss.dkd.beta=2"], "dkd is no term of 0.9 kl(T=4) + 0.1 cross-entropy"),
-        (["loss=kd", "loss.rkd.layer=layer1"], "rkd is no term of 0.9 kl(T=4) + 0.1 cross-entropy"),
+        (["loss=kd", "loss.dkd.beta=2"], "dkd is not a term of 0.9 kl(T=4) + 0.1 cross-entropy"),
+        (
+            ["loss=kd", "loss.rkd.layer=layer1"],
+            "rkd is not a term of 0.9 kl(T=4) + 0.1 cross-entropy",
+        ),
         (["loss=dkd", "loss.weights.soft=2"], "loss.dkd.weight=1 is set"),
-        (["loss.soft=dkd", "loss.dkd.weight=0"], "loss.soft=dkd says which soft term there is"),
+        (["loss.soft=dkd", "loss.dkd.weight=0"], "loss.soft=dkd selects the only soft term"),
         (
             ["loss=[kd,dkd]", "loss.dkd.T=2", "loss.kl.T=3", "loss.T=5"],
             "0.9 kl(T=3) + 1 dkd(T=2) + 1 cross-entropy reads no scheduled T",
         ),
         (["chain=born_again", "teacher=resnet20"], STARTS),
         (["chain=born_again", "teacher.width=3"], STARTS),
-        (["loss=none", "teacher=resnet20"], "no term of the loss looks at a teacher"),
+        (["loss=none", "teacher=resnet20"], "no term of the loss reads a teacher"),
         (
             ["chain=assistants", "chain.assistants=[resnet14]", "chain.generations=3"],
             "chain.method=assistants does not read it",

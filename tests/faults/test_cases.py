@@ -63,7 +63,7 @@ def test_case_6_a_batch_larger_than_the_data_is_all_of_them(make_config, tmp_pat
     ("assistants", "told"),
     [
         ("[]", "is empty; name at least one"),
-        ("[resnet8,resnet8]", "resnet8 stands twice"),
+        ("[resnet8,resnet8]", "resnet8 appears twice"),
         ("[resnt8]", "did you mean 'resnet8'"),
     ],
 )

@@ -111,8 +111,11 @@ def test_search_takes_the_pilot_of_the_best_validation():
     ("overrides", "told"),
     [
         (["loss=hard"], "teacher_argmax has no temperature to choose"),
-        (["teacher.ensemble=[mlp]"], "chosen from one teacher"),
-        (["temperature.method=search", "dataset.val_fraction=0"], "chooses by validation"),
+        (["teacher.ensemble=[mlp]"], "needs a single teacher"),
+        (
+            ["temperature.method=search", "dataset.val_fraction=0"],
+            "needs dataset.val_fraction above 0",
+        ),
         (["temperature.method=gideline"], "did you mean 'guideline'"),
     ],
 )

@@ -93,5 +93,5 @@ def test_a_stage_computes_with_the_normalisation_given(made):
 
 @pytest.mark.parametrize("fault", ["{mean: [0.5], std: []}", "{mean: [0.5], std: [0]}"])
 def test_a_normalisation_that_is_none_is_refused(make_config, fault):
-    with pytest.raises(ConfigError, match=r"student\.normalization: needs as many finite means"):
+    with pytest.raises(ConfigError, match=r"student\.normalization: needs one finite mean"):
         make_config(f"student.normalization={fault}")
