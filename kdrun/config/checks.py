@@ -54,7 +54,7 @@ def _value_range(config: Config) -> str | None:
     rising = len(limits) == 2 and limits[0] < limits[1]  # nan fails too
     if rising and all(map(math.isfinite, limits)):
         return None
-    return f"dataset.range={limits}: must be two finite rising numbers: [black, white]"
+    return f"dataset.range={limits}: must be two finite numbers, black below white"
 
 
 def _ensemble_weights(config: Config) -> str | None:

@@ -26,7 +26,7 @@ def read_stages(config: Config, merge: Merge) -> list[str]:
         key = f"chain.stage.{position}"
         if not position.isdigit() or not isinstance(changes, Mapping) or not changes:
             faults.append(
-                f"{key}: takes options by number of the stage; write chain.stage.1.loss.T=2"
+                f"{key}: needs a stage 0, 1, ... and an option; write chain.stage.1.loss.T=2"
             )
             continue
         typed = OmegaConf.structured(StageConfig(config.loss, config.temperature, config.train))

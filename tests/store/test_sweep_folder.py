@@ -21,11 +21,11 @@ STRANGE = [
 @pytest.mark.parametrize("override", STRANGE)
 def test_an_override_that_is_more_than_a_value_is_refused(tmp_path, override):
     write_yaml(tmp_path / "sweep.yaml", {"format": 1, "jobs": [["loss.T=1"], [override]]})
-    with pytest.raises(ConfigError, match=r"sweep\.yaml: .*; a sweep stores plain values"):
+    with pytest.raises(ConfigError, match=r"sweep\.yaml: .*, which a sweep never stores"):
         listed_jobs(tmp_path)
     (tmp_path / "0").mkdir()
     write_yaml(tmp_path / "0" / "overrides.yaml", [override])
-    with pytest.raises(ConfigError, match=r"overrides\.yaml: .*; a sweep stores plain values"):
+    with pytest.raises(ConfigError, match=r"overrides\.yaml: .*, which a sweep never stores"):
         begun_jobs(tmp_path)
 
 
