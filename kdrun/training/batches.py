@@ -1,4 +1,4 @@
-"""The training batches of an epoch: their view of the images and their order."""
+"""Training batches of an epoch: order and view of the images."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -9,20 +9,20 @@ from kdrun.training.context import RunContext
 
 
 def view_of(stage: Stage, epoch: int) -> int:
-    """Which view of the images the epoch trains on."""
+    """Return the number of the view that the epoch trains on."""
     return epoch % stage.cache.views if stage.cache.views else epoch
 
 
 def mixes(stage: Stage) -> bool:
-    """Whether images are mixed with others of their batch."""
+    """Whether mixup or cutmix is on."""
     return stage.train.mixup > 0 or stage.train.cutmix > 0
 
 
 def training_batches(stage: Stage, context: RunContext, epoch: int, start: int) -> Iterator[Batch]:
-    """The epoch's batches from number `start` on.
+    """Yield the epoch's batches from number `start` on.
 
-    The order of the images is the epoch's own, but with mixing it is the view's: who is mixed with
-    whom is part of the view.
+    The order of the images depends on the epoch; with mixing on the view, because the pairs that
+    are mixed are part of the view.
     """
     options, view = stage.train, view_of(stage, epoch)
     make = partial(

@@ -1,8 +1,8 @@
-"""Re-estimation of a teacher's BatchNorm statistics after a training of few updates.
+"""Re-estimation of a teacher's BatchNorm statistics after few updates.
 
-Running averages keep a share of where they began, and of earlier weights, for dozens of updates:
-a ResNet-20 after one epoch of 19 updates is right on 28 % of images, and with the statistics of its
-own weights on 64 %.
+Running averages keep a share of their initial values, and of earlier weights, for dozens of
+updates: a ResNet-20 after one epoch of 19 updates has 28 % accuracy, and 64 % with the statistics
+of its final weights.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from kdrun.training.evaluate import unless_stopped
 from kdrun.training.teacher_measures import IMAGES, sample_logits
 
 LAG = 1e-3
-"""Share of its start from which a running average counts as lagging: 65 updates at 0.1."""
+"""Share of the initial value above which a running average lags: up to 65 updates at 0.1."""
 
 KEPT = 0.95
-"""Share of the loss on training images below which the new statistics replace the averages."""
+"""Fraction of the training loss below which the new statistics replace the averages."""
 
 
 def reestimate_lagging(
@@ -32,13 +32,13 @@ def reestimate_lagging(
     normalizer: Normalizer,
     updates: int,
 ) -> bool:
-    """Replace lagging averages by the mean statistics of at most 10 000 training images.
+    """Replace lagging averages with the mean statistics of at most 10 000 training images.
 
-    Of teachers trained here, where it lowers their loss on training images by a twentieth;
-    returns whether it did. The same images in the same order give the same statistics.
+    This applies to teachers trained here, if their loss on training images falls by 5 %; return
+    whether the statistics were replaced. The result is deterministic.
 
     Args:
-        updates: that made the weights.
+        updates: number of updates of the weights.
     """
     layers = list(lagging(network, updates))
     if stage_run.stage.role not in (TEACHER, ASSISTANT) or not layers:
@@ -54,7 +54,7 @@ def reestimate_lagging(
 
 
 def lagging(network: nn.Module, updates: int) -> Iterator[nn.modules.batchnorm._BatchNorm]:
-    """The layers whose running averages still hold much of their start."""
+    """Yield the layers whose running averages still depend on their initial values."""
     for module in network.modules():
         if not isinstance(module, nn.modules.batchnorm._BatchNorm) or module.running_mean is None:
             continue
@@ -70,7 +70,7 @@ def average_statistics(
     normalizer: Normalizer,
     layers: list[nn.modules.batchnorm._BatchNorm],
 ) -> None:
-    """Set the layers' statistics to the mean over batches as they are in training."""
+    """Set the layers' statistics to the mean over batches in train mode."""
     size, seed = stage_run.stage.train.batch_size, stage_run.stage.train.seed
     momenta = [layer.momentum for layer in layers]
     network.eval()
@@ -90,6 +90,6 @@ def average_statistics(
 def training_loss(
     stage_run: StageRun, context: RunContext, network: nn.Module, normalizer: Normalizer
 ) -> float:
-    """The cross-entropy on at most 10 000 training images, in eval mode."""
+    """Return the cross-entropy on at most 10 000 training images, in eval mode."""
     logits, labels = sample_logits(stage_run, context, network, normalizer, context.data.train)
     return cross_entropy(logits, labels).item()

@@ -1,4 +1,4 @@
-"""Building the objective: the terms of a loss mixture for two models."""
+"""Construction of the objective from a loss mixture and two models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,17 +18,17 @@ from kdrun.training.term_models import ObservedLayers, TermModels
 
 @dataclass(frozen=True)
 class ObjectiveModels:
-    """What is known of the models when the objective is built.
+    """Facts about the models for building the objective.
 
     Attributes:
-        num_classes: K of the logits.
-        num_images: of the training split.
-        student: needed, like `teacher`, where a term looks inside the models.
+        num_classes: number of classes K of the logits.
+        num_images: size of the training split.
+        student: needed, like `teacher`, by terms that read hidden states.
         teacher: the first teacher.
-        teacher_weights: of several teachers; None for equal ones.
-        learned_temperature: the epochs over which a trained T gets its full gradient; None for a
-            T that is given.
-        teacher_head: gives the first teacher's classifier.
+        teacher_weights: weights of several teachers; None for equal weights.
+        learned_temperature: epochs of warm-up for the gradient of a trained T; None for a given
+            T.
+        teacher_head: returns the first teacher's classifier.
     """
 
     num_classes: int
@@ -41,10 +41,10 @@ class ObjectiveModels:
 
 
 def build_objective(loss: LossConfig, models: ObjectiveModels) -> tuple[Objective, ObservedLayers]:
-    """The objective with the terms that have a weight, and the layers they look at.
+    """Return the objective with the active terms, and the layers that they read.
 
     Raises:
-        ConfigError: a layer that cannot be used, or models that cannot be compared.
+        ConfigError: a layer cannot be used, or the models cannot be compared.
     """
     asked = TermModels(
         section="",
@@ -68,7 +68,7 @@ def build_objective(loss: LossConfig, models: ObjectiveModels) -> tuple[Objectiv
 
 
 def term_class(row: Term, *, learned: bool = False) -> type[LossTerm]:
-    """The class that a row names, imported; of a learned T the one that learns it."""
+    """Import and return the class of a row, or its class with a learned T."""
     module, _, name = ((row.learned if learned else None) or row.code).partition(":")
     found: type[LossTerm] = getattr(import_module(module), name)
     return found

@@ -1,11 +1,11 @@
-"""Checkpoints that are whole or absent, verified before use, and loaded without executing code.
+"""Atomic checkpoints, verified before use and loaded without executing code.
 
     checkpoints/update-000000120/{weights.safetensors, state.pt, manifest.json}
     checkpoints/best-000000080.safetensors
 
 `weights.safetensors` holds the tensors of the student, the objective and the average; `state.pt`
-the rest, as tensors and plain Python. The manifest, written last, has the checksum of each and of
-the best weights so far, which are kept beside the checkpoints that know them.
+the rest, as tensors and plain Python. The manifest, written last, has the checksums of both and of
+the best weights so far, which are kept next to the checkpoints that refer to them.
 """
 
 import contextlib
@@ -46,11 +46,11 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the model's state on the CPU, as safetensors takes it.
+    """Return a copy of the model's state on the CPU, in the form for safetensors.
 
-    Contiguous, and of tied weights one for each name. Not to be made in another thread than the
-    one that trains: copying is parallel, and while two threads have teams of OpenMP, their threads
-    go to sleep at every barrier, of which a step has hundreds.
+    Tensors are contiguous; tied weights have a copy per name. Call this in the training thread
+    only: copying is parallel, and with two OpenMP teams in a process the threads sleep at every
+    barrier, and a step has hundreds of barriers.
     """
     return {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
@@ -59,20 +59,20 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def best_path(folder: Path, update: int) -> Path:
-    """Where the best weights, those of the update, are kept while a stage is trained."""
+    """Return the path of the best weights, from the given update, during training."""
     return folder / f"best-{update:09d}.safetensors"
 
 
 def write_checkpoint(folder: Path, state: dict[str, Any], digest: str) -> Path:
-    """Write `folder/update-N/`, complete and durable before it gets its name.
+    """Write `folder/update-N/`, complete and durable before the final rename.
 
     Args:
-        folder: the stage's `checkpoints`.
-        state: of `training_state`.
-        digest: the stage's hash, checked on loading.
+        folder: folder `checkpoints` of the stage.
+        state: result of `training_state`.
+        digest: hash of the stage, checked on loading.
 
     Raises:
-        OutputError: it cannot be written; what was there stays.
+        OutputError: the checkpoint cannot be written; earlier ones stay.
     """
     final = folder / f"update-{state['update']:09d}"
     temporary = temporary_path(final)
@@ -99,17 +99,17 @@ def write_checkpoint(folder: Path, state: dict[str, Any], digest: str) -> Path:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The stage's checkpoints, newest first."""
+    """Return the stage's checkpoints, newest first."""
     return sorted(folder.glob("update-*"), reverse=True)
 
 
 def prune(folder: Path, keep: int, best: Path | None) -> None:
-    """Remove all but the newest checkpoints, and the best weights that none of those knows.
+    """Remove all but the newest checkpoints, and best weights without a checkpoint.
 
     Args:
-        folder: the stage's `checkpoints`.
-        keep: how many stay.
-        best: the best weights so far, which stay.
+        folder: folder `checkpoints` of the stage.
+        keep: number of checkpoints to keep.
+        best: best weights so far, kept as well.
     """
     kept, old = checkpoints(folder)[:keep], checkpoints(folder)[keep:]
     for path in old:
@@ -121,7 +121,7 @@ def prune(folder: Path, keep: int, best: Path | None) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a checkpoint if it is there; it loses its name first, so half of one is never seen."""
+    """Remove a checkpoint if present; rename first, so that no partial one is ever visible."""
     doomed = temporary_path(path)
     with contextlib.suppress(OSError):
         path.rename(doomed)
@@ -129,7 +129,7 @@ def remove(path: Path) -> None:
 
 
 def best_known(path: Path) -> set[str]:
-    """The best weights that a checkpoint knows; none where its manifest is damaged."""
+    """Return the best weights in a checkpoint's manifest; empty if the manifest is damaged."""
     try:
         return set(read_shaped(path / MANIFEST, MANIFEST_SHAPE).get("best", {}))
     except DamagedError:
@@ -137,10 +137,10 @@ def best_known(path: Path) -> set[str]:
 
 
 def load_newest(folder: Path, digest: str) -> tuple[dict[str, Any] | None, list[Path]]:
-    """The newest checkpoint that verifies, and the damaged ones, which are renamed.
+    """Load the newest intact checkpoint; rename damaged ones and return their paths.
 
     Raises:
-        WeightsError: there are checkpoints, and none can be used; all stay as they are.
+        WeightsError: no checkpoint can be used; all stay unchanged.
     """
     broken: list[Path] = []
     for path in checkpoints(folder):
@@ -150,28 +150,28 @@ def load_newest(folder: Path, digest: str) -> tuple[dict[str, Any] | None, list[
             broken.append(path)
             last = error
         else:
-            # Out of the way, lest it counts as one of those that are kept.
+            # Renamed so that they are not counted among the kept ones.
             return state, [rename(path, free_name(path)) for path in broken]
     if broken:
         raise WeightsError(
-            f"{last}; no checkpoint is whole: remove {folder} to start the stage anew"
+            f"{last}; no checkpoint is intact: remove {folder} to start the stage again"
         )
     return None, []
 
 
 def free_name(path: Path) -> Path:
-    """Where a damaged checkpoint goes; an earlier one stays."""
+    """Return an unused path for a damaged checkpoint."""
     names = (f"damaged-{path.name}{f'-{n}' if n else ''}" for n in count())
     return next(one for name in names if not os.path.lexists(one := path.with_name(name)))
 
 
 def read_checkpoint(path: Path, digest: str) -> dict[str, Any]:
-    """The verified state of one checkpoint.
+    """Return the verified state of a checkpoint.
 
     Raises:
-        DamagedError: it, or the best weights it knows, are not as they were written, or it is of
+        DamagedError: the checkpoint or its best weights fail their checksum, or it belongs to
             another stage.
-        WeightsError: it is of a newer kdrun, or asks to run code.
+        WeightsError: the checkpoint is of a newer kdrun, or would execute code.
     """
     manifest = check_checkpoint(path)
     if manifest.get("format") != FORMAT:
@@ -182,17 +182,17 @@ def read_checkpoint(path: Path, digest: str) -> dict[str, Any]:
         check_unpacked_size(path / STATE)
         state = torch.load(path / STATE, map_location="cpu", weights_only=True)
         return state | {"models": load(read_regular(path / MODEL))}
-    # Whatever the bytes of a stranger's file happen to mean: UnpicklingError, KeyError, OSError...
+    # A stranger's file can raise anything: UnpicklingError, KeyError, OSError...
     except Exception as error:
-        told = reason(error)[:120]
-        raise WeightsError(f"{path} is not a checkpoint of kdrun: {told}") from error
+        message = reason(error)[:120]
+        raise WeightsError(f"{path} is not a checkpoint of kdrun: {message}") from error
 
 
 def check_checkpoint(path: Path) -> dict[str, Any]:
-    """Compare every file of a checkpoint with its manifest, which is returned.
+    """Check every file of a checkpoint against its manifest; return the manifest.
 
     Raises:
-        DamagedError: one differs.
+        DamagedError: a file differs.
     """
     refuse_link(path)
     manifest = read_shaped(path / MANIFEST, MANIFEST_SHAPE)

@@ -1,4 +1,4 @@
-"""The state of a training as checkpoint content, and its way back."""
+"""Conversion of the training state to checkpoint content and back."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _RECORDS = ("seconds", "best", "shares", "history")
 
 
 def training_state(training: TrainState) -> dict[str, Any]:
-    """A copy on the CPU of all that training changes, as tensors and plain Python."""
+    """Return a copy on the CPU of the training state, as tensors and plain Python."""
     models: dict[str, nn.Module] = {"student": training.student, "objective": training.objective}
     if training.average is not None:
         models["average"] = training.average
@@ -32,7 +32,7 @@ def training_state(training: TrainState) -> dict[str, Any]:
 
 
 def copied(value: Any) -> Any:
-    """A deep copy of nested dicts, lists and tensors, the tensors on the CPU."""
+    """Return a deep copy of nested dicts, lists and tensors, with tensors on the CPU."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
@@ -43,10 +43,10 @@ def copied(value: Any) -> Any:
 
 
 def restore(training: TrainState, state: dict[str, Any]) -> None:
-    """Put a state of `training_state` back.
+    """Restore a state of `training_state`.
 
     Raises:
-        WeightsError: it does not fit what is being trained.
+        WeightsError: the state does not fit the stage.
     """
     try:
         _part(training.student, state, "student")
@@ -61,8 +61,8 @@ def restore(training: TrainState, state: dict[str, Any]) -> None:
         for name in _POSITION + _RECORDS:
             setattr(training, name, state[name])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        told = reason(error)[:120]
-        raise WeightsError(f"the checkpoint does not fit the stage: {told}") from error
+        message = reason(error)[:120]
+        raise WeightsError(f"the checkpoint does not fit the stage: {message}") from error
 
 
 def _part(model: nn.Module, state: dict[str, Any], name: str) -> None:

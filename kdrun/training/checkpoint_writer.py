@@ -1,4 +1,4 @@
-"""Checkpoint schedule, and the thread that writes while training goes on."""
+"""Checkpoint schedule, and a thread that writes checkpoints during training."""
 
 import re
 import time
@@ -16,7 +16,7 @@ from kdrun.training.state import TrainState
 
 
 class CheckpointSchedule:
-    """Says when the next checkpoint is due: `10min`, `2epochs` or `500steps` after the last."""
+    """Schedule of checkpoints: one `10min`, `2epochs` or `500steps` after another."""
 
     def __init__(self, every: str, training: TrainState) -> None:
         matched = re.fullmatch(EVERY, every)
@@ -25,13 +25,13 @@ class CheckpointSchedule:
         self.last = self.now(training)
 
     def now(self, training: TrainState) -> float:
-        """Where the training is, in the unit."""
+        """Return the progress of the training in the unit."""
         if self.unit == "min":
             return time.monotonic() / 60
         return training.epoch if self.unit == "epoch" else training.update
 
     def due(self, training: TrainState) -> bool:
-        """Whether it is time; if so the next one counts from now."""
+        """Whether a checkpoint is due; if so the next interval starts now."""
         now = self.now(training)
         if now - self.last < self.least or now == self.last:
             return False
@@ -40,12 +40,12 @@ class CheckpointSchedule:
 
 
 class CheckpointWriter:
-    """Writes checkpoints and best weights in order in a thread; leaving the block waits for it.
+    """Writer of checkpoints and best weights in a thread; leaving the block waits for all writes.
 
-    Training waits only for the copy to the CPU, and for the last write where that is not done.
+    Training waits only for the copy to the CPU and for an unfinished previous write.
 
     Raises:
-        OutputError: from the next call on, where a file could not be written.
+        OutputError: in the call after a file could not be written.
     """
 
     def __init__(self, folder: Path, digest: str, keep: int) -> None:
@@ -71,7 +71,7 @@ class CheckpointWriter:
             self.wait()
 
     def wait(self) -> None:
-        """Return when everything is on the disk."""
+        """Wait until everything is on disk."""
         while self.pending:
             self.pending.pop(0).result()
 
@@ -97,7 +97,7 @@ class CheckpointWriter:
         try:
             checkpoint.write_checkpoint(self.folder, state, self.digest)
         except OutputError:
-            # Perhaps the disk is full: all but the newest make room for one more attempt.
+            # The disk may be full: remove all but the newest and try once more.
             checkpoint.prune(self.folder, 1, best)
             checkpoint.write_checkpoint(self.folder, state, self.digest)
         checkpoint.prune(self.folder, self.keep, best)

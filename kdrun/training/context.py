@@ -1,4 +1,4 @@
-"""Context of a stage's training: the stage to train, and what all stages of a run share."""
+"""Context of a stage's training: the stage, and the objects shared by a run's stages."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -19,10 +19,10 @@ from kdrun.training.shared_inputs import OwnInputs, SharedInputs
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all stages of a run share.
+    """Objects shared by all stages of a run.
 
     Attributes:
-        inputs: what stages trained side by side share.
+        inputs: inputs shared by stages in lockstep.
     """
 
     data: ImageData
@@ -35,17 +35,17 @@ class RunContext:
     inputs: SharedInputs = field(default_factory=OwnInputs)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context in which models compute."""
+        """Return the autocast context of the run's precision."""
         return autocast(self.device, self.precision)
 
 
 ContextBySeed = Mapping[int | None, RunContext]
-"""By the seed of the stage, since the splits depend on it; None where the run has one seed."""
+"""Contexts by the stage's seed, which the splits depend on; None for a run with one seed."""
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """One stage to be done: what, where, and what is known of it beforehand."""
+    """A stage to run: plan, folder, and facts known in advance."""
 
     stage: Stage
     digest: str
@@ -57,5 +57,5 @@ class StageRun:
 
     @property
     def title(self) -> str:
-        """`student resnet8`."""
+        """Name in messages, such as `student resnet8`."""
         return self.stage.title

@@ -6,13 +6,13 @@ from torch.optim.swa_utils import AveragedModel
 
 
 class WarmedAverage(AveragedModel):
-    """Exponential averaging whose decay rises as (1 + n) / (10 + n) to the one given.
+    """Exponential average whose decay rises as (1 + n) / (10 + n) to the given value.
 
-    Without it an average over few updates would still hold the first, untrained weights.
+    Without this warm-up an average over few updates would be dominated by untrained weights.
 
     Args:
-        model: copied; its buffers are averaged too.
-        decay: share of the average that an update keeps, once the rise is over.
+        model: model to copy; buffers are averaged too.
+        decay: share of the average that an update keeps after the warm-up.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -21,12 +21,12 @@ class WarmedAverage(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Take an update of the model in; the device is not waited for."""
+        """Add the model's current parameters to the average, without waiting for the device."""
         pairs = [
             *zip(self.module.parameters(), model.parameters(), strict=True),
             *zip(self.module.buffers(), model.buffers(), strict=True),
         ]
-        # The count lies on the host, and so does the weight that follows from it.
+        # The count is on the host, and so is the weight derived from it.
         count = self.n_averaged
         moved = 1 - ((1 + count) / (10 + count)).clamp_max(self.decay)
         means = [mean for mean, _ in pairs if mean.is_floating_point()]

@@ -15,7 +15,7 @@ from kdrun.training.state import TrainState
 def epoch_line(
     stage: Stage, training: TrainState, settings: LoopSettings, means: dict[str, float]
 ) -> dict[str, Any]:
-    """What training itself tells of an epoch: temperature, rate, loss, terms raw and weighted."""
+    """Return the training metrics of an epoch: temperature, rate, loss, raw and weighted terms."""
     weights, numbers = training.objective.weights, training.objective.numbers()
     return {
         "epoch": training.epoch + 1,
@@ -42,7 +42,7 @@ def epoch_line(
 def temperature_of(
     stage: Stage, training: TrainState, settings: LoopSettings
 ) -> float | str | None:
-    """T of the epoch, of a trained T its value at the end; None where no term reads it."""
+    """Return T of the epoch, for a trained T the final value; None if no term reads T."""
     if not uses_temperature(stage.loss):
         return None
     learned = [numbers["T"] for numbers in training.objective.numbers().values() if "T" in numbers]
@@ -52,24 +52,24 @@ def temperature_of(
 
 
 def speed(images: int, seconds: float, side_by_side: int) -> dict[str, float]:
-    """What an epoch took, pauses left out.
+    """Return the throughput of an epoch, excluding pauses.
 
-    Where stages are trained side by side their number is told: what they share, the images and the
-    teacher's answers, counts for the stage that came to it first.
+    For stages in lockstep their number is included: the time for shared work, such as images and
+    teacher outputs, counts for the stage that needed the result first.
     """
     rate = images / max(seconds, 1e-9)
-    told = {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
-    return told | ({"lockstep": side_by_side} if side_by_side > 1 else {})
+    line = {"images_per_second": round(rate, 1), "seconds": round(seconds, 3)}
+    return line | ({"lockstep": side_by_side} if side_by_side > 1 else {})
 
 
 def forget_peak_memory(device: torch.device) -> None:
-    """Count the peak from here on."""
+    """Reset the peak-memory counter."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Megabytes of the device's memory at the peak; None where torch does not count them."""
+    """Return the peak of the device's memory in megabytes; None without a counter in torch."""
     if device.type != "cuda":
         return None
     return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)

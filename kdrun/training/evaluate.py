@@ -28,7 +28,7 @@ class Evaluation:
 def evaluate(
     predict: Callable[[Batch], Tensor], batches: Iterable[Batch], device: torch.device
 ) -> Evaluation:
-    """Accuracy and cross-entropy of logits over all batches; one synchronisation, at the end.
+    """Return accuracy and cross-entropy over all batches; synchronises once, at the end.
 
     Raises:
         NumericError: a logit is not finite.
@@ -49,11 +49,11 @@ def measure(
     normalizer: Normalizer,
     split: Split,
 ) -> Evaluation:
-    """Accuracy and loss of the network over a split.
+    """Return accuracy and loss of the network over a split.
 
     Raises:
-        NumericError: its logits are not finite.
-        Stopped: a signal asked for it.
+        NumericError: a logit is not finite.
+        Stopped: a stop was requested by a signal.
     """
     batches = unless_stopped(
         stage_run, context, split.batches(stage_run.stage.train.eval_batch_size)
@@ -67,27 +67,27 @@ def measure(
 def unless_stopped(
     stage_run: StageRun, context: RunContext, batches: Iterable[Batch]
 ) -> Iterator[Batch]:
-    """The batches, until a signal asks to stop.
+    """Yield the batches until a stop is requested.
 
     Raises:
-        Stopped: it did. It may also have ended the processes that decode images.
+        Stopped: a stop was requested; the signal may also have ended the decoding processes.
     """
-    told = f"stopped while {stage_run.title} was evaluated"
+    message = f"stopped while {stage_run.title} was evaluated"
     try:
         for batch in batches:
             if context.stop:
-                raise Stopped(told)
+                raise Stopped(message)
             yield batch
     except DataError as error:
         if context.stop.asked:
-            raise Stopped(told) from error
+            raise Stopped(message) from error
         raise
 
 
 def predictor(
     network: nn.Module, normalizer: Normalizer, context: RunContext
 ) -> Callable[[Batch], Tensor]:
-    """Batch -> (N, K) logits of the network in eval mode."""
+    """Return a function from a batch to (N, K) logits of the network in eval mode."""
     network.eval()
 
     def predict(batch: Batch) -> Tensor:
@@ -106,7 +106,7 @@ def validate(
 ) -> dict[str, float | None]:
     """Evaluate on the validation split and keep the weights if they are the best so far.
 
-    Without a validation split nothing can be chosen, and the newest weights are kept.
+    Without a validation split the newest weights are kept.
     """
     split, model = context.data.validation, training.evaluated
     epoch = training.epoch + 1
@@ -122,8 +122,8 @@ def validate(
 
 
 def better(best: dict[str, Any] | None, accuracy: float | None, loss: float | None) -> bool:
-    """Whether an epoch beats the best so far: by accuracy, and by loss where that is equal."""
+    """Whether an epoch beats the best so far: by accuracy, then by loss."""
     if best is None or accuracy is None or loss is None:
         return True
-    # On a small validation split many epochs tie, and the first of them is rarely the best.
+    # On a small validation split many epochs tie, and the first one is rarely the best.
     return (accuracy, -loss) > (best["validation"], -best["validation_loss"])

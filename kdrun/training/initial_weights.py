@@ -1,4 +1,4 @@
-"""Given weights: torchvision's or timm's by name, a file, or a finished run."""
+"""Initial weights: published ones by name, a file, or a finished run."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ from kdrun.store.stages import SUMMARY, WEIGHTS, finished, own_digest, read_iden
 from kdrun.store.summary import student_place
 
 PUBLISHED_SMOOTHING = {"IMAGENET1K_V2": 0.1}
-"""By the name of torchvision's weights: the second were made by its recipe of 2021."""
+"""Label smoothing by name of torchvision's weights; version 2 used the recipe of 2021."""
 
 MADE = ("student", "generation")
-"""Roles of the stages that a run is for."""
+"""Roles of the final stages of a run."""
 
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where weights come from.
+    """Source of given weights.
 
     Attributes:
-        name: as the user gave it.
+        name: name given by the user.
         path: the file, or None for published weights.
         identity: the file's SHA-256, or the full name of the published weights.
-        card: what is known of them (architecture, classes, normalisation), if anything is.
-        classes: how many classes published weights know; None where that shows on loading.
-        label_smoothing: that they were trained with; None where nothing tells.
-        data: fingerprint of the images and splits that they were trained on; likewise.
+        card: known facts (architecture, classes, normalisation); empty if none.
+        classes: number of classes of published weights; None if known only after loading.
+        label_smoothing: label smoothing in their training; None if unknown.
+        data: fingerprint of their training images and splits; None if unknown.
     """
 
     name: str
@@ -49,10 +49,10 @@ class WeightsSource:
 
 
 def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
-    """Find the weights.
+    """Return the source of the weights.
 
     Raises:
-        WeightsError: there is no such file, name, or finished model in the folder.
+        WeightsError: no such file or name, or the folder has no finished model.
     """
     path = Path(weights).expanduser()
     if path.is_dir():
@@ -68,15 +68,15 @@ def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
 
 
 def stage_weights(stage: Path, name: str, digest: str) -> WeightsSource:
-    """The weights of a finished stage's folder.
+    """Return the weights of a finished stage.
 
     Args:
-        stage: the folder.
-        name: of the source, as messages tell it.
-        digest: the stage's hash.
+        stage: folder of the stage.
+        name: name of the source in messages.
+        digest: hash of the stage.
 
     Raises:
-        DamagedError: they are not as they were written, or of another stage.
+        DamagedError: the weights fail their checksum, or belong to another stage.
     """
     card = finished(stage, digest)
     if card is None:
@@ -90,22 +90,22 @@ def stage_weights(stage: Path, name: str, digest: str) -> WeightsSource:
 
 
 def _label_smoothing(loss: dict[str, Any]) -> float:
-    """Of a stage's loss, as its identity tells it; 0 where no term looks at labels."""
+    """Return the label smoothing in a stage's identity; 0 if no term reads labels."""
     if "terms" in loss:
         return float(loss["terms"].get(LABELS, {}).get("label_smoothing", 0.0))
-    smoothed = "hard" in loss.get("weights", {})  # a stage before format 4
+    smoothed = "hard" in loss.get("weights", {})  # identity before format 4
     return float(loss.get("label_smoothing", 0.0)) if smoothed else 0.0
 
 
 def _published(weights: str, arch: str) -> WeightsSource:
     if arch not in ARCHITECTURES or ARCHITECTURES[arch].code is not None:
         raise WeightsError(
-            f"{arch} has no published weights ('{weights}' was given): train it, or give a file"
+            f"{arch} has no published weights named '{weights}'; train it, or give a file"
         )
     found = find_weights(arch, weights)
     mean, std = (list(values) for values in (IMAGENET_MEAN, IMAGENET_STD))
     card = {"normalization": {"mean": mean, "std": std}}
-    name = f"torchvision:{Path(found.url).name}"  # which holds a hash, while DEFAULT moves on
+    name = f"torchvision:{Path(found.url).name}"  # contains a hash; DEFAULT may change
     classes = len(found.meta["categories"])
     return WeightsSource(weights, None, name, card, classes, PUBLISHED_SMOOTHING.get(found.name))
 
@@ -118,9 +118,9 @@ def _timm_weights(weights: str, arch: str) -> WeightsSource:
 
 
 def _stage_folder(folder: Path) -> Path:
-    """The folder itself if it is a finished stage, else what a run is about.
+    """Return the folder itself if it is a finished stage, else a run's final stage.
 
-    Of several seeds the first, as `kdrun export` takes it; of an unfinished run what it made last.
+    Of several seeds the first counts, as in `kdrun export`; of an unfinished run the last stage.
     """
     for candidate in (folder.resolve(), *_made(folder)):
         if all((candidate / name).is_file() for name in (WEIGHTS, SUMMARY)):
@@ -129,12 +129,12 @@ def _stage_folder(folder: Path) -> Path:
 
 
 def _made(folder: Path) -> Iterator[Path]:
-    """The stages of a run that may be meant, the first choice first."""
+    """Yield the candidate stages of a run, best choice first."""
     if (folder / WEIGHTS).is_file() or not (folder / PLAN).is_file():
         return
     if (folder / SUMMARY).is_file():
         summary = read_summary(folder)
-        # Accuracies are not used here: what decides which stage is meant has to be in order.
+        # Accuracies are not used here, but the summary that selects the stage must be intact.
         if fault := next(run_faults(summary["stages"]), None):
             raise DamagedError(f"{folder / SUMMARY} is damaged: {fault}")
         place = student_place(summary)
@@ -153,15 +153,15 @@ def _links(folder: Path, role: str) -> Iterable[Path]:
 
 
 def check_card(source: WeightsSource, *, arch: str, class_names: tuple[str, ...]) -> None:
-    """Refuse weights that kdrun made for another architecture or other classes.
+    """Check that weights made by kdrun fit the architecture and the classes.
 
     Raises:
-        WeightsError: they differ.
+        WeightsError: the architecture or the classes differ.
     """
     made_for = source.card.get("arch", arch)
     if made_for != arch:
         raise WeightsError(
-            f"{source.name} holds a {made_for}, not a {arch}; name that model instead"
+            f"{source.name} contains a {made_for}, not a {arch}; name that model instead"
         )
     classes = tuple(source.card.get("class_names", class_names))
     if len(classes) != len(class_names):

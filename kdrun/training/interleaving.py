@@ -1,20 +1,20 @@
-"""Interleavable work: generators that pause between updates."""
+"""Interleaved training: generators that pause between updates."""
 
 import time
 from collections.abc import Generator
 from typing import TypeVar
 
 Position = tuple[int, int]
-"""Where a training is between two updates: epoch, and batch of it."""
+"""Position of a training between two updates: epoch, and batch within the epoch."""
 
 R = TypeVar("R")
 
 Interleavable = Generator[Position, None, R]
-"""Pauses before every update and after the last of an epoch; then it returns what it came to."""
+"""Generator that pauses before every update and at the end of an epoch; returns a result."""
 
 
 def run_to_end(turns: Interleavable[R]) -> R:
-    """Take all turns without a pause; returns what they came to."""
+    """Run the generator to its end and return its result."""
     while True:
         try:
             next(turns)
@@ -24,18 +24,18 @@ def run_to_end(turns: Interleavable[R]) -> R:
 
 
 class Stopwatch:
-    """Seconds, those of pauses left out."""
+    """Stopwatch that excludes pauses."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.began = time.monotonic() - seconds
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Return the seconds since the start, excluding pauses."""
         return time.monotonic() - self.began
 
     def timed(self, turns: Interleavable[R]) -> Interleavable[R]:
-        """The same turns; what others do between them is a pause."""
+        """Run the generator; time between its turns counts as a pause."""
         while True:
             try:
                 position = next(turns)

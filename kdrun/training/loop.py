@@ -1,4 +1,4 @@
-"""The training loop of an epoch; a step never waits for the device."""
+"""Training loop of an epoch; a step never waits for the device."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,22 +22,22 @@ from kdrun.training.optimizer import clip_gradients, set_learning_rate
 from kdrun.training.state import TrainState, UpdateSnapshot
 
 FP16_SCALE = 1024.0
-"""By which the terms' losses are multiplied for their gradients to be compared in fp16."""
+"""Factor of the terms' losses for comparing their gradients in fp16."""
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What an epoch needs and does not change.
+    """Constant settings of an epoch.
 
     Attributes:
-        accumulate: batches of an update.
-        grad_clip: largest norm of the gradient; None: any.
-        max_skipped: updates of the stage that may be left out as not finite; None: the first ends
-            the training.
+        accumulate: batches per update.
+        grad_clip: largest gradient norm; None: no clipping.
+        max_skipped: largest number of skipped non-finite updates in the stage; None: the first
+            ends the training.
         learning_rate: update -> rate.
         temperature: epoch -> T.
-        student: normalised images -> what the student says of them.
-        mix: (epoch, batch) -> how the batch is mixed; None: no batch is.
+        student: normalised images -> the student's outputs.
+        mix: (epoch, batch) -> mixing of the batch; None: no mixing.
         views: makes a batch's views.
     """
 
@@ -66,15 +66,15 @@ def train_epoch(
     """Train over the epoch's remaining batches.
 
     Args:
-        training: moved on in place.
-        recipe: how.
+        training: state, changed in place.
+        settings: settings of the loop.
         batches: the epoch's batches from `training.batch` on.
-        remaining: how many they are.
-        report: called after each update with the images done and the newest means that reached
-            the host; returns whether to go on.
+        remaining: number of batches.
+        report: called after each update with the images done and the newest means on the host;
+            returns whether to continue.
 
     Returns:
-        By turns, whether the epoch is complete; False where `report` asked to stop.
+        Generator with the result whether the epoch is complete; False after a stop by `report`.
     """
     training.student.train()
     reader = NonBlockingReader(settings.device)
@@ -82,7 +82,7 @@ def train_epoch(
     while remaining > 0:
         yield training.position
         group = list(islice(batches, min(settings.accumulate, remaining)))
-        assert group, "the pass is shorter than it says"
+        assert group, "the pass is shorter than announced"
         # Reseeded at every update, so that dropout is the same after a resume.
         seed_generators((settings.seed * 1_000_003 + training.update) % 2**63, settings.device)
         before = None if settings.max_skipped is None else UpdateSnapshot(training)
@@ -91,7 +91,7 @@ def train_epoch(
         if before is not None and skipped(training, settings.max_skipped or 0, before):
             means = None
         else:
-            # Before the update, so that on a CPU a bad number never reaches the weights.
+            # Before the update, so that on a CPU a non-finite value never reaches the weights.
             values = reader.poll(training.totals.sums)
             means = None if values is None else finite_means(training, values)
             apply_update(training, settings)
@@ -105,21 +105,21 @@ def train_epoch(
 def backward(
     training: TrainState, settings: LoopSettings, group: Sequence[Batch], context: StepContext
 ) -> int:
-    """The gradient of the mean loss over the group's images; returns their number."""
+    """Compute the gradient of the mean loss over the group's images; return their number."""
     images = sum(len(batch.labels) for batch in group)
     for batch in group:
         loss = forward(training, settings, batch, context)
         share = len(batch.labels) / images
         training.scaler.scale(loss if share == 1 else loss * share).backward()
         training.batch += 1
-    # In fp16 the scaler leaves out updates that overflow by itself.
+    # In fp16 the scaler itself skips updates that overflow.
     norm = None if training.scaler.is_enabled() else gradient_norm(training, settings)
     training.totals.close_update(norm, images)
     return images
 
 
 def gradient_norm(training: TrainState, settings: LoopSettings) -> Tensor:
-    """The norm of all gradients, clipped afterwards where the recipe asks for it."""
+    """Return the gradient norm, and clip the gradients if the settings say so."""
     parameters = training.parameters()
     if settings.grad_clip is not None:
         return clip_gradients(parameters, settings.grad_clip)
@@ -129,7 +129,7 @@ def gradient_norm(training: TrainState, settings: LoopSettings) -> Tensor:
 def forward(
     training: TrainState, settings: LoopSettings, batch: Batch, context: StepContext
 ) -> Tensor:
-    """The loss of one batch, its terms added to the totals."""
+    """Return the loss of one batch; add its terms to the meters."""
     mixing = settings.mix and settings.mix(training.epoch, training.batch)
     # The teacher sees the student's view: consistent teaching (Beyer et al., 2022).
     views = settings.views(batch, mixing)
@@ -149,7 +149,7 @@ def forward(
 
 
 def apply_update(training: TrainState, settings: LoopSettings) -> None:
-    """One optimizer update with the gradients there are."""
+    """Apply one optimizer update with the current gradients."""
     set_learning_rate(training.optimizer, settings.learning_rate(training.update))
     if settings.grad_clip is not None and training.scaler.is_enabled():
         training.scaler.unscale_(training.optimizer)
@@ -162,10 +162,10 @@ def apply_update(training: TrainState, settings: LoopSettings) -> None:
 
 
 def skipped(training: TrainState, most: int, before: UpdateSnapshot) -> bool:
-    """Leave the update out if a number of it is not finite; costs a synchronisation.
+    """Skip the update if a value is not finite, and return whether; synchronises.
 
     Raises:
-        NumericError: it is one more than `most` of the stage.
+        NumericError: the stage has already skipped `most` updates.
     """
     try:
         finite_means(training, training.totals.sums.tolist())
@@ -179,10 +179,10 @@ def skipped(training: TrainState, most: int, before: UpdateSnapshot) -> bool:
 
 
 def finite_means(training: TrainState, values: Sequence[float]) -> dict[str, float]:
-    """The epoch's means so far.
+    """Return the epoch's means so far.
 
     Raises:
-        NumericError: a term is not finite; says where.
+        NumericError: a term is not finite; names epoch and update.
     """
     try:
         return training.totals.means(values)

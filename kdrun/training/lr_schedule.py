@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the rate as a pure function of the update."""
+"""Learning-rate schedules as pure functions of the update."""
 
 import bisect
 import math
@@ -9,17 +9,17 @@ from kdrun.catalog.schedules import RATE_SCHEDULES
 
 
 def cosine(progress: float) -> float:
-    """Half a cosine from 1 to 0 (Loshchilov and Hutter, 2017)."""
+    """Return half a cosine from 1 to 0 (Loshchilov and Hutter, 2017)."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def step(progress: float, *, milestones: Sequence[float], gamma: float) -> float:
-    """1, times gamma for every milestone passed."""
+    """Return gamma to the power of the number of milestones passed."""
     return gamma ** bisect.bisect_right(milestones, progress)
 
 
 def constant(progress: float) -> float:
-    """1 all along."""
+    """Return 1."""
     return 1.0
 
 
@@ -34,13 +34,13 @@ def learning_rate_at(
     gamma: float = 0.1,
     **own: Any,
 ) -> float:
-    """The rate of the 0-based optimizer update out of `updates`.
+    """Return the rate of a 0-based optimizer update out of `updates`.
 
-    It rises linearly over the first `warmup` updates, then follows the schedule, whose progress
-    runs from 0 to 1 over all updates ("step") or over those after the warm-up ("cosine").
+    The rate rises linearly over the first `warmup` updates and then follows the schedule, with
+    progress from 0 to 1 over all updates ("step") or over those after the warm-up ("cosine").
 
     Args:
-        own: options that the schedule's row adds, as far as they are not the default.
+        own: options added by the schedule's row; defaults may be omitted.
     """
     if update < warmup:
         return peak * (update + 1) / warmup

@@ -14,14 +14,15 @@ LOGITS, TEACHER, GRADIENT, GOOD = "logits", "teacher logits", "gradient", "good"
 
 
 class EpochMeters:
-    """Sums over an epoch on the device: images, correct decisions, loss, and each raw term.
+    """Sums over an epoch on the device: images, correct predictions, loss, and each raw term.
 
-    A batch is added by few operations: on a GPU small networks wait for the launches of kernels.
+    Adding a batch takes few operations: on a GPU small networks are bound by kernel launches.
 
     Args:
-        terms: names of the loss's terms.
-        device: where they are summed up.
-        checks: what else must be finite: first what `add` is given, last the gradient.
+        terms: names of the loss terms.
+        device: device of the sums.
+        checks: names of other values that must be finite: first `checked` of `add`, last the
+            gradient.
     """
 
     def __init__(
@@ -48,10 +49,10 @@ class EpochMeters:
 
         Args:
             loss: mean over the N images.
-            terms: by name, likewise.
+            terms: mean of each term by name.
             logits: (N, K).
             labels: (N,) or (N, K).
-            checked: for the first of the checks, which is the sum of all their numbers.
+            checked: tensors whose total sum is the first check.
         """
         decided = labels if labels.ndim == 1 else labels.argmax(1)
         correct = (logits.argmax(1) == decided).sum(dtype=torch.float32)
@@ -64,7 +65,7 @@ class EpochMeters:
         self.sums[: len(values)].addcmul_(values, factors[: len(values)])
 
     def _factors_of(self, images: int) -> Tensor:
-        """What `add` multiplies by: means over the images and their count, not the rest."""
+        """Return the factors of `add`: the number of images for means and the count, else 1."""
         if images not in self._factors:
             factors = torch.ones_like(self.sums)
             factors[0] = images
@@ -74,43 +75,43 @@ class EpochMeters:
 
     @torch.no_grad()
     def close_update(self, gradient: Tensor | None, images: int) -> None:
-        """Count an update as good while all sums are finite; once one is not, it stays so.
+        """Count an update as good if all sums are finite; a non-finite sum stays non-finite.
 
         Args:
-            gradient: its norm, for the last of the checks.
-            images: of the update.
+            gradient: gradient norm for the last check.
+            images: number of images of the update.
         """
         if gradient is not None:
             self.sums[-2].add_(gradient * images)
-        # Of numbers that are not finite, the sum is not, and its difference to itself is none.
+        # A non-finite value makes the sum non-finite, and inf - inf or nan - nan is nan.
         whole = self.sums.sum()
         self.sums[-1].add_((whole - whole) == 0)
 
     @torch.no_grad()
     def undo(self, sums: Tensor) -> None:
-        """Put back the sums from before an update, which counts as good all the same."""
+        """Restore the sums from before an update, and count the update as good."""
         self.sums.copy_(sums)
         self.sums[-1] += 1
 
     def clear(self) -> None:
-        """Begin the next epoch's sums."""
+        """Reset the sums for the next epoch."""
         self.sums.zero_()
 
     @property
     def images(self) -> int:
-        """How many were added."""
+        """Number of images added."""
         return int(self.sums[0])
 
     @property
     def good(self) -> int:
-        """Updates before the first that made a sum non-finite."""
+        """Number of updates before the first non-finite sum."""
         return int(self.sums[-1])
 
     def means(self, values: Sequence[float]) -> dict[str, float]:
-        """Host values of `sums` as means over the images.
+        """Return host values of `sums` as means over the images.
 
         Raises:
-            NumericError: one is not finite; names the terms.
+            NumericError: a value is not finite; names the terms.
         """
         sums = dict(zip(self.names, values, strict=True))
         count = sums.pop(COUNT)
@@ -121,7 +122,7 @@ class EpochMeters:
 
 
 def first_nonfinite(bad: Sequence[str]) -> str:
-    """Says which of the non-finite sums the others come from: `loss term hard is not finite`."""
+    """Name the first cause among non-finite sums, such as `loss term hard is not finite`."""
     for name in (LOGITS, TEACHER):
         if name in bad:
             return f"{name} are not finite"
@@ -132,10 +133,10 @@ def first_nonfinite(bad: Sequence[str]) -> str:
 
 
 class NonBlockingReader:
-    """The newest value of a small device tensor that has reached the host.
+    """Reader of a small device tensor that never waits for the device.
 
-    On a CPU it is the tensor itself. On CUDA a copy is started now and then and handed out by a
-    later poll, so that the host never waits for the device.
+    On a CPU the tensor is read directly. On CUDA a copy is started at intervals and returned by a
+    later poll.
     """
 
     def __init__(self, device: torch.device, interval: float = 0.25) -> None:
@@ -146,7 +147,7 @@ class NonBlockingReader:
         self.event: Any = None
 
     def poll(self, tensor: Tensor) -> list[float] | None:
-        """The values, or None while there are none newer than at the last poll."""
+        """Return the values, or None without newer ones since the last poll."""
         if self.device.type == "cpu":
             return tensor.tolist()
         if self.copy is None:

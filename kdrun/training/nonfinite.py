@@ -29,12 +29,12 @@ def save_snapshot(
     settings: LoopSettings,
     first: int,
 ) -> NumericError:
-    """Save the update's images and say where they are.
+    """Save the update's images, and return an error that names the folder.
 
     Args:
-        first: number of the batch with which this process began the epoch.
+        first: number of the first batch of the epoch in this process.
 
-    Leaves in the stage's `nonfinite/`: `report.json`, `batch.safetensors` (images as uint8, labels
+    The stage's `nonfinite/` then has `report.json`, `batch.safetensors` (images as uint8, labels
     and indices), and on a CPU `weights.safetensors`, the student before the update.
     """
     start = max(first, training.totals.good * settings.accumulate)
@@ -45,45 +45,43 @@ def save_snapshot(
     write_atomic(folder / "batch.safetensors", save(joined(group)))
     if context.device.type == "cpu":
         save_weights(folder / "weights.safetensors", weights_of(training.student))
-    told = f"{stage_run.title}: {error}"
-    write_sealed(folder / "report.json", report(told, training, settings, start, indices))
-    return NumericError(
-        f"{told} (images {some_of(indices)}), which is saved in {folder}; try {REMEDY}"
-    )
+    message = f"{stage_run.title}: {error}"
+    write_sealed(folder / "report.json", report(message, training, settings, start, indices))
+    return NumericError(f"{message} (images {some_of(indices)}), saved in {folder}; try {REMEDY}")
 
 
 def check_skipped(stage_run: StageRun, skipped: int) -> None:
-    """Refuse a stage that left out more updates than its run allows, and went on.
+    """Check that a stage skipped no more updates than its run allows.
 
-    Its result is not what the run would have come to.
+    A stage from the store may have been trained with other limits.
 
     Raises:
-        NumericError: it did.
+        NumericError: the stage skipped more.
     """
     options = stage_run.stage.train
     allowed = options.max_skipped if options.on_nonfinite == "skip" else 0
     if skipped > allowed:
         raise NumericError(
-            f"{stage_run.title}: {skipped} of its updates were not finite and were left out by a "
-            f"run with train.on_nonfinite=skip, this one allows {allowed}; try {REMEDY}"
+            f"{stage_run.title}: a run with train.on_nonfinite=skip skipped {skipped} non-finite "
+            f"updates, this run allows {allowed}; try {REMEDY}"
         )
 
 
 def joined(group: list[Batch]) -> dict[str, Tensor]:
-    """The batches as one, on the CPU."""
+    """Return the batches as one, on the CPU."""
     fields = zip(*group, strict=True)
     named = zip(Batch._fields, fields, strict=True)
     return {name: torch.cat(parts).cpu().contiguous() for name, parts in named}
 
 
 def report(
-    told: str, training: TrainState, settings: LoopSettings, batch: int, indices: list[int]
+    message: str, training: TrainState, settings: LoopSettings, batch: int, indices: list[int]
 ) -> dict[str, Any]:
-    """The position and the sums of the epoch, as JSON data."""
+    """Return position and sums of the epoch as JSON data."""
     sums = zip(training.totals.names, training.totals.sums.tolist(), strict=True)
     return {
         "format": 1,
-        "error": told,
+        "error": message,
         "epoch": training.epoch + 1,
         "update": training.update + 1,
         "batch": batch + 1,
@@ -96,7 +94,7 @@ def report(
 
 
 def leave_no_report(folder: Path) -> None:
-    """Remove what an earlier attempt of the stage left, once the stage is done."""
+    """Remove the snapshot of an earlier attempt after the stage is done."""
     refuse_link(folder / "nonfinite")
     for name in ("report.json", "batch.safetensors", "weights.safetensors"):
         remove_file(folder / "nonfinite" / name)

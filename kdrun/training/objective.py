@@ -1,4 +1,4 @@
-"""The objective: a weighted sum of loss terms."""
+"""Training objective: a weighted sum of loss terms."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,11 +10,11 @@ from kdrun.losses.term import EpochFit, LossTerm, Outputs, StepContext, total
 
 
 class Objective(nn.Module):
-    """The sum over the terms of weight times loss; a term without weight is not computed.
+    """The weighted sum of the active loss terms.
 
     Args:
-        terms: modules called with (student, teacher, labels, context), by name.
-        weights: the weight of each, above 0.
+        terms: modules by name, called with (student, teacher, labels, context).
+        weights: weight of each term, above 0.
     """
 
     def __init__(self, terms: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
@@ -26,23 +26,23 @@ class Objective(nn.Module):
     def forward(
         self, student: Outputs, teacher: Outputs | None, labels: Tensor, context: StepContext
     ) -> dict[str, Tensor]:
-        """The raw value of every term, by name; `teacher` may be None where no term needs it."""
+        """Return the raw value of every term by name; `teacher` may be None if no term reads it."""
         return {
             name: _at_strength(term(student, teacher, labels, context), term, context.epoch)
             for name, term in self.terms.items()
         }
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum that is minimised."""
+        """Return the weighted sum that is minimised."""
         return total(self.weights[name] * value for name, value in terms.items())
 
     def epoch_fits(self) -> list[EpochFit]:
-        """Sums of the terms that are fitted to the models before each epoch."""
+        """Return fits of the terms that are fitted to the models before each epoch."""
         fits = [term.epoch_fit() for term in self._loss_terms().values()]
         return [fit for fit in fits if fit is not None]
 
     def numbers(self) -> dict[str, dict[str, float]]:
-        """Numbers of the terms' own for the metrics of an epoch, by term."""
+        """Return the terms' own numbers for the metrics of an epoch, by term."""
         found = {name: term.numbers() for name, term in self._loss_terms().items()}
         return {name: numbers for name, numbers in found.items() if numbers}
 
@@ -64,7 +64,7 @@ def fit_terms(fits: Sequence[EpochFit], batches: Iterable[tuple[Outputs, Outputs
 
 
 def _at_strength(value: Tensor, term: nn.Module, epoch: int) -> Tensor:
-    """The loss times the term's strength in the epoch."""
+    """Return the loss times the term's strength in the epoch."""
     strength = term.strength(epoch) if isinstance(term, LossTerm) else 1.0
     return value if strength == 1 else value * strength
 
@@ -75,15 +75,15 @@ def gradient_shares(
     parameters: Sequence[nn.Parameter],
     scale: float = 1.0,
 ) -> dict[str, float | None]:
-    """Each weighted term's share of the sum of the terms' gradient norms, from 0 to 1.
+    """Return each weighted term's share of the sum of gradient norms, from 0 to 1.
 
-    None, of all terms, where a norm is not finite, as of a gradient that overflows fp16.
+    All shares are None if a norm is not finite, such as after an overflow in fp16.
 
     Args:
-        objective: for the weights.
-        terms: raw values whose graph is kept.
-        parameters: of the student.
-        scale: that keeps small gradients above 0 in fp16.
+        objective: source of the weights.
+        terms: raw values; their graph is kept.
+        parameters: parameters of the student.
+        scale: loss scale that keeps small gradients above 0 in fp16.
     """
     norms = {
         name: float(_norm(_gradients(scale * objective.weights[name] * value, parameters)))

@@ -1,4 +1,4 @@
-"""Optimizers, and the parameters that each trains."""
+"""Optimizers, learning rate and gradient clipping."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from torch.optim import SGD, AdamW, Optimizer
 from kdrun.catalog.optimizers import OPTIMIZERS
 
 STATES = {name: row.states for name, row in OPTIMIZERS.items()}
-"""Numbers that an optimizer keeps of each parameter."""
+"""Values that an optimizer stores per parameter."""
 
 
 def build_optimizer(
     name: str, parameters: Sequence[nn.Parameter], *, lr: float, weight_decay: float, **options: Any
 ) -> Optimizer:
-    """The optimizer over the parameters, in one fused kernel where the device has it.
+    """Return the optimizer of the parameters, fused if the device supports it.
 
     Args:
         name: a row of `OPTIMIZERS`.
-        options: of all rows; its own are passed on.
+        options: options of all rows; the row's own are passed on.
     """
     row = OPTIMIZERS[name]
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
@@ -33,7 +33,7 @@ def build_optimizer(
 def adamw(
     parameters: Sequence[nn.Parameter], *, lr: float, weight_decay: float, fused: bool
 ) -> Optimizer:
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+    """Return Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
     return AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
 
 
@@ -46,7 +46,7 @@ def sgd(
     momentum: float,
     nesterov: bool,
 ) -> Optimizer:
-    """Stochastic gradient descent with momentum."""
+    """Return stochastic gradient descent with momentum."""
     optimizer = SGD(
         parameters,
         lr=lr,
@@ -56,19 +56,19 @@ def sgd(
         fused=fused,
     )
     if momentum > 0:
-        # The fused kernel allocates them without a value at the first step, and leaves them so
-        # where that step is skipped because a gradient overflowed fp16.
+        # The fused kernel allocates the buffers uninitialised at the first step, and they stay so
+        # if that step is skipped because a gradient overflowed fp16.
         for parameter in parameters:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
-    """Use this rate from the next step on."""
+    """Set the learning rate for the next steps."""
     for group in optimizer.param_groups:
         group["lr"] = lr
 
 
 def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> torch.Tensor:
-    """Scale the gradients down to the norm; returns the norm before, on the device."""
+    """Scale the gradients down to the norm; return the norm before, on the device."""
     return nn.utils.clip_grad_norm_(parameters, max_norm)

@@ -1,4 +1,4 @@
-"""Run one stage: build the model, train it or take given weights, measure, write."""
+"""Run of one stage: build, train or load given weights, measure, write."""
 
 import time
 from typing import Any
@@ -25,10 +25,10 @@ from kdrun.training.trainer import Record, fit
 def run_stage(
     stage_run: StageRun, context: RunContext, teachers: list[Teacher], record: Record
 ) -> Interleavable[dict[str, Any]]:
-    """Do the stage, from its last checkpoint if there is one; returns its summary.
+    """Run the stage, from its last checkpoint if any; return its summary.
 
     Raises:
-        Stopped: a signal asked for it; a checkpoint was written.
+        Stopped: a stop was requested by a signal; a checkpoint was written.
         NumericError: a loss is not finite.
     """
     data = context.data
@@ -47,13 +47,13 @@ def run_stage(
     outcome["accuracy"]["test_at_best_validation"] = test.accuracy
     outcome |= teacher_measures(stage_run, context, network, normalizer)
     leave_no_report(stage_run.folder)
-    # The last checkpoint stays, for whoever wants to train on.
+    # The last checkpoint stays, so that training can be continued.
     checkpoint.prune(stage_run.folder / CHECKPOINTS, 1, None)
     return finish(stage_run.folder, describe(stage_run, context) | outcome)
 
 
 def publish_best(stage_run: StageRun, training: TrainState) -> None:
-    """Give the best weights the name by which the finished stage is known."""
+    """Rename the best weights to the final file of the stage."""
     assert training.best is not None
     best = checkpoint.best_path(stage_run.folder / CHECKPOINTS, training.best["update"])
     write_atomic(stage_run.folder / WEIGHTS, best.read_bytes())
@@ -66,23 +66,23 @@ def mend_statistics(
     network: nn.Module,
     normalizer: Normalizer,
 ) -> dict[str, float]:
-    """Re-estimate a teacher's lagging BatchNorm statistics; returns the accuracies that change."""
+    """Re-estimate a teacher's lagging BatchNorm statistics; return the changed accuracies."""
     assert training.best is not None
     if not reestimate_lagging(stage_run, context, network, normalizer, training.best["update"]):
         return {}
     checkpoint.save_weights(stage_run.folder / WEIGHTS, checkpoint.weights_of(network))
-    told = f"{stage_run.title}: BatchNorm's averages lag after so few updates and were re-estimated"
+    line = f"{stage_run.title}: BatchNorm averages lag after few updates and were re-estimated"
     split, before = context.data.validation, training.best["validation"]
     if split is None:
-        context.reporter.say(told)
+        context.reporter.say(line)
         return {}
     after = measure(stage_run, context, network, normalizer, split)
-    context.reporter.say(f"{told}; validation {before:.2%} before, {after.accuracy:.2%} now")
+    context.reporter.say(f"{line}; validation {before:.2%} before, {after.accuracy:.2%} now")
     return {"best_validation": after.accuracy, "best_validation_loss": after.loss}
 
 
 def outcome_of(training: TrainState) -> dict[str, Any]:
-    """What a finished training has to say of itself."""
+    """Return the summary entries of a finished training."""
     history, best = training.history, training.best
     assert best is not None
     seconds = sum(line["seconds"] for line in history)
@@ -105,7 +105,7 @@ def outcome_of(training: TrainState) -> dict[str, Any]:
 def measure_given(
     stage_run: StageRun, context: RunContext, network: nn.Module, normalizer: Normalizer
 ) -> dict[str, Any]:
-    """Evaluate given weights, on training data where nothing is held out; keep a copy of them."""
+    """Evaluate given weights, on training data without a validation split; keep a copy."""
     began = time.monotonic()
     held_out = context.data.validation
     result = measure(stage_run, context, network, normalizer, held_out or context.data.train)
@@ -126,7 +126,7 @@ def measure_given(
 
 
 def describe(stage_run: StageRun, context: RunContext) -> dict[str, Any]:
-    """What holds of a stage whether trained or given."""
+    """Return the summary entries common to trained and given models."""
     data = context.data
     return {
         "format": 1,

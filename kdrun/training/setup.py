@@ -1,4 +1,4 @@
-"""Set-up of a stage's training: its state, and the settings of its epochs."""
+"""Set-up of a stage's training: state, objective, and settings of the loop."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -41,7 +41,7 @@ def make_objective(
     normalizer: Normalizer,
     context: RunContext,
 ) -> tuple[Objective, ObservedLayers]:
-    """The stage's objective; the teachers are told which layers to watch.
+    """Build the stage's objective, and make the teachers observe the layers that terms read.
 
     Raises:
         ConfigError: a term names a layer that cannot be used.
@@ -71,7 +71,7 @@ def make_objective(
 def make_train_state(
     stage: Stage, network: nn.Module, objective: Objective, context: RunContext
 ) -> TrainState:
-    """Fresh state: optimizer, scaler, average of the weights, sums."""
+    """Return a fresh state: optimizer, scaler, average of the weights, meters."""
     options, device, fp16 = stage.train, context.device, context.precision == "fp16"
     optimizer = build_optimizer(
         options.optimizer,
@@ -89,7 +89,7 @@ def make_train_state(
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(device.type, enabled=fp16),
         average=average,
-        # In fp16 the scaler looks at the gradients, and leaves out those that overflow.
+        # In fp16 the scaler checks the gradients and skips updates that overflow.
         totals=EpochMeters(objective.weights, device, (TEACHER,) if fp16 else (TEACHER, GRADIENT)),
     )
 
@@ -102,7 +102,7 @@ def make_loop_settings(
     training: TrainState,
     wanted: ObservedLayers,
 ) -> LoopSettings:
-    """What the epochs of the stage have in common."""
+    """Return the settings of the stage's training loop."""
     options = stage.train
     batches = context.data.train.num_batches(options.batch_size)
     updates = -(-batches // options.accumulate)
@@ -137,9 +137,9 @@ def make_loop_settings(
 
 
 def temperature_schedule(stage: Stage) -> Callable[[int], float]:
-    """Epoch -> T."""
+    """Return a function from epoch to T."""
     options = stage.temperature
-    # A trained T stands in its term, and labels alone have none: nothing reads it.
+    # A trained T is a parameter of its term, and labels alone have no T: nothing reads this value.
     name = options.schedule if TEMPERATURE_SCHEDULES[options.schedule].code else "constant"
     return partial(
         temperature_at,
@@ -151,18 +151,18 @@ def temperature_schedule(stage: Stage) -> Callable[[int], float]:
 
 
 def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The model compiled so that gradients can go through a graph more than once."""
-    # The gradient shares of the terms take a pass each through the first batch's graph.
+    """Compile the model so that a graph allows several backward passes."""
+    # The gradient shares need one backward pass per term through the first batch's graph.
     torch._functorch.config.donated_buffer = False
-    # Else the code compiled for a stage of the same architecture is used, without this one's hooks.
+    # Otherwise code compiled for an earlier stage of this architecture, without the hooks, is used.
     torch.compiler.reset()
-    # A graph for each batch size: which one a batch meets must not depend on what came before.
+    # One graph per batch size: the graph of a batch must not depend on earlier batches.
     forward: Callable[[Tensor], Tensor] = torch.compile(model, dynamic=False)
     return forward
 
 
 def make_mix(stage: Stage, data: ImageData) -> Callable[[int, int], Mixing] | None:
-    """(epoch, batch) -> how the batch is mixed, as the options ask."""
+    """Return a function (epoch, batch) -> mixing of the batch; None without mixing."""
     options, num_classes = stage.train, len(data.class_names)
     seed = options.seed
 

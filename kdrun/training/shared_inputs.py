@@ -1,4 +1,4 @@
-"""Inputs that stages trained side by side share: batches and their views."""
+"""Inputs shared by stages in lockstep: batches and their views."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -10,32 +10,32 @@ from kdrun.training.interleaving import Position
 
 
 class SharedInputs(Protocol):
-    """Where the stages of a run get their batches, which others may have too.
+    """Source of a stage's batches, possibly shared with other stages.
 
     Attributes:
-        size: how many stages are trained side by side now.
+        size: number of stages in lockstep now.
     """
 
     size: int
 
     def batches(self, position: Position, make: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
-        """The batches of an epoch from a position on, which `make` makes."""
+        """Return the batches of an epoch from a position on, made by `make`."""
         ...
 
     def views(self, batch: Batch, mixing: Mixing | None) -> Views:
-        """The batch as the models take it."""
+        """Return the model inputs for the batch."""
         ...
 
 
 class OwnInputs:
-    """The inputs of a stage that shares nothing."""
+    """Inputs of a stage that is trained on its own."""
 
     size = 1
 
     def batches(self, position: Position, make: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
-        """The batches as `make` makes them."""
+        """Return the batches made by `make`."""
         return make()
 
     def views(self, batch: Batch, mixing: Mixing | None) -> Views:
-        """The batch as the models take it."""
+        """Return the model inputs for the batch."""
         return Views(batch, mixing)

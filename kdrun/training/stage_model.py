@@ -1,4 +1,4 @@
-"""A stage's model: built untrained, or loaded with its best weights."""
+"""Model of a stage: built untrained, or loaded with its best weights."""
 
 from dataclasses import replace
 
@@ -20,10 +20,10 @@ from kdrun.training.initial_weights import WeightsSource, stage_weights
 
 
 def load_finished(stage_run: StageRun, context: RunContext) -> tuple[nn.Module, Normalizer]:
-    """The network on its device, and the normalisation that its weights expect.
+    """Load the network on its device, and the normalisation for its weights.
 
     Raises:
-        DamagedError: its files are not as they were written.
+        DamagedError: a file of the stage fails its checksum.
     """
     source = stage_weights(stage_run.folder, str(stage_run.folder), stage_run.digest)
     network = build(stage_run.stage, context.data.shape, source)
@@ -37,7 +37,7 @@ def placed(
     source: WeightsSource | None,
     device: torch.device,
 ) -> tuple[nn.Module, Normalizer]:
-    """The network and its normalisation on the device, in the stage's memory layout."""
+    """Move the network and its normalisation to the device, in the stage's memory layout."""
     layout = stage.train.channels_last
     given = normalization(data, source, stage.model.normalization)
     normalizer = Normalizer(**given, channels_last=layout)
@@ -45,7 +45,7 @@ def placed(
 
 
 def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.Module:
-    """The stage's model on the CPU, initialised from its seed, with its given weights.
+    """Build the stage's model on the CPU, initialised from its seed or with given weights.
 
     Raises:
         WeightsError: the weights do not fit.
@@ -69,18 +69,18 @@ def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.M
 
 
 def without_weights(stage: Stage) -> Stage:
-    """The stage without its given weights: enough to know its model's structure."""
+    """Return the stage without given weights, sufficient for the model's structure."""
     return replace(stage, model=replace(stage.model, weights=None))
 
 
 def build_on_meta(stage: Stage, shape: ImageShape) -> nn.Module:
-    """The stage's model in shape only: no memory, no weights."""
+    """Build the stage's model on the meta device, without memory for weights."""
     with torch.device("meta"):
         return build(without_weights(stage), shape, None)
 
 
 def count_sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
-    """Parameters, and multiply-accumulates of one image."""
+    """Return the number of parameters, and of multiply-accumulates per image."""
     image = (shape.channels, shape.image_size, shape.image_size)
     return count_parameters(build_on_meta(stage, shape)), count_macs(
         lambda: build(without_weights(stage), shape, None), image
@@ -90,20 +90,20 @@ def count_sizes(stage: Stage, shape: ImageShape) -> tuple[int, int]:
 def normalization(
     data: ImageData, source: WeightsSource | None, given: NormalizationConfig | None = None
 ) -> dict[str, list[float]]:
-    """The mean and deviation that the weights expect: as given, their card's, or the data's.
+    """Return mean and deviation for the weights: as given, the card's, or the data set's.
 
     Raises:
-        ConfigError: what is given is not of the images' channels.
+        ConfigError: the given number of channels is not the images'.
     """
     if given is not None and given.mean:
         if len(given.mean) != data.channels:
             raise ConfigError(
                 f"teacher.normalization, student.normalization: {len(given.mean)} means and "
-                f"deviations are given, and the images have {data.channels} "
-                f"channel{'s' if data.channels > 1 else ''}: give one of each a channel"
+                f"deviations are given, but the images have {data.channels} "
+                f"channel{'s' if data.channels > 1 else ''}; give one of each per channel"
             )
         return {"mean": list(given.mean), "std": list(given.std)}
     own = {"mean": list(data.mean), "std": list(data.std)}
     card = own if source is None else source.card.get("normalization", own)
-    # Published weights for colours, whose first kernel was summed for grey images.
+    # The card does not apply to colour weights whose first kernel was summed for grey images.
     return card if len(card["mean"]) == data.channels else own

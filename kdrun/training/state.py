@@ -1,4 +1,4 @@
-"""The state of a training: models, optimizer, position, and the undo of one update."""
+"""Training state: models, optimizer, position; and a snapshot to undo one update."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ from kdrun.training.objective import Objective
 
 @dataclass
 class TrainState:
-    """What training changes: the content of a checkpoint."""
+    """State that training changes: the content of a checkpoint."""
 
     student: nn.Module
     objective: Objective
@@ -34,12 +34,12 @@ class TrainState:
 
     @property
     def position(self) -> Position:
-        """Where it is between two updates."""
+        """Position between two updates."""
         return self.epoch, self.batch
 
     @property
     def evaluated(self) -> nn.Module:
-        """The model whose accuracy counts: the average of the weights where one is kept."""
+        """Model to evaluate: the average of the weights if there is one."""
         return self.student if self.average is None else self.average.module
 
     def next_epoch(self) -> None:
@@ -48,12 +48,12 @@ class TrainState:
         self.epoch, self.batch, self.seconds = self.epoch + 1, 0, 0.0
 
     def parameters(self) -> list[nn.Parameter]:
-        """All that the optimizer changes."""
+        """Parameters that the optimizer updates."""
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
 
 class UpdateSnapshot:
-    """What a batch changes before its update, to be put back where the update is left out."""
+    """State changed by a batch before its update, for restoring if the update is skipped."""
 
     def __init__(self, training: TrainState) -> None:
         self.sums = training.totals.sums.clone()
@@ -61,7 +61,7 @@ class UpdateSnapshot:
         self.buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
 
     def put_back(self, training: TrainState) -> None:
-        """As if the batch had not been."""
+        """Restore the state before the batch."""
         training.totals.undo(self.sums)
         for buffer, value in self.buffers:
             buffer.copy_(value)

@@ -1,4 +1,4 @@
-"""Measures of a finished teacher's outputs, kept in the summary of its stage."""
+"""Measures of a finished teacher's outputs, for the summary of its stage."""
 
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -16,19 +16,19 @@ from kdrun.training.context import RunContext, StageRun
 from kdrun.training.evaluate import predictor, unless_stopped
 
 IMAGES = 10_000
-"""How many of the held-out images are looked at at most."""
+"""Largest number of held-out images used."""
 
 NAMED = 4
-"""Classes of another order that are named."""
+"""Largest number of permuted classes to name."""
 
 
 def teacher_measures(
     stage_run: StageRun, context: RunContext, network: nn.Module, normalizer: Normalizer
 ) -> dict[str, Any]:
-    """Certainty of a model that may teach, and of given weights another order of the classes.
+    """Return the certainty of a possible teacher, and a class permutation of given weights.
 
-    The certainty is that on validation images, or training images where nothing is held out; the
-    order shows best on the training images, which are more.
+    Certainty is measured on validation images, or training images without a validation split; the
+    permutation on the more numerous training images.
     """
     if stage_run.stage.role not in (TEACHER, ASSISTANT, GENERATION):
         return {}
@@ -44,17 +44,17 @@ def teacher_measures(
 
 
 def class_order(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """`class_order` of a stage's summary: empty where the outputs stand as the classes do."""
+    """Return `class_order` for a stage's summary: empty if the outputs match the classes."""
     order = find_relabelling(logits.argmax(1), labels, logits.shape[1])
     if order is None:
         return {}
-    told = {
+    entry = {
         "outputs": [list(pair) for pair in order.outputs[:NAMED]],
         "moved": len(order.outputs),
         "accuracy": order.accuracy,
         "relabelled": order.relabelled,
     }
-    return {"class_order": told}
+    return {"class_order": entry}
 
 
 @torch.inference_mode()
@@ -65,7 +65,7 @@ def sample_logits(
     normalizer: Normalizer,
     split: Split,
 ) -> tuple[Tensor, Tensor]:
-    """(N, K) float64 logits and (N,) labels of the split, or of a seeded draw of a large one."""
+    """Return (N, K) float64 logits and (N,) labels of the split, or of a seeded sample of it."""
     size = stage_run.stage.train.eval_batch_size
     if len(split) <= IMAGES:
         batches = split.batches(size)
@@ -82,7 +82,7 @@ def sample_logits(
 def collect_logits(
     predict: Callable[[Batch], Tensor], batches: Iterable[Batch], most: int
 ) -> tuple[Tensor, Tensor]:
-    """(N, K) float64 logits and (N,) labels on the CPU, of the first `most` images of batches."""
+    """Return (N, K) float64 logits and (N,) labels on the CPU, of the first `most` images."""
     pairs = [(predict(batch).double().cpu(), batch.labels.cpu()) for batch in batches]
     logits, labels = zip(*pairs, strict=True)
     return torch.cat(logits)[:most], torch.cat(labels)[:most]

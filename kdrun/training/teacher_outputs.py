@@ -19,7 +19,7 @@ from kdrun.training.stage_model import load_finished
 
 
 def load_teacher(stage_run: StageRun, context: RunContext, kept: int = 0) -> Teacher:
-    """A finished stage, frozen and folded; `kept` are the passes whose outputs it keeps."""
+    """Load a finished stage as a frozen, folded teacher; `kept`: passes with retained outputs."""
     network, normalizer = load_finished(stage_run, context)
     example = next(iter(context.data.train.batches(2))).images
     arch, digest = stage_run.stage.model.arch, stage_run.digest
@@ -29,7 +29,7 @@ def load_teacher(stage_run: StageRun, context: RunContext, kept: int = 0) -> Tea
 def teacher_outputs(
     stage: Stage, context: RunContext, teachers: Sequence[Teacher]
 ) -> TeacherOutputs:
-    """The outputs that the stage learns from: stored as its options ask, else live."""
+    """Return the teacher outputs of the stage: cached if its options say so, else live."""
     if not teachers:
         return NoTeachers()
     return cached_teachers(stage, context, teachers) or LiveTeachers(teachers)
@@ -42,10 +42,9 @@ CHECK_NOISE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 0.02, "fp16": 5e-3}
 def cached_teachers(
     stage: Stage, context: RunContext, teachers: Sequence[Teacher]
 ) -> CachedTeachers | None:
-    """The teachers with a cache each, as the stage's options ask; None where there is none.
+    """Return the teachers with caches by the stage's options; None without a cache.
 
-    With cache.mode=auto the outputs are stored as they are computed, bit for bit, where all views
-    fit into cache.max_gb together.
+    With cache.mode=auto the outputs are stored losslessly if all views fit into cache.max_gb.
     """
     options = stage.cache
     encoding = cache_encoding(stage.loss, options)
@@ -79,13 +78,13 @@ def cached_teachers(
 
 
 def check_noise(context: RunContext) -> float:
-    """What computing the teacher again, perhaps by other algorithms, may change."""
+    """Return the largest rounding difference of a recomputed teacher, with other algorithms."""
     tf32 = context.device.type == "cuda" and torch.backends.cudnn.allow_tf32
     return CHECK_NOISE["tf32" if tf32 and context.precision == "fp32" else context.precision]
 
 
 def algorithms(device: torch.device) -> dict[str, Any]:
-    """What cuDNN chooses its algorithms by."""
+    """Return the settings by which cuDNN selects algorithms."""
     return {
         "device_name": torch.cuda.get_device_name(device),
         "cudnn": torch.backends.cudnn.version(),
@@ -95,13 +94,13 @@ def algorithms(device: torch.device) -> dict[str, Any]:
 
 
 def pass_images(stage: Stage, context: RunContext) -> int:
-    """Images of a training pass: a single left-over one is left out."""
+    """Return the number of images in a training pass; a last batch of one image is dropped."""
     images = len(context.data.train)
     return images - (images % stage.train.batch_size == 1)
 
 
 def cache_key(stage: Stage, context: RunContext, teacher: Teacher) -> dict[str, Any]:
-    """All that the stored outputs depend on, to the last bit."""
+    """Return everything that the stored outputs depend on, to the last bit."""
     options = stage.train
     mixing = {"mixup": options.mixup, "cutmix": options.cutmix}
     return {

@@ -1,4 +1,4 @@
-"""Temperature schedules: T as a pure function of the epoch."""
+"""Temperature schedules as pure functions of the epoch."""
 
 import math
 from collections.abc import Callable
@@ -13,29 +13,29 @@ Schedule = Callable[..., float]
 
 
 def constant(start: float, progress: float, epoch: float) -> float:
-    """The start, all along."""
+    """Return the start."""
     return start
 
 
 def linear(start: float, progress: float, epoch: float, *, end: float) -> float:
-    """A straight line from start to end."""
+    """Interpolate linearly from start to end."""
     return start + (end - start) * progress
 
 
 def cosine(start: float, progress: float, epoch: float, *, end: float) -> float:
-    """Half a period from start to end."""
+    """Interpolate by half a cosine from start to end."""
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def exponential(start: float, progress: float, epoch: float, *, end: float) -> float:
-    """The same factor for each epoch from start to end."""
+    """Interpolate geometrically from start to end."""
     return start * (end / start) ** progress
 
 
 def step(
     start: float, progress: float, epoch: float, *, end: float, gamma: float, every: int
 ) -> float:
-    """The start, times gamma after `every` epochs each, not below end."""
+    """Multiply the start by gamma every `every` epochs, down to end."""
     return max(end, start * gamma ** (epoch // every))
 
 
@@ -49,17 +49,17 @@ def temperature_at(
     every: int = 10,
     **own: Any,
 ) -> float:
-    """T at an epoch, 0-based and fractional within one; `end` is reached as the last one starts.
+    """Return T at a 0-based, possibly fractional epoch; the last epoch starts at `end`.
 
     Args:
         schedule: a row of `TEMPERATURE_SCHEDULES` with code; ValueError for any other.
-        epoch: from 0; a value past the last epoch's start stays at its T.
-        epochs: how many there are, at least 1.
+        epoch: at least 0; after the start of the last epoch T is constant.
+        epochs: number of epochs, at least 1.
         start: T of epoch 0, in (0, 1000]; "constant" also takes inf.
         end: T of the last epoch, and the floor of "step".
         gamma: factor of each step, in (0, 1].
         every: epochs between steps.
-        own: options that the schedule's row adds, as far as they are not the default.
+        own: options added by the schedule's row; defaults may be omitted.
     """
     row = TEMPERATURE_SCHEDULES.get(schedule)
     if row is None or row.code is None:

@@ -1,4 +1,4 @@
-"""Student and teacher as loss terms see them when they are built: layers, widths, attention."""
+"""Layers, widths and attention of student and teacher, for building loss terms."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from kdrun.models.heads import PENULTIMATE
 
 @dataclass
 class ObservedLayers:
-    """The layers that the terms look at, student's and teacher's."""
+    """Layers of student and teacher that the terms read."""
 
     student_hidden: list[str] = field(default_factory=list)
     teacher_hidden: list[str] = field(default_factory=list)
@@ -23,7 +23,7 @@ class ObservedLayers:
     teacher_attention: list[str] = field(default_factory=list)
 
     def add(self, pairs: Sequence[Pair], *, attention: bool = False) -> None:
-        """Note the layers of the pairs."""
+        """Add the layers of the pairs."""
         ours = self.student_attention if attention else self.student_hidden
         theirs = self.teacher_attention if attention else self.teacher_hidden
         ours += [pair.student for pair in pairs if pair.student not in ours]
@@ -32,14 +32,14 @@ class ObservedLayers:
 
 @dataclass
 class TermModels:
-    """What a term may ask of student and teacher; the layers it asks for are noted.
+    """Student and teacher for building a term; collects the layers that the term requests.
 
     Attributes:
         section: key of the term's options, for messages.
-        student: needed, like `teacher`, where a term looks inside the models.
+        student: needed, like `teacher`, by terms that read hidden states.
         teacher: the first teacher.
         observed: collects the layers.
-        head: gives the first teacher's classifier.
+        head: returns the first teacher's classifier.
     """
 
     section: str
@@ -53,10 +53,10 @@ class TermModels:
     head: Callable[[], nn.Module] | None = None
 
     def pairs(self, option: str, named: Sequence[str]) -> list[Pair]:
-        """The pairs named by the user, or the models' stages, with their widths.
+        """Return the pairs named by the user, or the models' stages, with their widths.
 
         Raises:
-            ConfigError: a layer that cannot be used, or no stages to be found.
+            ConfigError: a layer cannot be used, or no stages were found.
         """
         student, teacher = self._inspected()
         key = f"{self.section}.{option}"
@@ -71,7 +71,7 @@ class TermModels:
         return pairs
 
     def penultimate(self) -> Pair:
-        """What goes into the classifiers."""
+        """Return the pair of inputs of the classifiers."""
         student, teacher = self._inspected()
         pair = Pair(PENULTIMATE, PENULTIMATE, student.penultimate, teacher.penultimate)
         self.observed.add([pair])
@@ -82,10 +82,10 @@ class TermModels:
         return all(model.attention for model in self._inspected())
 
     def attention_pairs(self, option: str, named: Sequence[str], why: str) -> list[Pair]:
-        """The pairs of attention modules named by the user, or all by relative depth.
+        """Return the pairs of attention modules named by the user, or all by relative depth.
 
         Raises:
-            ConfigError: a model has none, or none of that name.
+            ConfigError: a model has no attention maps, or no such module.
         """
         student, teacher = self._inspected()
         for model in (student, teacher):
@@ -98,7 +98,7 @@ class TermModels:
             for path in paths:
                 if path not in model.attention:
                     raise ConfigError(
-                        f"{self.section}.{option}: '{path}' is no attention module of "
+                        f"{self.section}.{option}: '{path}' is not an attention module of "
                         f"{model.name}{near_miss(path, model.attention)}"
                     )
         pairs = [Pair(*pair) for pair in found]
@@ -106,7 +106,7 @@ class TermModels:
         return pairs
 
     def teacher_head(self) -> nn.Module:
-        """The first teacher's classifier."""
+        """Return the first teacher's classifier."""
         if self.head is None:
             raise ConfigError(f"{self.section}: needs one teacher whose classifier can be found")
         return self.head()

@@ -1,4 +1,4 @@
-"""Training of a stage epoch by epoch: validate, keep the best, checkpoint, stop."""
+"""Training of a stage over epochs: validation, best weights, checkpoints, stopping."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,14 +41,14 @@ def fit(
     teachers: list[Teacher],
     record: Record,
 ) -> Interleavable[TrainState]:
-    """Train the network from the last checkpoint, if there is one, to the last epoch.
+    """Train the network from the last checkpoint, if any, to the last epoch.
 
-    Leaves `metrics.jsonl`, the newest checkpoints and the best weights in the stage's folder.
+    Write `metrics.jsonl`, the newest checkpoints and the best weights to the stage's folder.
 
     Raises:
-        Stopped: a signal asked for it; a checkpoint was written.
+        Stopped: a stop was requested by a signal; a checkpoint was written.
         NumericError: a loss, a logit or a gradient is not finite.
-        OutputError: a file cannot be written; the last checkpoint is whole.
+        OutputError: a file cannot be written; the last checkpoint is intact.
     """
     stage = stage_run.stage
     objective, wanted = make_objective(stage, network, teachers, normalizer, context)
@@ -60,16 +60,16 @@ def fit(
 
 
 class StageTrainer:
-    """The training of one stage, from the position of its state to the last epoch.
+    """Trainer of one stage, from the position of its state to the last epoch.
 
     Args:
         stage_run: the stage.
-        context: what the stages of the run share.
-        settings: of the loop.
-        state: moved on in place.
+        context: objects shared by the run's stages.
+        settings: settings of the loop.
+        state: training state, changed in place.
         record: takes the metrics of each epoch.
-        writer: of checkpoints and best weights.
-        progress: what a person sees.
+        writer: writer of checkpoints and best weights.
+        progress: progress display.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class StageTrainer:
         state: TrainState,
         record: Record,
     ) -> Iterator["StageTrainer"]:
-        """The trainer at the stage's newest checkpoint; open while the block runs."""
+        """Return a context with the trainer at the stage's newest checkpoint."""
         restore_newest(stage_run, context, state)
         check_room(stage_run, state)
         for line in state.history:
@@ -117,7 +117,7 @@ class StageTrainer:
             yield cls(stage_run, context, settings, state, record, writer, shown)
 
     def run(self) -> Interleavable[None]:
-        """Train the epochs that are left; a checkpoint is written where it stops."""
+        """Train the remaining epochs; write a checkpoint on a stop."""
         while self.state.epoch < self.options.epochs:
             line = yield from self.run_epoch()
             append_json_line(self.stage_run.folder / METRICS, line)
@@ -131,7 +131,7 @@ class StageTrainer:
                 raise Stopped(f"stopped after epoch {self.state.epoch} of {self.stage_run.title}")
 
     def run_epoch(self) -> Interleavable[dict[str, Any]]:
-        """Train one epoch and validate; returns its metrics."""
+        """Train one epoch and validate; return the metrics."""
         self.watch = Stopwatch(self.state.seconds)
         try:
             line = yield from self.measure_epoch()
@@ -147,7 +147,7 @@ class StageTrainer:
         return line
 
     def measure_epoch(self) -> Interleavable[dict[str, Any]]:
-        """Train the rest of the epoch, validate, keep the weights if they are the best."""
+        """Train the rest of the epoch, validate, and keep the weights if they are the best."""
         context, state, title = self.context, self.state, self.stage_run.title
         forget_peak_memory(context.device)
         if state.batch == 0 and state.objective.epoch_fits():
@@ -160,11 +160,11 @@ class StageTrainer:
         return line | {"memory_mb": peak_memory(context.device)}
 
     def train_rest(self) -> Interleavable[dict[str, float]]:
-        """Train the batches that are left of the epoch; returns the epoch's means.
+        """Train the remaining batches of the epoch; return the epoch's means.
 
         Raises:
-            Stopped: a signal asked for it, between two updates.
-            NumericError: a number is not finite; its update is saved.
+            Stopped: a stop was requested between two updates.
+            NumericError: a value is not finite; the update is saved.
         """
         state, settings, first = self.state, self.settings, self.state.batch
         try:
@@ -181,24 +181,24 @@ class StageTrainer:
         return means
 
     def train_from(self, first: int) -> Interleavable[bool]:
-        """Train the epoch's batches from number `first` on; returns whether to their end."""
+        """Train the epoch's batches from number `first` on; return whether all were trained."""
         state, train = self.state, self.context.data.train
         batches = training_batches(self.stage_run.stage, self.context, state.epoch, first)
         remaining = train.num_batches(self.options.batch_size) - first
         return (yield from train_epoch(state, self.settings, batches, remaining, self.after_update))
 
     def after_update(self, images: int, means: dict[str, float] | None) -> bool:
-        """Do what is due between two updates; returns whether to go on. See `train_epoch`."""
+        """Report and save after an update; return whether to continue. See `train_epoch`."""
         self.progress.advance(images, means)
         self.state.seconds = self.watch.seconds
         self.save_if_due()
         return not self.context.stop
 
     def save_if_due(self, always: bool = False) -> None:
-        """Write a checkpoint where the schedule, or the caller, asks for one.
+        """Write a checkpoint if due, or always.
 
         Raises:
-            NumericError: the state is not finite, and not saved.
+            NumericError: the state is not finite; nothing is saved.
         """
         if self.schedule.due(self.state) or always:
             finite_means(self.state, self.state.totals.sums.tolist())
@@ -236,11 +236,11 @@ def fit_projections(
 
 
 def restore_newest(stage_run: StageRun, context: RunContext, training: TrainState) -> None:
-    """Put back the newest checkpoint of the stage that verifies, if there is one."""
+    """Restore the newest intact checkpoint of the stage, if any."""
     state, broken = checkpoint.load_newest(stage_run.folder / CHECKPOINTS, stage_run.digest)
     for path in broken:
-        context.reporter.say(f"{path} is damaged and was passed over", style="yellow")
+        context.reporter.say(f"{path} is damaged and was skipped", style="yellow")
     if state is not None:
         checkpoint_state.restore(training, state)
         check_skipped(stage_run, training.skipped)
-        context.reporter.say(f"{stage_run.title}: going on from epoch {training.epoch + 1}")
+        context.reporter.say(f"{stage_run.title}: resumed at epoch {training.epoch + 1}")

@@ -110,7 +110,7 @@ def test_without_a_whole_checkpoint_nothing_is_used_and_nothing_moved(tmp_path):
     path = save_checkpoint(tmp_path, training(0), "hash", keep=2)
     (path / "state.pt").unlink()
     before = sorted(os.listdir(tmp_path))
-    with pytest.raises(WeightsError, match="no checkpoint is whole: remove"):
+    with pytest.raises(WeightsError, match="no checkpoint is intact: remove"):
         load_newest(tmp_path, "hash")
     assert sorted(os.listdir(tmp_path)) == before
 

@@ -81,7 +81,7 @@ def test_a_given_normalisation_replaces_the_datas_and_is_part_of_the_identity(ma
     students = stage_runs("student.normalization={mean: [0.5], std: [0.25]}")
     same = [a.digest == b.digest for a, b in zip(plain, students, strict=True)]
     assert same == [True, False, False]
-    with pytest.raises(ConfigError, match=r"3 means and deviations are given.* 1 channel:"):
+    with pytest.raises(ConfigError, match=r"3 means and deviations are given.* 1 channel;"):
         stage_runs("teacher.normalization={mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}")
 
 
