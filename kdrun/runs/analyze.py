@@ -1,4 +1,4 @@
-"""Measuring a finished run from its folder and the store."""
+"""Measurement of a finished run from its folder and the store."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ from kdrun.store.run_folder import ANALYSIS
 
 
 def analyze_run(folder: Path, level: str, changes: Mapping[str, Any] | None = None) -> Path:
-    """Measure a finished run; returns the file written. Raises what `finished_jobs` does.
+    """Measure a finished run; return the written file. Raises the errors of `finished_jobs`.
 
     Args:
-        folder: the run's.
+        folder: folder of the run.
         level: `basic` or `full`.
-        changes: as of `finished_jobs`.
+        changes: see `finished_jobs`.
     """
     with finished_jobs(folder, changes) as (stage_runs, contexts):
         next(iter(contexts.values())).reporter.say(

@@ -1,4 +1,4 @@
-"""Born-again runs: early stop, accuracies of generations, ensembles."""
+"""Born-again runs: early stopping, accuracies of generations, ensembles."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -24,20 +24,20 @@ ENSEMBLES: Mapping[str, Callable[[Sequence[Predictions]], Tensor]] = {
     "arithmetic": lambda members: arithmetic_ensemble([probabilities(one) for one in members]),
     "geometric": lambda members: logit_ensemble([one.logits for one in members]),
 }
-"""(N, K) probabilities of the members together."""
+"""Function from members to (N, K) probabilities of the ensemble."""
 
 
 def stop_generations(
     stage_runs: list[StageRun], done: Sequence[Mapping[str, Any]], contexts: ContextBySeed
 ) -> list[StageRun]:
-    """The jobs without the generations after one that rose by no more than noise.
+    """Return the stages without the generations after one that gained no more than noise.
 
-    Decided where the first stage of a generation is next. With the generations go the models from
-    labels that would stand beside them; controls are as long as what is left.
+    This is decided before the first stage of a generation. The corresponding models from labels
+    are dropped too; controls are as long as the remaining chain.
 
     Args:
-        jobs: of the whole plan.
-        done: summaries of the stages before the next one.
+        stage_runs: stages of the whole plan.
+        done: summaries of the finished stages.
     """
     following = stage_runs[len(done)].stage
     if following.role != GENERATION or (done[-1:] and done[-1]["step"] == following.step):
@@ -52,10 +52,10 @@ def stop_generations(
 def replay_stops(
     stage_runs: list[StageRun], stages: Sequence[Mapping[str, Any]], contexts: ContextBySeed
 ) -> list[StageRun]:
-    """The jobs of a finished run that was to stop early: what `without_useless` left of them.
+    """Return the stages of a finished run, after the early stopping by `stop_generations`.
 
     Args:
-        stages: of the run's summary.
+        stages: stages of the run's summary.
     """
     for done in range(1, len(stages)):
         stage_runs = stop_generations(stage_runs, stages[:done], contexts)
@@ -65,7 +65,7 @@ def replay_stops(
 def drop_generations(
     stage_runs: list[StageRun], done: int, contexts: ContextBySeed
 ) -> list[StageRun]:
-    """The jobs without the generations that are not done, and with controls of what is."""
+    """Return the stages without unfinished generations, with controls of the finished ones."""
     kept = list(stage_runs[:done])
     last = kept[-1].stage.step
     for stage in (stage_run.stage for stage_run in stage_runs[done:]):
@@ -83,12 +83,12 @@ def drop_generations(
 
 
 def validation_by_generation(stages: Sequence[Mapping[str, Any]]) -> list[list[float]]:
-    """Best validation accuracies [generation][seed] of the summaries."""
+    """Return the best validation accuracies as [generation][seed]."""
     return by_generation(stages, "best_validation")
 
 
 def by_generation(stages: Sequence[Mapping[str, Any]], accuracy: str) -> list[list[float]]:
-    """One of the accuracies as [generation][seed]."""
+    """Return an accuracy of the summaries as [generation][seed]."""
     found: dict[int, list[float]] = {}
     for stage in stages:
         if stage["role"] == GENERATION:
@@ -99,11 +99,11 @@ def by_generation(stages: Sequence[Mapping[str, Any]], accuracy: str) -> list[li
 def generations_report(
     run: RunPredictions, stages: Sequence[Mapping[str, Any]], planned: int
 ) -> dict[str, Any]:
-    """The generations, whether they rise, and the accuracy of their ensembles on test.
+    """Return accuracies of the generations, their monotonicity, and the ensembles' on test.
 
     Args:
-        stages: of the run's summary.
-        planned: generations that were asked for.
+        stages: stages of the run's summary.
+        planned: planned number of generations.
     """
     tests = by_generation(stages, "test_at_best_validation")
     report: dict[str, Any] = {
@@ -119,12 +119,12 @@ def generations_report(
 
 
 def has_independent(run: RunPredictions) -> bool:
-    """Whether the run trained models from labels for ensembles to compare with."""
+    """Whether the run trained models from labels for comparison ensembles."""
     return any(stage_run.stage.role == INDEPENDENT for stage_run in run.stage_runs)
 
 
 def ensemble_gains(run: RunPredictions) -> list[dict[str, Any]]:
-    """Entries of `gains`: each ensemble over that of as many models from labels."""
+    """Return entries of `gains`: each ensemble against one of as many models from labels."""
     if not has_independent(run):
         return []
     found = []
@@ -140,7 +140,7 @@ def ensemble_gains(run: RunPredictions) -> list[dict[str, Any]]:
 def ensemble_decisions(
     run: RunPredictions, roles: Sequence[str], split: str
 ) -> dict[str, list[Predictions]]:
-    """What each kind of ensemble says, one a seed; generation 0 is a member of every one."""
+    """Return the predictions of each kind of ensemble by seed; all include generation 0."""
     found: dict[str, list[Predictions]] = {kind: [] for kind in ENSEMBLES}
     for seed in run.contexts:
         members = [
@@ -159,7 +159,7 @@ def ensemble_decisions(
 
 
 def together(members: Sequence[Predictions], probs: Tensor) -> Predictions:
-    """The answers of an ensemble with these probabilities."""
+    """Return the predictions of an ensemble with these probabilities."""
     first, right = members[0], probs.argmax(dim=1) == members[0].labels
     seen = len(first.labels)
     return Predictions(
@@ -168,20 +168,19 @@ def together(members: Sequence[Predictions], probs: Tensor) -> Predictions:
 
 
 def accuracies_of(decisions: Mapping[str, Sequence[Predictions]]) -> dict[str, list[float]]:
-    """Accuracy of each kind of ensemble, one a seed."""
+    """Return the accuracy of each kind of ensemble by seed."""
     return {kind: [one.correct / one.images for one in seeds] for kind, seeds in decisions.items()}
 
 
 def stop_early(accuracies: Sequence[Sequence[float]], images: int) -> bool:
-    """Whether the newest generation rose by no more than noise, so that no other should follow.
+    """Whether the newest generation gained no more than noise, so that none should follow.
 
-    A rule to save time, no test: noise is one standard error of the paired difference over the
-    seeds, or of the sample of images where there is one seed. Generation 0 alone is no reason to
-    stop.
+    A rule to save time, not a test: noise is one standard error of the paired difference over
+    seeds, or for a single seed over the sample of images. Generation 0 alone never stops.
 
     Args:
-        accuracies: of validation, because they decide, as [generation][seed].
-        images: how many each accuracy was measured on, for the error of a single seed.
+        accuracies: validation accuracies as [generation][seed].
+        images: number of images per accuracy, for the error with a single seed.
     """
     if len(accuracies) < 2:
         return False
@@ -192,11 +191,11 @@ def stop_early(accuracies: Sequence[Sequence[float]], images: int) -> bool:
 
 
 def binomial_error(our_accuracy: float, their_accuracy: float, images: int) -> float:
-    """Standard error of the difference of two accuracies, each measured on `images` images.
+    """Return the standard error of the difference of two accuracies on `images` images each.
 
-    sqrt((p(1-p) + q(1-q)) / images), as of independent samples. On the same images two models err
-    together, which makes the sampling error smaller; the rest stands in for the spread over
-    seeds, of which a single one shows nothing.
+    sqrt((p(1-p) + q(1-q)) / images), as for independent samples. On the same images the errors of
+    two models are correlated and the sampling error is smaller; the excess stands for the spread
+    over seeds, unknown from a single seed.
     """
     if not (0 <= our_accuracy <= 1 and 0 <= their_accuracy <= 1 and images >= 1):
         raise ValueError(
@@ -208,5 +207,5 @@ def binomial_error(our_accuracy: float, their_accuracy: float, images: int) -> f
 
 
 def is_monotone(accuracies: Sequence[float]) -> bool:
-    """Whether no generation is worse than the one before it: to be reported, never assumed."""
+    """Whether no generation is worse than the one before; reported, never assumed."""
     return all(earlier <= later for earlier, later in pairwise(accuracies))

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import torch
 
 TICKS = Path("/proc/stat")
-"""Where Linux counts how long each core worked and idled."""
+"""File of Linux with the busy and idle time of each core."""
 
 SPARE = 0.5
-"""Cores that others may use before it is told."""
+"""Number of cores in use by others from which advice is given."""
 
 
 class CpuSample(NamedTuple):
-    """Seconds so far: of the clock, and that all processes and this one have used of our cores."""
+    """Sample of clock, CPU seconds of all processes on our cores, and of this process."""
 
     clock: float
     all: float
@@ -23,13 +23,13 @@ class CpuSample(NamedTuple):
 
 
 def allowed_cores() -> frozenset[int]:
-    """Those that this process may use; none where the system does not tell, which Linux does."""
+    """Return the cores that this process may use; empty on systems other than Linux."""
     allowed = getattr(os, "sched_getaffinity", None)
     return frozenset(allowed(0)) if allowed else frozenset()
 
 
 def now(allowed: frozenset[int]) -> CpuSample | None:
-    """The moment, for these cores; None where the system does not count them like this."""
+    """Return a sample for these cores; None if the system has no such counters."""
     try:
         lines = [line.split() for line in TICKS.read_text().splitlines()]
         tick = os.sysconf("SC_CLK_TCK")
@@ -45,23 +45,23 @@ def now(allowed: frozenset[int]) -> CpuSample | None:
 
 
 def used_by_others(before: CpuSample, after: CpuSample) -> float:
-    """How many of our cores other processes kept busy between two moments."""
+    """Return the number of our cores that other processes used between two samples."""
     passed = max(after.clock - before.clock, 1e-9)
     return max(0.0, (after.all - before.all) - (after.ours - before.ours)) / passed
 
 
 class Watch:
-    """Counts from its beginning on; asked a second or more later, when it is about to train."""
+    """CPU load from construction until `advice`, a second or more later, before training."""
 
     def __init__(self) -> None:
         self.cores = allowed_cores()
         self.before = now(self.cores)
 
     def advice(self, device: torch.device) -> list[str]:
-        """A line where threads would wait for one another because others use the cores too.
+        """Return advice if threads would wait for each other because others use the cores too.
 
-        An operation of two threads is done when the slower one is, which is put off whenever
-        another process has its core; small networks have thousands of them a second.
+        A parallel operation takes as long as its slowest thread, delayed whenever another process
+        has the core; small networks have thousands of operations a second.
         """
         after, threads = now(self.cores), torch.get_num_threads()
         if device.type != "cpu" or threads == 1 or self.before is None or after is None:
@@ -72,5 +72,5 @@ class Watch:
         fewer = max(1, round(cores - others))
         return [
             f"other processes use {others:.1f} of {cores} cores, and {threads} threads would wait "
-            f"for one another: train.threads={fewer} may be faster, small networks severalfold"
+            f"for each other: train.threads={fewer} may be faster, for small networks severalfold"
         ]

@@ -1,4 +1,4 @@
-"""Environment of a run: versions, machine, code state."""
+"""Environment of a run: versions, machine, git commit."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "safeten
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:
-    """Versions, processor, threads, command and git commit, as JSON data."""
+    """Return versions, processor, threads, command and git commit, as JSON data."""
     return {
         "format": 1,
         "kdrun": __version__,
@@ -50,7 +50,7 @@ def _processor() -> str:
 
 
 def _git_commit() -> str | None:
-    """The commit of the working folder, so that a user's own code can be found again."""
+    """Return the commit of the working folder, to find a user's own code later."""
     command = ["git", "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)

@@ -1,4 +1,4 @@
-"""Executors: how a stage is trained, by itself or with others."""
+"""Executors: training of a stage on its own or with others."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ Summary = dict[str, Any]
 
 
 class Executor(Protocol):
-    """How the stages of a run are trained."""
+    """Strategy for training the stages of a run."""
 
     def train(
         self,
@@ -27,7 +27,7 @@ class Executor(Protocol):
 
 
 class Alone:
-    """The executor that trains a stage by itself."""
+    """Executor that trains each stage on its own."""
 
     def train(
         self,

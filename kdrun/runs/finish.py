@@ -46,7 +46,7 @@ def close(
     contexts: ContextBySeed,
     folder: Path,
 ) -> dict[str, Any]:
-    """Write the run's summary, measure its chain, and show both."""
+    """Write the run's summary, measure its models, and show the results."""
     context = next(iter(contexts.values()))
     summary: dict[str, Any] = {
         "format": 1,
@@ -76,31 +76,31 @@ def close(
     for line in diagnose_folder(folder, summary):
         context.reporter.say(line, style="yellow")
     write_page(config, folder, context.reporter)
-    context.reporter.say(f"all of it is in {from_here(folder)}")
+    context.reporter.say(f"results: {from_here(folder)}")
     return summary
 
 
 def write_page(config: Config, folder: Path, reporter: Reporter) -> None:
-    """The page of a run that was measured."""
+    """Write the report page of a measured run."""
     if config.analysis != "off":
         optional("report", reporter, lambda: write_report(folder))
 
 
 def optional(what: str, reporter: Reporter, work: Callable[[], object]) -> None:
-    """Do what a run can be without: its failure costs a line, never the run."""
+    """Do optional work: a failure is reported and does not fail the run."""
     try:
         work()
     except Stopped:
         raise
     except Exception as error:
-        told = first_line(error)
-        reporter.say(f"no {what}: {told}", style="yellow")
+        message = first_line(error)
+        reporter.say(f"no {what}: {message}", style="yellow")
 
 
 def gains(
     config: Config, run: RunPredictions, summary: dict[str, Any], folder: Path
 ) -> list[dict[str, Any]]:
-    """Gains of the run's models over each other; the images they get right go into a file."""
+    """Return gains between the run's models; write the correctly classified images to a file."""
     reporter = next(iter(run.contexts.values())).reporter
     correct: dict[int, dict[str, Correct]] = {}
     keep = config.analysis != "off" or config.chain.method != "none"
@@ -109,7 +109,7 @@ def gains(
         correct.update(right_images(run, compared_places(summary), keep))
         write_correct(folder, correct)
 
-    optional("record of the images that models get right", reporter, record)
+    optional("record of correctly classified images", reporter, record)
     ensembles = ensemble_gains(run) if CHAIN_METHODS[config.chain.method].generations else []
     return [*run_gains(summary, correct), *ensembles]
 
@@ -117,7 +117,7 @@ def gains(
 def whole_chain(
     config: Config, run: RunPredictions, stages: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What the steps of the chain cost, and of generations what they gave."""
+    """Return the losses over the chain's steps, and the results of generations."""
     report: dict[str, Any] = {"chain": chain_report(run)}
     if CHAIN_METHODS[config.chain.method].generations:
         report["born_again"] = generations_report(run, stages, config.chain.generations)
@@ -125,7 +125,7 @@ def whole_chain(
 
 
 def result_tables(summary: dict[str, Any]) -> list[RenderableType]:
-    """The tables that close the run."""
+    """Return the tables shown at the end of the run."""
     tables: list[RenderableType] = [closing_table(summary)]
     if note := control_note(summary):
         tables.append(note)

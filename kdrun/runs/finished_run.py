@@ -1,4 +1,4 @@
-"""A finished run opened again, to be measured or exported."""
+"""Opening of a finished run for measuring or exporting."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +17,8 @@ from kdrun.store.stages import finished
 from kdrun.training.context import ContextBySeed, StageRun
 
 REMEDY = (
-    "a run is measured and exported with all that it was made of: bring that back as it was, and "
-    "tell where images were moved to with dataset.root=; its weights stay in its stages/"
+    "measuring and exporting need the original data and weights: restore them, and give the folder "
+    "of moved images as dataset.root=; the trained weights are still in stages/"
 )
 
 
@@ -26,20 +26,20 @@ REMEDY = (
 def finished_jobs(
     folder: Path, changes: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[list[StageRun], ContextBySeed]]:
-    """Have the run to oneself: its stages, finished and whole, and their settings by seed.
+    """Lock the run and return its intact finished stages, and contexts by seed.
 
     Args:
-        folder: the run's.
-        changes: of `checked_places`: where its images are now, on which device.
+        folder: folder of the run.
+        changes: result of `checked_places`, such as the folder of images, and the device.
 
     Raises:
-        ConfigError: it is no finished run.
-        DamagedError: a file of it is not as it was written.
-        DataError, WeightsError: what it was trained on has changed.
+        ConfigError: the run is not finished.
+        DamagedError: a file of the run fails its checksum.
+        DataError, WeightsError: the data or weights of its training have changed.
     """
     saved = read_run(folder)
     if not (folder / SUMMARY).exists():
-        raise ConfigError(f"{folder}: the run is not finished; 'kdrun resume {folder}' goes on")
+        raise ConfigError(f"{folder}: the run is not finished; 'kdrun resume {folder}' continues")
     config = changed_config(folder, saved, changes or {})
     with stop_requests() as stop, occupied(folder):
         planned, contexts = rebuilt(config, saved, stop, REMEDY)

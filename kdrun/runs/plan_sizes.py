@@ -1,4 +1,4 @@
-"""Model sizes by which `chain=auto` chooses, counted without memory for weights."""
+"""Model sizes for `chain=auto`, counted without memory for weights."""
 
 from collections.abc import Sequence
 
@@ -16,16 +16,16 @@ from kdrun.training.stage_model import build_on_meta
 
 
 def plan_for(config: Config, shape: ImageShape) -> list[Stage]:
-    """The stages of a run on such images.
+    """Return the stages of a run on images of the shape.
 
     Raises:
-        ConfigError: `chain=auto` has nothing to choose from.
+        ConfigError: `chain=auto` has no candidates.
     """
     return build_plan(config, chain_sizes(config, shape))
 
 
 def chosen_chain(stages: Sequence[Stage]) -> str:
-    """What `chain=auto` came to."""
+    """Return a message with the choice of `chain=auto`."""
     assistants = dict.fromkeys(s.model.arch for s in stages if s.role == ASSISTANT)
     chosen = (
         f"{' -> '.join(assistants)} between" if assistants else "no assistant is worth its step"
@@ -34,7 +34,7 @@ def chosen_chain(stages: Sequence[Stage]) -> str:
 
 
 def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
-    """Parameters of teacher, student and the teacher's family; None where nobody chooses by them.
+    """Return parameter counts of teacher, student and the teacher's family; None if unused.
 
     Raises:
         ConfigError: the teacher has no family.
@@ -45,7 +45,7 @@ def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
     family = family_of(teacher.arch) if teacher.library == "kdrun" else ()
     if not family:
         raise ConfigError(
-            f"chain={config.chain.method}: knows no other sizes of {teacher.arch}; "
+            f"chain={config.chain.method}: no other sizes of {teacher.arch} are known; "
             "name assistants with chain=assistants chain.assistants=[...]"
         )
     found = {
@@ -70,7 +70,7 @@ def _required(config: Config, model: ModelConfig, shape: ImageShape) -> int:
 
 
 def _parameters(config: Config, model: ModelConfig, shape: ImageShape) -> int | None:
-    """None where the architecture cannot take images of the size."""
+    """Return the parameter count; None if the architecture does not support the image size."""
     try:
         return _required(config, model, shape)
     except ConfigError:

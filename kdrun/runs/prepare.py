@@ -1,4 +1,4 @@
-"""Preparation of a run: data, device, stages and weights, checked before a folder is made."""
+"""Preparation of a run: data, device, stages and weights, checked before any folder is made."""
 
 import os
 import warnings
@@ -37,10 +37,10 @@ from kdrun.training.stage_model import build, count_sizes, normalization, withou
 
 
 def make_context(config: Config, stop: StopRequest, *, identified: bool = True) -> RunContext:
-    """Data, device and precision of the run; the threads are the process's.
+    """Return data, device and precision of the run; set the number of threads.
 
     Args:
-        identified: whether image files are hashed; what is stored needs it.
+        identified: whether image files are hashed, as needed for storing results.
     """
     use_threads(config.train.threads)
     device = resolve_device(config.train.device)
@@ -54,10 +54,10 @@ def make_context(config: Config, stop: StopRequest, *, identified: bool = True) 
 
 
 def use_threads(threads: int | None) -> None:
-    """Compute with so many threads of the CPU; None: as many as torch takes by itself.
+    """Set the number of CPU threads; None: torch's default.
 
     Raises:
-        ConfigError: they are more than there are cores.
+        ConfigError: more threads than cores.
     """
     if threads is None:
         return
@@ -68,7 +68,7 @@ def use_threads(threads: int | None) -> None:
 
 
 def make_contexts(config: Config, stop: StopRequest) -> ContextBySeed:
-    """The setting of every seed: each has the splits that a run of it alone would have."""
+    """Return the context of every seed, with the splits of a run with that seed alone."""
     if not config.seeds:
         return {None: make_context(config, stop)}
     first = make_context(with_seed(config, config.seeds[0]), stop)
@@ -88,12 +88,12 @@ def load_data(
     *,
     identified: bool = True,
 ) -> ImageData:
-    """The data set of the config, on the device where it fits in memory.
+    """Return the config's data set, on the device if it fits in memory.
 
     Args:
-        stop: asked while image files are hashed.
-        say: takes lines of progress meanwhile.
-        identified: whether they are.
+        stop: stop request, checked while image files are hashed.
+        say: prints progress of the hashing.
+        identified: whether image files are hashed.
     """
     options = config.dataset
     return load_dataset(
@@ -113,12 +113,12 @@ def load_data(
 
 
 def default_workers() -> int:
-    """Processes that decode images: one for each core that this process may use, 8 at most."""
+    """Return the number of decoding processes: one per usable core, at most 8."""
     return min(8, len(allowed_cores()) or os.cpu_count() or 1)
 
 
 def opening_line(context: RunContext, folder: Path) -> str:
-    """`digits: 1212 training, ... test images of 10 classes, 8x8, cpu, bf16 -> outputs/...`."""
+    """Return `digits: 1212 training, ... test images of 10 classes, 8x8, cpu, bf16 -> outputs`."""
     data = context.data
     counts = f"{len(data.train)} training"
     counts += f", {len(data.validation)} validation" if data.validation is not None else ""
@@ -128,7 +128,7 @@ def opening_line(context: RunContext, folder: Path) -> str:
 
 
 def make_stage_runs(stages: Sequence[Stage], contexts: ContextBySeed) -> list[StageRun]:
-    """Every stage of the plan with its hash, its sizes and its weights checked.
+    """Return every stage of the plan with hash and sizes, and check its weights.
 
     Raises:
         ConfigError: a model cannot be built for these images.
@@ -141,7 +141,7 @@ def make_stage_runs(stages: Sequence[Stage], contexts: ContextBySeed) -> list[St
 
 
 def make_stage_run(stage: Stage, earlier: Sequence[StageRun], context: RunContext) -> StageRun:
-    """One stage; `earlier` are the jobs to which the numbers of its teachers refer."""
+    """Return one stage; the numbers of its teachers index `earlier`."""
     source = checked_weights(stage, context.data)
     given = normalization(context.data, source, stage.model.normalization)
     parameters, macs = count_sizes(stage, context.data.shape)
@@ -161,10 +161,10 @@ def make_stage_run(stage: Stage, earlier: Sequence[StageRun], context: RunContex
 
 
 def check_layers(stage: Stage, teacher: Stage, shape: ImageShape) -> None:
-    """See that every layer that a term names can be used, on untrained models and four images.
+    """Check that the terms' layers can be used, on untrained models and four images.
 
     Raises:
-        ConfigError: one cannot, or two cannot be compared; names them.
+        ConfigError: a layer cannot be used, or two cannot be compared; names them.
     """
     example = torch.zeros(4, shape.channels, shape.image_size, shape.image_size)
     models = [build(without_weights(s), shape, None).eval() for s in (stage, teacher)]
@@ -191,10 +191,10 @@ def check_layers(stage: Stage, teacher: Stage, shape: ImageShape) -> None:
 
 
 def checked_weights(stage: Stage, data: ImageData) -> WeightsSource | None:
-    """Where the stage's given weights come from; they are loaded once to see that they fit.
+    """Return the source of the stage's given weights, after loading them once as a check.
 
     Raises:
-        WeightsError: they are missing, damaged, or made for something else.
+        WeightsError: the weights are missing, damaged, or do not fit.
     """
     model = stage.model
     if model.weights is None:
@@ -203,7 +203,7 @@ def checked_weights(stage: Stage, data: ImageData) -> WeightsSource | None:
     check_card(source, arch=model.arch, class_names=data.class_names)
     if stage.role == TEACHER and source.classes not in (None, len(data.class_names)):
         raise WeightsError(
-            f"teacher.weights={model.weights} know {source.classes} classes, the data set has "
+            f"teacher.weights={model.weights} has {source.classes} classes, the data set has "
             f"{len(data.class_names)}; train a teacher from them first: student={model.arch} "
             f"student.weights={model.weights} loss=none, then teacher.weights=RUN_FOLDER"
         )

@@ -1,7 +1,7 @@
-"""Reopening of a finished run for more epochs, in one step.
+"""Atomic reopening of a finished run for more epochs.
 
-What is to change is written to a file of its own first. A process that is killed while it puts the
-parts in place leaves that file, by which the next one to open the run puts in place the rest.
+The changes are first written to a separate file. If a process is killed while it applies them, the
+next process that opens the run finds this file and applies the rest.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ INTENT = "reopening.json"
 
 
 def reopen(folder: Path, config: Config, stage_runs: Sequence[StageRun]) -> None:
-    """Give the run another config and longer stages; its results are no more.
+    """Give the run another config and longer stages; remove its results.
 
     Raises:
         OutputError: a file cannot be written or removed.
@@ -32,28 +32,28 @@ def reopen(folder: Path, config: Config, stage_runs: Sequence[StageRun]) -> None
 
 
 def refuse_copied_stages(folder: Path) -> None:
-    """Refuse a run whose stages are folders of its own, as copies that follow links have them.
+    """Refuse a run with stages that are folders, as in copies that follow links.
 
-    Before anything is removed: where they are, the links to other stages cannot be put.
+    Call this before anything is removed: the folders block the links to other stages.
 
     Raises:
-        OutputError: one is.
+        OutputError: a stage is a folder.
     """
     for path in sorted((folder / "stages").glob("*")):
         if path.is_dir() and not path.is_symlink():
             raise OutputError(
-                f"{path}: is a copy, not a link to the store; such a run can be read, not trained "
-                "on: copy it with its output root and its links (cp -a), or start a new run"
+                f"{path}: is a copy, not a link to the store, so the run can be read but not "
+                "trained: copy the output root with its links (cp -a), or start a new run"
             )
 
 
 def finish_reopening(folder: Path) -> None:
-    """Put in place what was noted; the same again changes nothing.
+    """Apply the noted changes; idempotent.
 
-    The summary goes first, so that nobody takes the run for finished, and the note last.
+    The summary is removed first, so that the run no longer counts as finished, and the note last.
 
     Raises:
-        DamagedError: the note is not as it was written.
+        DamagedError: the note fails its checksum.
         OutputError: a file cannot be written or removed.
     """
     path = folder / INTENT
@@ -62,7 +62,7 @@ def finish_reopening(folder: Path) -> None:
     intent = read_sealed(path)
     config, plan = intent.get("config"), intent.get("plan")
     if not isinstance(config, str) or not isinstance(plan, dict):
-        raise DamagedError(f"{path} is damaged: it holds no config and plan")
+        raise DamagedError(f"{path} is damaged: config or plan is missing")
     for stale in (SUMMARY, ANALYSIS, REPORT):
         remove_file(folder / stale)
     sync_folder(folder)

@@ -1,4 +1,4 @@
-"""Resuming a run in its own folder, to the same result."""
+"""Resuming of a run in its folder, with an identical result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -44,19 +44,19 @@ from kdrun.training.context import ContextBySeed, StageRun
 def resume_run(
     folder: Path, overrides: Sequence[str], siblings: Siblings = no_siblings
 ) -> dict[str, Any]:
-    """Go on with the run in the folder; returns its summary.
+    """Resume the run in the folder; return its summary.
 
     Args:
-        folder: the run's.
-        overrides: `key=value` of what may be changed.
-        siblings: the later jobs of the sweep that it is part of.
+        folder: folder of the run.
+        overrides: `key=value` of settings that may change.
+        siblings: later jobs of the run's sweep.
 
     Raises:
-        ConfigError: no run is there, or an override changes what was trained so far.
-        DamagedError: a file of the run is not as it was written.
+        ConfigError: no run is there, or an override would change trained stages.
+        DamagedError: a file of the run fails its checksum.
     """
     changes = checked_overrides(overrides)
-    read_run(folder)  # first, so that a folder that is none gets no lock
+    read_run(folder)  # first, so that other folders get no lock
     with stop_requests() as stop, occupied(folder):
         if (folder / INTENT).exists():
             refuse_copied_stages(folder)
@@ -70,12 +70,12 @@ def resume_run(
 
 
 def raised_in(folder: Path, changes: dict[str, Any]) -> bool:
-    """Whether the changes would train the run in the folder for more epochs than it was to have.
+    """Whether the changes raise the epochs of the run in the folder.
 
     Raises:
-        ConfigError: they are no changes for it.
-        DamagedError: a file of the run is not as it was written.
-        OutputError: its stages are copies.
+        ConfigError: the changes are not allowed.
+        DamagedError: a file of the run fails its checksum.
+        OutputError: stages of the run are copies.
     """
     saved = read_run(folder)
     config = changed_config(folder, saved, changes)
@@ -93,10 +93,10 @@ def go_on(
     stop: StopRequest,
     siblings: Siblings,
 ) -> dict[str, Any]:
-    """Rebuild what the run was doing and do the rest, with more epochs if they are raised.
+    """Rebuild the state of the run and do the rest, with more epochs if raised.
 
     Raises:
-        OutputError: its stages are copies, or its log is a file elsewhere too.
+        OutputError: stages of the run are copies, or its log is hard-linked elsewhere.
     """
     refuse_copied_stages(folder)
     refuse_hard_link(folder / LOG)
@@ -110,7 +110,7 @@ def go_on(
         )
         reopen(folder, config, stage_runs)
     context.reporter.log = folder / LOG
-    context.reporter.say(f"going on with {folder}, on {context.device}, {context.precision}")
+    context.reporter.say(f"resuming {folder} on {context.device}, {context.precision}")
     for line in [*data_notes(contexts), *watch.advice(context.device)]:
         context.reporter.say(line, style="yellow")
     executor = make_executor(config, contexts, siblings)
@@ -120,16 +120,16 @@ def go_on(
 def rebuilt(
     config: Config, saved: SavedRun, stop: StopRequest, remedy: str = "start a new run"
 ) -> tuple[list[StageRun], ContextBySeed]:
-    """The run's jobs and settings as they were, in its precision and with its threads.
+    """Rebuild the run's stages and contexts, with its precision and threads.
 
     Args:
-        config: the run's, changed where that may be.
-        saved: what its folder holds.
-        stop: asked between two batches.
-        remedy: what a user is told to do where they are not.
+        config: config of the run, with allowed changes.
+        saved: content of the run's folder.
+        stop: stop request, checked between batches.
+        remedy: advice to the user if something has changed.
 
     Raises:
-        DataError, WeightsError, ConfigError: what they depend on has changed.
+        DataError, WeightsError, ConfigError: data, weights or code have changed.
     """
     precise = replace(config, train=replace(config.train, precision=saved.precision))
     contexts = make_contexts(precise, stop)
@@ -143,10 +143,10 @@ def rebuilt(
 
 
 def show_finished(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
-    """Show the result of a finished run; write what one that was killed at its end has not.
+    """Show the result of a finished run; write the files still missing after a kill at its end.
 
     Raises:
-        DamagedError: a file of it, or of its stages, is not as it was when the run ended.
+        DamagedError: a file of the run or of its stages fails its checksum.
     """
     try:
         summary = read_summary(folder)
@@ -154,7 +154,7 @@ def show_finished(folder: Path, config: Config, saved: SavedRun) -> dict[str, An
         read_metrics(folder, summary)
         check_linked(folder, summary)
     except DamagedError as error:
-        remedy = f"remove {folder / SUMMARY} and resume, which does anew what is damaged"
+        remedy = f"remove {folder / SUMMARY} and resume to redo damaged parts"
         raise DamagedError(f"{error}; {remedy}") from error
     for table in result_tables(summary):
         console().print(table)
@@ -165,15 +165,15 @@ def show_finished(folder: Path, config: Config, saved: SavedRun) -> dict[str, An
         reporter = Reporter(console(), folder / LOG)
         write_page(config, folder, reporter)
         status.write("done")
-    show(f"{folder} was done before")
+    show(f"{folder} was already finished")
     return summary
 
 
 def check_linked(folder: Path, summary: Mapping[str, Any]) -> None:
-    """See that the links of a finished run lead to its stages, and that these are whole.
+    """Check that the links of a finished run point to its stages, and that these are intact.
 
     Raises:
-        DamagedError: one is not.
+        DamagedError: a link or a stage is wrong.
     """
     for place, stage in enumerate(summary["stages"]):
         target = linked_stage(folder, place, stage.get("hash"))
@@ -182,7 +182,7 @@ def check_linked(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def changed_config(folder: Path, saved: SavedRun, changes: Mapping[str, Any]) -> Config:
-    """The saved config with the changes, and the output root where it is now."""
+    """Return the saved config with the changes and the current output root."""
     config = parsed(saved.config, folder / CONFIG, changes)
     if "output_root" in changes:
         return config
@@ -190,17 +190,17 @@ def changed_config(folder: Path, saved: SavedRun, changes: Mapping[str, Any]) ->
 
 
 def raise_allowed(config: Config, saved: SavedRun) -> bool:
-    """Whether the epochs are more than the run was to have.
+    """Whether the epochs of the run are raised.
 
     Raises:
-        ConfigError: they are lowered, or stages have epochs of their own.
+        ConfigError: the epochs are lowered, or stages have their own epochs.
     """
     before, epochs = max(stage["epochs"] for stage in saved.stages), config.train.epochs
     chain = config.chain
     if chain.method != "none" or chain.stage:
         raise ConfigError(
             f"{EPOCHS}: cannot be raised for a chain or for stages with options of their own; "
-            "start a new run, which takes from the store what is the same"
+            "start a new run, which reuses unchanged stages"
         )
     if epochs < before:
         raise ConfigError(f"{EPOCHS}={epochs}: may only be raised, from {before}")
@@ -208,10 +208,10 @@ def raise_allowed(config: Config, saved: SavedRun) -> bool:
 
 
 def extended(stage_runs: list[StageRun], contexts: ContextBySeed, epochs: int) -> list[StageRun]:
-    """The stages with more epochs, each going on from where it is; finished teachers stay.
+    """Return the stages with more epochs, each continued from its state; keep finished teachers.
 
-    The rates and temperatures are those of the new length. The result is not that of a run which
-    had so many epochs from its start, so such a stage has a hash of its own.
+    Rates and temperatures follow the new length. The result differs from a run with as many epochs
+    from its start, so such a stage has a separate hash.
     """
     longer: list[StageRun] = []
     for stage_run in stage_runs:
@@ -234,10 +234,10 @@ def extended(stage_runs: list[StageRun], contexts: ContextBySeed, epochs: int) -
 
 
 def carry_over(old: StageRun, new: StageRun, state: dict[str, Any]) -> None:
-    """Give a stage the checkpoint of the one it goes on from."""
+    """Copy the checkpoint of a stage to its continuation."""
     target = make_folder(new.folder / CHECKPOINTS, new.folder.parent.parent)
     if checkpoint.checkpoints(target):
-        return  # it has gone on from there already
+        return  # already continued from there
     if state["best"] is not None:
         update = state["best"]["update"]
         best = checkpoint.best_path(old.folder / CHECKPOINTS, update)

@@ -14,29 +14,29 @@ CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {
     *("teacher.min_accuracy", "analysis", "logger", "output_root"),
     *("dataset.root", "dataset.download"),  # whose images are compared with those of before
 }
-"""What does not change the result."""
+"""Settings that do not change the result."""
 
 EPOCHS = "train.epochs"
-"""What may be raised."""
+"""Setting that may be raised."""
 
 
 def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """The overrides by key.
+    """Return the overrides by key.
 
     Raises:
-        ConfigError: one is no setting, or would change the result.
+        ConfigError: an override is not a setting, or would change the result.
     """
     changes: dict[str, Any] = {}
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals:
-            raise ConfigError(f"{override}: is no setting, which is written key=value")
+            raise ConfigError(f"{override}: is not a setting; write key=value")
         if key not in keys():
             raise ConfigError(unknown_key(key))
         if key not in CHANGEABLE | {EPOCHS}:
             raise ConfigError(
-                f"{key}: would change the result, so that nothing trained before could be used; "
-                f"start a new run with it (resume takes {', '.join(sorted(CHANGEABLE))}, and "
+                f"{key}: would change the result, so nothing trained so far could be used; "
+                f"start a new run (resume takes {', '.join(sorted(CHANGEABLE))}, and "
                 f"more {EPOCHS})"
             )
         changes[key] = value_of(override)
@@ -44,10 +44,10 @@ def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def checked_places(overrides: Sequence[str]) -> dict[str, Any]:
-    """Those by key with which a finished run is opened, which is not trained on.
+    """Return the overrides by key for opening a finished run without training.
 
     Raises:
-        ConfigError: as of `checked_overrides`.
+        ConfigError: see `checked_overrides`.
     """
     changes = checked_overrides(overrides)
     if EPOCHS in changes:
@@ -56,15 +56,15 @@ def checked_places(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def value_of(override: str) -> Any:
-    """The value of `key=value`, read as `kdrun key=value` reads it.
+    """Return the value of `key=value`, parsed as on the command line of `kdrun`.
 
     Raises:
-        ConfigError: it is none, or several to sweep over.
+        ConfigError: the text is not a single value.
     """
     try:
         read = OverridesParser.create().parse_override(override)
     except HydraException as error:
         raise ConfigError(f"{override}: cannot be read as a value") from error
     if read.is_sweep_override():
-        raise ConfigError(f"{override}: what goes on takes one value, not several")
+        raise ConfigError(f"{override}: resume takes one value per key")
     return read.value()

@@ -1,4 +1,4 @@
-"""Reuse of finished stages from the store; what it does not hold is trained."""
+"""Reuse of finished stages from the store, and training of missing ones."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,12 +23,12 @@ def reuse_or_train(
     executor: Executor,
     begin: Callable[[], None] | None = None,
 ) -> tuple[dict[str, Any], bool]:
-    """The summary of the stage, and whether the store held it.
+    """Return the summary of the stage, and whether the stage was in the store.
 
     Args:
-        record: takes the metrics of each epoch, also of a stage that the store held.
+        record: takes the metrics of each epoch, also of a reused stage.
         executor: trains the stage.
-        begin: called before.
+        begin: called before training.
     """
     with locked(stage_run.folder, waiting_line(stage_run, context)):
         summary = reuse(stage_run, context, record)
@@ -40,7 +40,7 @@ def reuse_or_train(
 
 
 def reuse(stage_run: StageRun, context: RunContext, record: Record) -> dict[str, Any] | None:
-    """The summary of the stage if the store holds it, whose metrics are recorded again."""
+    """Return the summary of the stage if in the store, else None; record its metrics again."""
     summary = finished_and_intact(stage_run, context)
     if summary is None:
         return None
@@ -58,10 +58,10 @@ def train(
     record: Record,
     executor: Executor,
 ) -> dict[str, Any]:
-    """Train the stage, from its last checkpoint if there is one; returns its summary.
+    """Train the stage, from its last checkpoint if any; return its summary.
 
     Raises:
-        ConfigError: an operation of it has no deterministic implementation.
+        ConfigError: an operation has no deterministic implementation.
         NumericError: the memory does not suffice.
     """
     context.reporter.say(f"{stage_run.title}: {objective_line(stage_run)}")
@@ -77,32 +77,32 @@ def train(
 
 
 def finished_and_intact(stage_run: StageRun, context: RunContext) -> dict[str, Any] | None:
-    """The summary of the stage if it is finished and whole; what is damaged is set aside."""
+    """Return the summary of a finished, intact stage, else None; move a damaged one aside."""
     try:
         return finished(stage_run.folder, stage_run.digest)
     except DamagedError as error:
         aside = set_aside(stage_run.folder, checkpoints=isinstance(error, MisplacedError))
         context.reporter.say(
-            f"{error}; moved to {aside}, {stage_run.title} is done again", "yellow"
+            f"{error}; moved to {aside}, {stage_run.title} is trained again", "yellow"
         )
         return None
 
 
 def objective_line(stage_run: StageRun) -> str:
-    """What the stage is about to do."""
+    """Return a line on the objective of the stage."""
     if stage_run.stage.pretrained:
         return f"weights {stage_run.stage.model.weights}, evaluated first"
     return f"minimises {mixture(stage_run.stage.loss)}"
 
 
 def waiting_line(stage_run: StageRun, context: RunContext) -> Callable[[], None]:
-    """What to do, once a second, while another process holds the stage's lock."""
+    """Return the callback that runs once a second while another process holds the stage's lock."""
     said: list[bool] = []
 
     def waiting() -> None:
         if not said:
             context.reporter.say(
-                f"{stage_run.title}: another process is training it; waiting for it"
+                f"{stage_run.title}: waiting for another process that trains this stage"
             )
             said.append(True)
         if context.stop:

@@ -23,7 +23,7 @@ def write_run_files(
     context: RunContext,
     stage_runs: Sequence[StageRun],
 ) -> None:
-    """Write what a run is: its overrides, environment, plan, and last the config."""
+    """Write overrides, environment and plan of a run, and last the config."""
     write_yaml(folder / OVERRIDES, list(overrides))
     write_sealed(folder / ENVIRONMENT, environment(context.device, context.precision))
     write_sealed(folder / PLAN, plan_content(stage_runs))
@@ -31,7 +31,7 @@ def write_run_files(
 
 
 def plan_content(stage_runs: Sequence[StageRun]) -> dict[str, Any]:
-    """The stages with all that determines them, as `plan.json` holds them."""
+    """Return the content of `plan.json`: the stages with their identities."""
     stages = [
         stage_label(stage_run.stage)
         | {
@@ -52,7 +52,7 @@ def plan_content(stage_runs: Sequence[StageRun]) -> dict[str, Any]:
 
 
 def link_stage(link: Path, target: Path) -> None:
-    """Point from the run's folder to the stage's in the store, relatively: both can move."""
+    """Link the run's folder to the stage in the store; relative, so that both can be moved."""
     make_folder(link.parent, link.parent.parent)
     remove_file(link)
     try:

@@ -1,4 +1,4 @@
-"""Run the plan: reuse finished stages, train the others, write the results."""
+"""Run of a plan: reuse finished stages, train the others, write the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,14 +44,14 @@ from kdrun.training.trainer import Record
 def run(
     config: Config, folder: Path | None, overrides: Sequence[str], siblings: Siblings = no_siblings
 ) -> dict[str, Any]:
-    """Do all that the config asks for; returns the run's summary.
+    """Execute a config; return the run's summary.
 
-    Everything a user can get wrong is checked before the first folder is made.
+    All possible user errors are checked before the first folder is made.
 
     Args:
-        folder: the run's folder, or None for a new one below `config.output_root`.
-        overrides: the command line's, for the record.
-        siblings: the later jobs of a sweep, whose students train.lockstep takes along.
+        folder: folder of the run, or None for a new one below `config.output_root`.
+        overrides: overrides of the command line, for the record.
+        siblings: later jobs of a sweep, for train.lockstep.
     """
     check_logger(config.logger)
     watch = Watch()
@@ -70,15 +70,15 @@ def run(
             context.reporter.say(opening_line(context, folder))
             if CHAIN_METHODS[config.chain.method].sized:
                 context.reporter.say(chosen_chain([stage_run.stage for stage_run in stage_runs]))
-            told = [*idle_lines(config, overrides), *warnings_of(stage_runs, contexts)]
-            for line in [*told, *watch.advice(context.device)]:
+            lines = [*idle_lines(config, overrides), *warnings_of(stage_runs, contexts)]
+            for line in [*lines, *watch.advice(context.device)]:
                 context.reporter.say(line, style="yellow")
             executor = make_executor(config, contexts, siblings)
             return run_plan(config, stage_runs, contexts, folder, Status(folder), executor)
 
 
 def warnings_of(stage_runs: Sequence[StageRun], contexts: ContextBySeed) -> list[str]:
-    """What is hardly meant of the plan, and teachers that may know the validation images."""
+    """Return warnings about the plan, and about teachers trained on validation images."""
     stages, parameters = (
         [stage_run.stage for stage_run in stage_runs],
         [stage_run.parameters for stage_run in stage_runs],
@@ -94,12 +94,12 @@ def warnings_of(stage_runs: Sequence[StageRun], contexts: ContextBySeed) -> list
 
 @dataclass(frozen=True)
 class ActiveRun:
-    """A run whose stages are being done.
+    """A run in progress.
 
     Attributes:
-        contexts: of its stages, by seed.
-        executor: by which they are trained.
-        track: takes each line of `metrics.jsonl` too.
+        contexts: contexts of its stages, by seed.
+        executor: trains the stages.
+        track: also takes each line of `metrics.jsonl`.
     """
 
     config: Config
@@ -118,20 +118,20 @@ def run_plan(
     status: Status,
     executor: Executor,
 ) -> dict[str, Any]:
-    """Do what is left of the stages in order, keeping the status; returns the run's summary."""
+    """Run the remaining stages in order and update the status; return the run's summary."""
     reporter = next(iter(contexts.values())).reporter
     with status.kept(), reporter.hearing():
-        write_json_lines(folder / METRICS, [])  # every stage says again what it has done
+        write_json_lines(folder / METRICS, [])  # every stage records its metrics again
         try:
             with tracking(config.logger, folder, flat(config), reporter.say) as track:
                 active = ActiveRun(config, contexts, folder, status, executor, track)
                 return run_stages(active, stage_runs)
         except Stopped as error:
-            raise Stopped(f"{error}; 'kdrun resume {folder}' goes on from there") from error
+            raise Stopped(f"{error}; 'kdrun resume {folder}' continues from there") from error
 
 
 def run_stages(active: ActiveRun, stage_runs: list[StageRun]) -> dict[str, Any]:
-    """Do the stages in order; write and show the run's summary."""
+    """Run the stages in order; write and show the run's summary."""
     config, contexts = active.config, active.contexts
     stages: list[dict[str, Any]] = []
     while len(stages) < len(stage_runs):
@@ -149,7 +149,7 @@ def run_stages(active: ActiveRun, stage_runs: list[StageRun]) -> dict[str, Any]:
 
 
 def decide(active: ActiveRun, stage_runs: list[StageRun], position: int) -> list[StageRun]:
-    """The stages with the T of the one at `position` chosen; pilots are stages of the store."""
+    """Choose the T of the stage at `position`; return the new stages. Pilots go to the store."""
     stage_run = stage_runs[position]
     teacher, context = teacher_of(stage_run, stage_runs), active.contexts[stage_run.stage.seed]
 
@@ -168,13 +168,13 @@ def decide(active: ActiveRun, stage_runs: list[StageRun], position: int) -> list
 
 
 def discard(line: dict[str, Any]) -> None:
-    """Discard the metrics of a pilot, which are no part of the run's."""
+    """Discard the metrics of a pilot, which are not part of the run."""
 
 
 def do_stage(
     active: ActiveRun, position: int, stage_run: StageRun, teachers: list[StageRun]
 ) -> tuple[dict[str, Any], bool]:
-    """Do one stage unless the store holds it; returns its summary and whether it did."""
+    """Run one stage unless in the store; return the summary and whether the stage was reused."""
     label, status = placed_label(position, stage_run.stage), active.status
 
     def record(line: dict[str, Any]) -> None:

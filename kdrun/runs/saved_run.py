@@ -1,4 +1,4 @@
-"""Reading a run folder; it may come from anyone, so nothing in it is executed."""
+"""Reading of a run folder; the folder is untrusted, so nothing in it is executed."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,14 +34,14 @@ _HASH = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What is known of a run that was begun before.
+    """Content of the folder of an earlier run.
 
     Attributes:
-        config: as composed then.
-        stages: of `plan.json`.
-        precision: which the result depends on, and which another device would not choose.
-        threads: of the CPU, likewise.
-        trained: positions of the stages that the run began to train.
+        config: config composed at the start of the run.
+        stages: stages of `plan.json`.
+        precision: resolved precision, which affects the result and may differ on another device.
+        threads: number of CPU threads, which affects the result too.
+        trained: positions of the stages that the run started to train.
     """
 
     config: DictConfig
@@ -55,16 +55,14 @@ def read_run(folder: Path) -> SavedRun:
     """Read the files of a run.
 
     Raises:
-        ConfigError: it is no run folder.
-        DamagedError: a file is not as it was written.
-        OutputError: one is a link.
+        ConfigError: the folder is not a run.
+        DamagedError: a file fails its checksum.
+        OutputError: a file is a link.
     """
     if not (folder / CONFIG).exists():
         if (folder / SWEEP).exists():
-            raise ConfigError(f"{folder}: is a sweep; give the folder of a job, as {folder / '0'}")
-        raise ConfigError(
-            f"{folder}: is not the folder of a run or a sweep (there is no {CONFIG} in it)"
-        )
+            raise ConfigError(f"{folder}: is a sweep; give the folder of a job: {folder / '0'}")
+        raise ConfigError(f"{folder}: is not the folder of a run or a sweep (no {CONFIG})")
     refuse_links(folder)
     environment = read_shaped(folder / ENVIRONMENT, ENVIRONMENT_SHAPE)
     plan = read_shaped(folder / PLAN, PLAN_SHAPE)
@@ -78,7 +76,7 @@ def read_run(folder: Path) -> SavedRun:
 
 
 def parsed(saved: DictConfig, path: Path, changes: Mapping[str, Any]) -> Config:
-    """The checked Config of a saved one, with the changes."""
+    """Return the saved config with the changes, parsed and checked."""
     config: DictConfig = saved.copy()
     try:
         for key, value in {**later_settings(saved), **changes}.items():
@@ -89,9 +87,9 @@ def parsed(saved: DictConfig, path: Path, changes: Mapping[str, Any]) -> Config:
 
 
 def later_settings(saved: DictConfig) -> dict[str, Any]:
-    """The defaults of settings that kdrun did not have yet when the config was saved.
+    """Return the defaults of settings added to kdrun after the config was saved.
 
-    One that bears on a result changes the identity of its stages, which `check_same` notices.
+    A setting that affects a result changes the identity of its stages, detected by `check_same`.
     """
     absent = [key for key in keys() if not has(saved, key.split("."))]
     if not absent:
@@ -103,14 +101,14 @@ def later_settings(saved: DictConfig) -> dict[str, Any]:
 
 
 def has(section: Any, path: Sequence[str]) -> bool:
-    """Whether there is such a key, whatever its value."""
+    """Whether the key exists, even if null."""
     if not path:
         return True
     return OmegaConf.is_dict(section) and path[0] in section and has(section[path[0]], path[1:])
 
 
 def checked_stage(stage: Any) -> dict[str, Any]:
-    """A stage of `plan.json`, of the types that are relied on."""
+    """Return a stage of `plan.json` after checking its types."""
     origin = stage["identity"].get("origin")
     known = origin is None or (_HASH.fullmatch(origin[0]) and type(origin[1]) is int)
     T = stage["T"]
@@ -121,10 +119,10 @@ def checked_stage(stage: Any) -> dict[str, Any]:
 
 
 def output_root(folder: Path, config: Config) -> Path:
-    """Where the run keeps its stages; found from its folder, so that both can be moved together.
+    """Return the run's output root, found from its folder, so that both can be moved together.
 
     Raises:
-        ConfigError: it cannot be told.
+        ConfigError: the output root cannot be found.
     """
     root = root_with_store(folder)
     if root is not None:
@@ -137,12 +135,12 @@ def output_root(folder: Path, config: Config) -> Path:
     if not saved.is_absolute() and ".." not in saved.parts:
         return saved
     raise ConfigError(
-        f"{folder}: kept its stages in {saved}; to go on there add output_root={saved}"
+        f"{folder}: kept its stages in {saved}; to use that folder add output_root={saved}"
     )
 
 
 def check_same(stage_runs: list[StageRun], stages: list[dict[str, Any]], remedy: str) -> None:
-    """See that everything the stages depend on is as it was when the run began.
+    """Check that everything the stages depend on is unchanged since the run began.
 
     Raises:
         DataError, WeightsError, ConfigError: something has changed; says what.
@@ -157,19 +155,19 @@ def check_same(stage_runs: list[StageRun], stages: list[dict[str, Any]], remedy:
 
 
 def changed(stage_run: StageRun, names: list[str], remedy: str) -> KdrunError:
-    """The error for a stage whose identity is not what it was."""
-    since = f"changed since the run began, and {stage_run.title} would be another"
+    """Return the error for a stage with a changed identity."""
+    since = f"changed since the run began, and {stage_run.title} would differ"
     if "data" in names:
         return DataError(f"dataset: its images or labels {since}; {remedy}")
     if any(name.startswith("model.weights") for name in names):
         return WeightsError(f"{stage_run.stage.model.weights}: the weights {since}; {remedy}")
     if "format" in names:
-        return ConfigError(f"kdrun's own way of training {since}; {remedy}")
+        return ConfigError(f"kdrun's training code {since}; {remedy}")
     return ConfigError(f"{', '.join(names) or 'plan.json'} {since}; {remedy}")
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
-    """The dotted names of the values that differ."""
+    """Yield the dotted names of the values that differ."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in dict.fromkeys([*old, *new]):
             yield from differences(old.get(name), new.get(name), f"{prefix}{name}.")
@@ -178,7 +176,7 @@ def differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
 
 
 def as_recorded(stages: list[Any], recorded: list[dict[str, Any]]) -> list[Any]:
-    """The plan's stages with the epochs, origins and chosen T that the run gave them."""
+    """Return the plan's stages with the recorded epochs, origins and chosen T."""
     if len(stages) != len(recorded):
         return stages
     return [

@@ -1,4 +1,4 @@
-"""The temperatures that a run has chosen: its `temperature.json`."""
+"""Log of a run's chosen temperatures: `temperature.json`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +13,17 @@ from kdrun.training.context import StageRun
 
 @dataclass(frozen=True)
 class Choice:
-    """The T chosen for a stage of the plan.
+    """Chosen T of a stage.
 
     Attributes:
-        entry: its line of `temperature.json`, with what T was chosen from.
+        entry: entry of `temperature.json`, with the evidence for T.
     """
 
     entry: dict[str, Any]
 
     @property
     def position(self) -> int:
-        """The stage's place in the plan."""
+        """Position of the stage in the plan."""
         return int(self.entry["stage"])
 
     @property
@@ -32,43 +32,43 @@ class Choice:
         return float(self.entry["T"])
 
     def made_for(self, position: int, stage_run: StageRun, teacher: StageRun) -> bool:
-        """Whether it is the choice for the undecided stage, by its method and from its teacher."""
+        """Whether the choice was made for the undecided stage, with its method and teacher."""
         key = {
             "stage": position,
             "teacher": teacher.digest,
             "method": stage_run.stage.temperature.method,
         }
-        # An earlier kdrun did not write which stage it chose for.
+        # An earlier kdrun did not record the stage.
         for_digest = self.entry.get("for", stage_run.digest)
         return key.items() <= self.entry.items() and for_digest == stage_run.digest
 
 
 class TemperatureLog:
-    """The choices of a run.
+    """Log of a run's choices.
 
     Args:
-        folder: the run's.
+        folder: folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / TEMPERATURE
 
     def read(self) -> list[Choice]:
-        """The choices so far.
+        """Return the choices so far.
 
         Raises:
-            DamagedError: the file is not as it was written.
+            DamagedError: the file fails its checksum.
         """
         if not self.path.exists():
             return []
         return [Choice(entry) for entry in read_shaped(self.path, TEMPERATURES)["choices"]]
 
     def append(self, choice: Choice) -> None:
-        """Add the choice, in place of an earlier one for the same stage."""
+        """Add a choice; replace an earlier one for the same stage."""
         others = [one.entry for one in self.read() if one.position != choice.position]
         write_sealed(self.path, {"format": 1, "choices": [*others, choice.entry]})
 
     def find(self, position: int, stage_run: StageRun, teacher: StageRun) -> Choice | None:
-        """The choice that was made for the undecided stage, if one was."""
+        """Return the choice for the undecided stage, or None."""
         made = (choice for choice in self.read() if choice.made_for(position, stage_run, teacher))
         return next(made, None)

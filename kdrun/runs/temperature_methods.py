@@ -1,4 +1,4 @@
-"""Methods by which T is chosen from a teacher (temperature.method)."""
+"""Methods for choosing T from a teacher (temperature.method)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ PILOTS = (1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class Evidence:
-    """What T is chosen from.
+    """Evidence for choosing T.
 
     Attributes:
-        logits: (N, K) of the teacher on training images.
-        labels: (N,) theirs.
-        measures: of `evidence` and `guideline`.
-        pilot: T -> validation accuracy of a short training at it.
+        logits: (N, K) teacher logits on training images.
+        labels: (N,) labels of these images.
+        measures: results of `evidence` and `guideline`.
+        pilot: T -> validation accuracy of a short training.
     """
 
     logits: Tensor
@@ -31,27 +31,27 @@ class Evidence:
 
 
 Selected = tuple[float, dict[str, Any]]
-"""T, and the measures that the method adds."""
+"""T, and the method's additional measures."""
 
 
 def by_guideline(found: Evidence) -> Selected:
-    """T by the teacher's entropy, with guards against noise and label smoothing."""
+    """Choose T by the teacher's entropy, with guards against noise and label smoothing."""
     return found.measures["guideline"], {}
 
 
 def by_formula(found: Evidence) -> Selected:
-    """T by the square root of the ratio of entropies."""
+    """Choose T as the square root of the ratio of entropies."""
     return found.measures["formula_clipped"], {}
 
 
 def by_dark_knowledge(found: Evidence) -> Selected:
-    """T of the most dark knowledge; the guideline's where that is at an end of the grid."""
+    """Choose T with the most dark knowledge; the guideline's if that is at an end of the grid."""
     curve = most_dark_knowledge(found.logits, found.labels)
     return curve["interior_maximum"] or found.measures["guideline"], curve
 
 
 def by_pilots(found: Evidence) -> Selected:
-    """T of the short training that validates best; of equal ones the lowest."""
+    """Choose T of the pilot with the best validation accuracy; the lowest of equal ones."""
     accuracies = {T: found.pilot(T) for T in PILOTS}
     pilots = [{"T": T, "validation": value} for T, value in accuracies.items()]
     return max(accuracies, key=lambda T: accuracies[T]), {"pilots": pilots}
@@ -68,21 +68,21 @@ def choose(
     pilot: Callable[[float], float],
     **own: Any,
 ) -> dict[str, Any]:
-    """The chosen `T` and everything it was chosen from.
+    """Return the chosen `T` and the evidence.
 
     Args:
         method: a row of `TEMPERATURE_METHODS`.
-        logits: (N, K) of the teacher on training images.
-        labels: (N,) theirs.
-        label_counts: how often each label occurs in the training data.
-        label_noise: the stated share of wrong labels.
-        label_smoothing: that the teacher was trained with.
-        pilot: T -> validation accuracy of a short training at it.
-        own: options that the method's row adds.
+        logits: (N, K) teacher logits on training images.
+        labels: (N,) labels of these images.
+        label_counts: count of each label in the training data.
+        label_noise: stated share of wrong labels.
+        label_smoothing: label smoothing of the teacher's training.
+        pilot: T -> validation accuracy of a short training.
+        own: options added by the method's row.
     """
     measures = evidence(logits, labels, label_counts, label_noise)
     measures |= guideline(measures, label_smoothing)
     select = TEMPERATURE_METHODS[method].load()
     T, added = select(Evidence(logits, labels, measures, pilot), **own)
-    # To a hundredth, so that rounding on another machine makes no other stage of it.
+    # Rounded to 0.01, so that other rounding on another machine does not change the stage.
     return {"method": method, "T": round(T, 2)} | measures | added

@@ -1,4 +1,4 @@
-"""Selection of a stage's T (temperature=auto), and the plan with it."""
+"""Selection of a stage's T (temperature=auto), and the updated plan."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ from kdrun.training.stage_model import load_finished
 from kdrun.training.teacher_measures import collect_logits
 
 IMAGES = 10_000
-"""Training images on which the teacher is evaluated at most."""
+"""Largest number of training images for evaluating the teacher."""
 
 
 def select_temperature(
@@ -31,10 +31,10 @@ def select_temperature(
     context: RunContext,
     pilot: Callable[[Stage], float],
 ) -> Choice:
-    """Choose the T of the undecided stage at `position` from its teacher, and say what it is.
+    """Choose and report the T of the undecided stage at `position` from its teacher.
 
     Args:
-        pilot: a short stage -> its validation accuracy.
+        pilot: short stage -> validation accuracy.
     """
     stage_run = stage_runs[position]
     teacher = teacher_of(stage_run, stage_runs)
@@ -63,7 +63,7 @@ def select_temperature(
 
 
 def apply(choice: Choice, stage_runs: list[StageRun], contexts: ContextBySeed) -> list[StageRun]:
-    """The stages with the chosen T; those that learn from the decided stage have other hashes."""
+    """Return the stages with the chosen T; stages after the decided one get new hashes."""
     decided = stage_runs[: choice.position]
     stage, *later = (stage_run.stage for stage_run in stage_runs[choice.position :])
     for one in [stage.at(choice.T), *later]:
@@ -74,10 +74,10 @@ def apply(choice: Choice, stage_runs: list[StageRun], contexts: ContextBySeed) -
 def apply_recorded(
     stage_runs: list[StageRun], contexts: ContextBySeed, folder: Path
 ) -> list[StageRun]:
-    """The stages with every T that the run in the folder has chosen so far."""
+    """Return the stages with every T that the run in the folder has chosen so far."""
     log = TemperatureLog(folder)
     for position in range(len(stage_runs)):
-        stage_run = stage_runs[position]  # which an earlier choice may have changed
+        stage_run = stage_runs[position]  # may be changed by an earlier choice
         if stage_run.stage.undecided:
             choice = log.find(position, stage_run, teacher_of(stage_run, stage_runs))
             if choice is not None:
@@ -86,25 +86,25 @@ def apply_recorded(
 
 
 def teacher_of(stage_run: StageRun, stage_runs: list[StageRun]) -> StageRun:
-    """The teacher from which the stage's T is chosen."""
+    """Return the teacher for choosing the stage's T."""
     return stage_runs[stage_run.stage.teachers[0]]
 
 
 def uniform_warnings(title: str, share: float) -> list[str]:
-    """What to say where the teacher's entropy is nearly log K, whatever T is chosen."""
+    """Warn if the teacher's entropy is nearly log K, for any T."""
     if share <= NEARLY_UNIFORM:
         return []
     return [
-        f"{title}: the teacher is nearly uniform even at T=1 (entropy {share:.1%} of the most), "
-        "so that any T leaves little to learn: train it longer (train.epochs)"
+        f"{title}: the teacher is nearly uniform even at T=1 (entropy {share:.1%} of log K), "
+        "so any T leaves little to learn: train the teacher longer (train.epochs)"
     ]
 
 
 def smoothing_of(teacher: StageRun, stated: float | None) -> float:
-    """The label smoothing that a teacher was trained with; of given weights what is known of it.
+    """Return the label smoothing of a teacher's training; of given weights as far as known.
 
     Args:
-        stated: `teacher.label_smoothing`, of given weights.
+        stated: `teacher.label_smoothing`, for given weights.
     """
     if teacher.source is None or not teacher.stage.pretrained:
         return teacher.stage.loss.label_smoothing
@@ -112,7 +112,7 @@ def smoothing_of(teacher: StageRun, stated: float | None) -> float:
 
 
 def pilot_stage(stage: Stage, T: float) -> Stage:
-    """A short training of the stage at a fixed T."""
+    """Return a short training of the stage at a fixed T."""
     train, share = stage.train, stage.temperature.pilot_share
     epochs = max(1, round(share * train.epochs))
     short = replace(train, epochs=epochs, warmup_epochs=min(train.warmup_epochs, epochs / 2))
@@ -123,10 +123,10 @@ def pilot_stage(stage: Stage, T: float) -> Stage:
 def sampled_logits(
     stage_run: StageRun, context: RunContext, most: int = IMAGES
 ) -> tuple[Tensor, Tensor]:
-    """(N, K) float64 logits and (N,) labels of a seeded draw of training images, in eval mode.
+    """Return (N, K) float64 logits and (N,) labels of a seeded sample of training images.
 
     Raises:
-        Stopped: a signal asked for it.
+        Stopped: a stop was requested by a signal.
     """
     network, normalizer = load_finished(stage_run, context)
     predict = predictor(network, normalizer, context)

@@ -1,4 +1,4 @@
-"""Errors of torch that a user can mend, recognised by their text."""
+"""Errors of torch that a user can fix, recognised by text."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from kdrun.errors import ConfigError, KdrunError, NumericError, reason
 
 @dataclass(frozen=True)
 class TorchError:
-    """A kind of error that torch raises without a class of its own.
+    """Kind of torch error without a separate class.
 
     Attributes:
-        texts: of which its message holds one, in torch 2.9 to 2.14.
-        error: the class that a user meets.
-        line: for the user, of the stage's {title} and the {first} line of torch's message.
+        texts: alternatives contained in the message, in torch 2.9 to 2.14.
+        error: class of the translated error.
+        line: template of the message, with the stage's {title} and the {first} line of torch's.
     """
 
     texts: tuple[str, ...]
@@ -26,7 +26,7 @@ TORCH_ERRORS = (
         ConfigError,
         "train.deterministic: {title}: {first}",
     ),
-    # A device's allocator says the one, the CPU's the other.
+    # The first text is a device allocator's, the second the CPU's.
     TorchError(
         ("out of memory", "allocate"),
         NumericError,
@@ -36,7 +36,7 @@ TORCH_ERRORS = (
 
 
 def translate(error: RuntimeError, title: str) -> KdrunError | None:
-    """The error as a user meets it; None where the user can do nothing about it."""
+    """Return the error for the user; None if the user cannot fix the cause."""
     for known in TORCH_ERRORS:
         if any(text in str(error) for text in known.texts):
             return known.error(known.line.format(title=title, first=reason(error)))

@@ -49,16 +49,16 @@ LINKS = "stages"
 
 
 def show_verified(folder: Path) -> None:
-    """Print what is damaged below the folder, or that nothing is.
+    """Check all files below the folder and print the result.
 
     Raises:
-        ConfigError: the folder holds nothing of kdrun's.
-        DamagedError: a file is not as it was written; every one is named.
+        ConfigError: the folder has no files of kdrun.
+        DamagedError: files fail their checksums; names all of them.
     """
     units = found(folder)
     faults = [*strange_entries(folder)]
     if not units and not faults:
-        raise ConfigError(f"{folder}: holds no run, sweep, stage or cache of kdrun")
+        raise ConfigError(f"{folder}: contains no run, sweep, stage or cache of kdrun")
     faults += [fault for unit in units for fault in faults_of(unit)]
     if faults:
         raise DamagedError("\n".join(dict.fromkeys(faults)))
@@ -67,7 +67,7 @@ def show_verified(folder: Path) -> None:
 
 
 def found(folder: Path) -> list[Path]:
-    """The runs, sweeps, stages and caches at and below the folder, and the stages of the runs."""
+    """Return runs, sweeps, stages and caches in the folder, and the stages of the runs."""
     seen: dict[Path, Path] = {}
     for place, _, names in os.walk(folder):
         if {CONFIG, SWEEP, IDENTITY, PLAN, DESCRIPTION} & set(names):
@@ -85,25 +85,25 @@ def _aside(path: Path) -> bool:
 
 
 def strange_entries(folder: Path) -> Iterator[str]:
-    """Links other than those of a run to its stages, and what is neither file nor folder."""
+    """Yield errors for links other than a run's to its stages, and for special files."""
     for place, folders, names in os.walk(folder):
         for path in (Path(place, name) for name in sorted([*folders, *names])):
             if path.is_symlink():
                 if not proper_link(path):
-                    yield f"{path} is a link, which kdrun does not make there"
+                    yield f"{path} is a link; kdrun makes no link there"
             else:
                 yield from _fault(partial(refuse_special, path))
 
 
 def proper_link(path: Path) -> bool:
-    """Whether a link is that of a run to a stage in a store, relative as kdrun makes them."""
+    """Whether a link is a run's relative link to a stage in a store."""
     if not path.is_symlink() or path.parent.name != LINKS:
         return False
     return not path.readlink().is_absolute() and path.resolve().parent.name == STORE
 
 
 def faults_of(folder: Path) -> Iterator[str]:
-    """What is wrong with the files of one run, sweep, stage or cache."""
+    """Yield the faults of one run, sweep, stage or cache."""
     of_stage = (folder / IDENTITY).exists()
     yield from _unreadable(folder, of_stage)
     if of_stage:
@@ -120,10 +120,10 @@ def faults_of(folder: Path) -> Iterator[str]:
 
 
 def run_faults(folder: Path) -> Iterator[str]:
-    """What is wrong with a run as a whole: its checksums, figures, stages, its analysis."""
+    """Yield the faults of a run as a whole: checksums, figures, stages, analysis."""
     for link in sorted((folder / LINKS).glob("*")):
         if not link.exists():
-            yield f"{link} points to a stage that is no longer there"
+            yield f"{link} points to a missing stage"
     hashes: list[str | None] = []
     try:
         if (folder / SUMMARY).exists():
@@ -149,12 +149,12 @@ def sweep_faults(folder: Path) -> Iterator[str]:
 
 
 def cache_faults(folder: Path) -> Iterator[str]:
-    """What is wrong with stored teacher outputs."""
+    """Yield the faults of stored teacher outputs."""
     try:
         if stage_hash(read_json(folder / DESCRIPTION)) != folder.resolve().name:
             yield f"{folder / DESCRIPTION} is damaged: it is not what the folder is named after"
     except DamagedError:
-        pass  # told already
+        pass  # reported already
     for seal in sorted(folder.glob("[0-9]*.json")):
         yield from _fault(partial(check_page, seal))
 
@@ -166,7 +166,7 @@ def _unreadable(folder: Path, of_stage: bool) -> Iterator[str]:
 
 
 def _read(path: Path, of_stage: bool) -> None:
-    """Read a file as what its name says."""
+    """Read a file by the format of its name."""
     if path.name == METRICS:
         read_shaped_lines(path, EPOCH if of_stage else METRIC)
     elif path.suffix == ".jsonl":
@@ -180,12 +180,12 @@ def _read(path: Path, of_stage: bool) -> None:
 
 
 def _misplaced(folder: Path) -> Iterator[str]:
-    """A stage's identity must hash to the name of its folder."""
+    """Check that a stage's identity hashes to the name of its folder."""
     try:
         digest = stage_hash(read_json(folder / IDENTITY))
         read_identity(folder)
     except DamagedError:
-        return  # told already
+        return  # reported already
     whole = folder.resolve()
     if whole.parent.name == STORE and digest != whole.name:
         yield f"{folder / IDENTITY} is damaged: it is not what the folder is named after"

@@ -147,7 +147,7 @@ WRONG = [
     (2, ["layers"], "layers needs a model"),
     (2, ["chain=asistants"], "unknown chain 'asistants'; did you mean 'assistants'?"),
     (2, ["chain.stage.1.los.T=2"], "did you mean 'chain.stage.1.loss'?"),
-    (2, ["chain=auto", "teacher=mlp", "student=convnet"], "knows no other sizes of mlp"),
+    (2, ["chain=auto", "teacher=mlp", "student=convnet"], "no other sizes of mlp are known"),
     (2, ["temperature=auto", "loss=hard"], "has no temperature to choose"),
     (3, ["dataset=imagefolder", "dataset.root=nowhere"], "nowhere"),
     (3, ["dataset=cifar10", "dataset.root=nowhere", "dataset.download=false"], "nowhere"),

@@ -136,7 +136,7 @@ def test_a_sweep_is_told_to_be_one(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["export", str(tmp_path)])
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"kdrun: {tmp_path}: is a sweep; give the folder of a job, as {tmp_path / '0'}"
+    assert line == f"kdrun: {tmp_path}: is a sweep; give the folder of a job: {tmp_path / '0'}"
 
 
 def test_the_card_shows_names_as_they_are(done):

@@ -23,7 +23,7 @@ from tests.faults import works
             137,
             "its process was killed by SIGKILL, perhaps because memory ran out",
         ),
-        (works.leave, 3, 70, "its process left with code 3"),
+        (works.leave, 3, 70, "its process exited with code 3"),
         (works.fail, "no reason", 70, "ZeroDivisionError: no reason"),
     ],
 )
@@ -53,7 +53,7 @@ def test_what_a_job_failed_with_before_is_not_told_again(tmp_path):
     in_own_process(tmp_path, works.fail, ("no reason",))
     in_own_process(tmp_path, works.leave, (3,))
     reason = read_json(tmp_path / "status.json")["error"]["message"]
-    assert reason == "its process left with code 3"
+    assert reason == "its process exited with code 3"
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_launchers_handler_is_called_after_the_job_has_stopped(tmp_path, send,
 
 def test_a_job_told_to_stop_ends_the_sweep_resumably(tmp_path, send, launcher):
     send(signal.SIGTERM)
-    with pytest.raises(Stopped, match=r"stopped in job .*; 'kdrun resume .*' goes on"):
+    with pytest.raises(Stopped, match=r"stopped in job .*; 'kdrun resume .*' continues"):
         in_own_process(tmp_path, works.stop_when_told, (tmp_path,))
     assert (tmp_path / "stopped").exists()
 

@@ -111,7 +111,7 @@ def test_auto_chooses_among_the_teachers_family_by_their_size_on_these_images(ma
 
 
 def test_auto_says_when_it_has_nothing_to_choose_from(make_config):
-    with pytest.raises(ConfigError, match="knows no other sizes of mlp"):
+    with pytest.raises(ConfigError, match="no other sizes of mlp are known"):
         plan_for(
             make_config("chain=auto", "teacher=mlp", "student=convnet"), DATASETS["digits"].shape
         )

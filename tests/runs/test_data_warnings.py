@@ -90,10 +90,10 @@ def test_stages_by_path_and_size_are_left_and_told_of(start, tmp_path, monkeypat
     with monkeypatch.context() as older:
         older.setattr("kdrun.data.dataset.files_fingerprint", by_path_and_size)
         start(images, "older")
-    with pytest.raises(DataError, match=r"begun by an older version.*start a new run"):
+    with pytest.raises(DataError, match=r"started by an older version.*start a new run"):
         resume_run(tmp_path / "older", ["train.epochs=2"])
     assert [stage["reused"] for stage in start(images, "newer")] == [False] * 2
-    line = "2 stages are of an older version, which identified image files by path and size"
+    line = "2 stages are from an older version, which identified image files by path and size"
     assert line in (tmp_path / "newer" / "run.log").read_text()
     start(images, "again")
     assert "older version" not in (tmp_path / "again" / "run.log").read_text()
@@ -151,7 +151,7 @@ def test_a_damaged_stage_of_the_store_is_not_asked_for_its_images(tmp_path):
     (tmp_path / "store" / "d").mkdir()
     (tmp_path / "store" / "d" / SUMMARY).write_text("{")
     (line,) = older_stage_lines([stage_run(tmp_path / "new")], {None: context(tmp_path)})
-    assert line.startswith("1 stage is of an older version")
+    assert line.startswith("1 stage is from an older version")
     assert older_stage_lines([stage_run(tmp_path / "store" / "a")], {None: context(tmp_path)}) == []
     memory = {None: context(tmp_path, older_fingerprint=None)}
     assert older_stage_lines([stage_run(tmp_path / "new")], memory) == []

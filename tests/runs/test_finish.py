@@ -108,7 +108,7 @@ def test_answers_that_cannot_be_kept_cost_a_line_and_not_the_run(
     summary = run(make_config(*SMALL, f"output_root={tmp_path}"), tmp_path / "run", [])
     assert [gain["p"] for gain in summary["gains"]] == [None, None]
     out = " ".join(capsys.readouterr().out.split())
-    assert "no record of the images that models get right: RuntimeError: no room" in out
+    assert "no record of correctly classified images: RuntimeError: no room" in out
     assert "the run has no record of the images each model gets right" in out
 
 

@@ -102,7 +102,7 @@ def test_a_run_on_images_that_were_moved_says_where_they_may_be_told(make_config
     assert export_student(folder, ["safetensors"], moved)["test_images"] == 12
     assert resume_run(folder, [f"dataset.root={moved['dataset.root']}"])["status"] == "done"
     (tmp_path / "moved" / "train" / "cat" / "1.jpg").unlink()
-    with pytest.raises(DataError, match=r"changed since the run began.*bring that back"):
+    with pytest.raises(DataError, match=r"changed since the run began.*restore them"):
         analyze_run(folder, "basic", moved)
 
 

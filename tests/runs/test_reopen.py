@@ -104,7 +104,7 @@ def test_a_run_that_is_half_reopened_is_not_exported(roots, tmp_path, monkeypatc
         kill_at(patched, 4, after=True)
         with pytest.raises(Killed):
             resume_run(folder, MORE)
-    with pytest.raises(ConfigError, match=r"not finished; 'kdrun resume .*' goes on"):
+    with pytest.raises(ConfigError, match=r"not finished; 'kdrun resume .*' continues"):
         export_student(folder, ["safetensors"])
 
 

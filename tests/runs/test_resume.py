@@ -48,7 +48,7 @@ def begin(make_config, tmp_path):
 
 def stopped(begin, stop_at, monkeypatch, updates, *overrides):
     stop_at(updates)
-    with pytest.raises(Stopped, match=r"'kdrun resume .*' goes on from there"):
+    with pytest.raises(Stopped, match=r"'kdrun resume .*' continues from there"):
         begin(*overrides)
     monkeypatch.undo()
 
@@ -160,7 +160,7 @@ def test_a_finished_run_is_shown_again_and_left_as_it_is(begin, capsys):
     folder = begin()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json*")}
     resume_run(folder, [])
-    assert "was done before" in capsys.readouterr().out
+    assert "was already finished" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.json*")} == before
 
 

@@ -218,7 +218,7 @@ def test_a_given_teacher_is_known_to_be_smoothed_by_its_run_folder(do, tmp_path)
 def test_a_teacher_of_another_split_is_said_to_know_the_validation_images(do, capsys):
     plain = ("student=convnet", "student.width=8", "loss=none", "temperature=constant")
     _, made = do(*plain)
-    told = "so that its validation accuracy may be too high"
+    told = "so its validation accuracy may be too high"
     for seed in (0, 1):
         capsys.readouterr()
         do(f"teacher.weights={made}", f"train.seed={seed}", "temperature=constant")

@@ -77,7 +77,7 @@ def test_every_damaged_file_is_named_once(root):
 
 def test_a_stage_that_is_no_longer_there_is_told(root):
     shutil.rmtree(next((root / "run" / "stages").iterdir()).resolve())
-    with pytest.raises(DamagedError, match="points to a stage that is no longer there"):
+    with pytest.raises(DamagedError, match="points to a missing stage"):
         show_verified(root / "run")
 
 
@@ -134,7 +134,7 @@ def test_a_forged_table_of_a_sweep_is_told(root):
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="holds no run, sweep, stage or cache"):
+    with pytest.raises(ConfigError, match="contains no run, sweep, stage or cache"):
         show_verified(tmp_path)
 
 

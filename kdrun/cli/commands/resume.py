@@ -20,7 +20,7 @@ def resume(words: Sequence[str]) -> None:
 
         given, overrides = taken_option(rest, "--config-dir", "-cd")
         with occupied(folder):
-            resumable_by(f"'kdrun resume {folder}' goes on")
+            resumable_by(f"'kdrun resume {folder}' continues")
             resume_sweep(folder, overrides, None if given is None else Path(given))
         return
     from kdrun.runs.resume_overrides import checked_overrides

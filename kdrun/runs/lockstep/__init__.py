@@ -1,1 +1,1 @@
-"""Lockstep: students of a sweep trained side by side on one pass over data and teacher."""
+"""Lockstep training: students of a sweep share one pass over data and teacher."""

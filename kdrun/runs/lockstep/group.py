@@ -1,7 +1,7 @@
-"""The group of students in lockstep: a stage and those of later jobs, trained update by update.
+"""Lockstep group: a stage and stages of later jobs, trained in turns of one update.
 
-Each does what it would do by itself, update by update in turns, so that its result is the same to
-the last bit. They share the batches, the normalised images and the teachers' outputs.
+Each stage computes exactly what it would on its own, so that results are equal bit for bit. Shared
+are the batches, the normalised images and the teachers' outputs.
 """
 
 from collections.abc import Sequence
@@ -27,17 +27,17 @@ from kdrun.training.teacher_outputs import load_teacher
 from kdrun.training.trainer import Record
 
 TOGETHER = (STUDENT, CONTROL)
-"""The roles that are trained side by side."""
+"""Roles that are trained in lockstep."""
 
 
 @dataclass(frozen=True)
 class LockstepGroup:
-    """A stage and the locked stages of later jobs that are trained with it.
+    """A stage and locked stages of later jobs to train together.
 
     Attributes:
-        leader: the stage of the job's own.
-        members: those of later jobs.
-        inputs: one pass over the data for all.
+        leader: stage of the current job.
+        members: stages of later jobs.
+        inputs: shared pass over the data.
     """
 
     leader: StageRun
@@ -45,7 +45,7 @@ class LockstepGroup:
     inputs: SharedPass
 
     def train(self, teachers: Sequence[StageRun], context: RunContext, record: Record) -> Summary:
-        """Train all to their end and say what became of the members; the leader's summary."""
+        """Train all stages, report the members' outcomes, and return the leader's summary."""
         names = ", ".join(member.title for member in self.members)
         context.reporter.say(f"{self.leader.title}: in lockstep with {names}")
         stop = HeldStop(context.stop)
@@ -62,7 +62,7 @@ class LockstepGroup:
     def stages(
         self, teachers: Sequence[StageRun], context: RunContext, record: Record
     ) -> list[LockstepStage]:
-        """The leader and the members before their first turn, with the same teachers."""
+        """Return the leader and the members before their first turn, with the same teachers."""
         kept = self.leader.stage.train.accumulate
         loaded = [load_teacher(teacher, context, kept) for teacher in teachers]
         leader = run_stage(self.leader, context, loaded, record)
@@ -74,11 +74,11 @@ class LockstepGroup:
 
 
 class Lockstep:
-    """The executor that takes stages of a sweep's later jobs along.
+    """Executor that trains stages of a sweep's later jobs together with the current one.
 
     Args:
-        later: the stages of those jobs.
-        size: how many stages are trained side by side at most.
+        later: stages of the later jobs.
+        size: largest number of stages in lockstep.
     """
 
     def __init__(self, later: LaterStages, size: int) -> None:
@@ -92,7 +92,7 @@ class Lockstep:
         context: RunContext,
         record: Record,
     ) -> Summary:
-        """Train the stage, and with it those of later jobs that see the same batches."""
+        """Train the stage together with stages of later jobs that use the same batches."""
         if stage_run.stage.role not in TOGETHER or stage_run.stage.train.compile:
             return Alone().train(stage_run, teachers, context, record)
         with ExitStack() as locks:
@@ -101,29 +101,29 @@ class Lockstep:
                 inputs = SharedPass(1 + len(members), stage_run.stage.train.accumulate)
                 group = LockstepGroup(stage_run, members, inputs)
                 return group.train(teachers, context, record)
-        context.reporter.say(f"{stage_run.title}: no later job has one to go along in lockstep")
+        context.reporter.say(f"{stage_run.title}: no later job has a stage to train in lockstep")
         return Alone().train(stage_run, teachers, context, record)
 
 
 def make_executor(config: Config, contexts: ContextBySeed, siblings: Siblings) -> Executor:
-    """The executor that `train.lockstep` asks for."""
+    """Return the executor selected by `train.lockstep`."""
     if config.train.lockstep == 1:
         return Alone()
     return Lockstep(LaterStages(config, siblings, contexts), config.train.lockstep)
 
 
 def quiet(context: RunContext, member: Member) -> RunContext:
-    """The context of a member: its lines go to the log alone."""
+    """Return the context of a member, with messages only in the log."""
     reporter = Reporter(Console(file=StringIO()), context.reporter.log, f"{member.job}: ")
     return replace(context, reporter=reporter)
 
 
 def outcome(member: LockstepStage) -> str:
-    """What a person is told of a stage that went along."""
+    """Return the message about the outcome of a member."""
     if isinstance(member.error, Stopped):
         return f"{member.title}: stopped"
     if member.summary is None:
-        return f"{member.title}: not done in lockstep ({member.error}); its job goes on with it"
+        return f"{member.title}: failed in lockstep ({member.error}); its own job trains the rest"
     accuracy = member.summary["accuracy"]["best_validation"]
     return f"{member.title}: done" + ("" if accuracy is None else f", val {accuracy:.2%}")
 

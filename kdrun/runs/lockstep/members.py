@@ -1,4 +1,4 @@
-"""Members of a lockstep group: stages of later jobs that share their leader's batches."""
+"""Members of a lockstep group: stages of later jobs with the leader's batches."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,24 +21,24 @@ from kdrun.training.context import ContextBySeed, RunContext, StageRun
 
 @dataclass(frozen=True)
 class Member:
-    """A stage of a later job, by the job's name for messages."""
+    """A stage of a later job, with the job's name for messages."""
 
     job: str
     stage_run: StageRun
 
     @property
     def title(self) -> str:
-        """`job 1's student resnet8`."""
+        """Name in messages, such as `job 1's student resnet8`."""
         return f"{self.job}'s {self.stage_run.title}"
 
 
 class LaterStages:
-    """The stages of a sweep's later jobs, each job planned once.
+    """Stages of a sweep's later jobs, each job planned once.
 
     Args:
-        config: the job's own.
-        siblings: the later jobs.
-        contexts: of the job's stages, by seed.
+        config: config of the current job.
+        siblings: later jobs.
+        contexts: contexts of the current job's stages, by seed.
     """
 
     def __init__(self, config: Config, siblings: Siblings, contexts: ContextBySeed) -> None:
@@ -48,7 +48,7 @@ class LaterStages:
         self._planned: dict[str, list[StageRun]] = {}
 
     def alike(self, stage_run: StageRun, context: RunContext) -> Iterator[Member]:
-        """The first stage of each later job that can be trained with the stage."""
+        """Yield the first matching stage of each later job."""
         for name, config in self.siblings():
             if not self._same_setting(config, context):
                 continue
@@ -64,7 +64,7 @@ class LaterStages:
             return False  # the other job reports it
 
     def _stages(self, name: str, config: Config, context: RunContext) -> list[StageRun]:
-        """The stages of another job; none where planning fails, which that job reports itself."""
+        """Return the stages of another job; [] if planning fails, which the job reports itself."""
         if name not in self._planned:
             try:
                 planned = make_stage_runs(plan_for(config, context.data.shape), self.contexts)
@@ -77,7 +77,7 @@ class LaterStages:
 def find_members(
     stage_run: StageRun, context: RunContext, later: LaterStages, most: int, locks: ExitStack
 ) -> list[Member]:
-    """Stages of later jobs that can be trained with the stage, `most` at most; they are locked."""
+    """Find and lock at most `most` stages of later jobs to train together with the stage."""
     members: dict[str, Member] = {}
     if most > 0:
         for member in later.alike(stage_run, context):
@@ -90,10 +90,10 @@ def find_members(
 
 
 def same_setting(ours: Config, theirs: Config, context: RunContext) -> bool:
-    """Whether both have the same images, splits, device, threads and precision, and all is decided.
+    """Whether two configs share data, splits, device, threads and precision, without early stop.
 
     Raises:
-        ConfigError: there is no such device here, or it lacks their precision.
+        ConfigError: the device does not exist, or lacks the precision.
     """
     device = resolve_device(theirs.train.device)
     return (
@@ -101,7 +101,7 @@ def same_setting(ours: Config, theirs: Config, context: RunContext) -> bool:
         and (ours.seeds, ours.train.seed) == (theirs.seeds, theirs.train.seed)
         and ours.train.deterministic == theirs.train.deterministic
         and ours.train.threads == theirs.train.threads
-        # Where it differs, the other job may refuse the teacher that this one takes.
+        # With another value, the other job may refuse the teacher that this job accepts.
         and ours.teacher.min_accuracy == theirs.teacher.min_accuracy
         and Path(ours.output_root).resolve() == Path(theirs.output_root).resolve()
         and device == context.device
@@ -111,7 +111,7 @@ def same_setting(ours: Config, theirs: Config, context: RunContext) -> bool:
 
 
 def side_by_side(stage_run: StageRun, other: StageRun) -> bool:
-    """Whether two stages see the same batches, and learn from the same teachers."""
+    """Whether two stages use the same batches and teachers."""
     return (
         stage_run.digest != other.digest
         and stage_run.identity.get("teachers") == other.identity.get("teachers")
@@ -122,15 +122,15 @@ def side_by_side(stage_run: StageRun, other: StageRun) -> bool:
 
 
 def shared_options(stage: Stage) -> tuple[Any, ...]:
-    """The options by which the batches of a stage are made."""
+    """Return the options that determine the batches of a stage."""
     train = stage.train
     drawn = (train.seed, train.batch_size, train.accumulate, train.mixup, train.cutmix)
-    # The layout of given weights is no part of their identity, and changes last bits.
+    # The memory layout of given weights is not part of their identity, but changes last bits.
     return stage.role, stage.seed, stage.cache.views, train.channels_last, drawn
 
 
 def taken(stage_run: StageRun, locks: ExitStack) -> bool:
-    """Lock a stage and begin it, unless another process has it or its folder cannot be written."""
+    """Lock and begin a stage; return whether this process now owns a writable stage."""
     try:
         lock = lock_if_free(stage_run.folder)
         if lock is None:
@@ -146,7 +146,7 @@ def taken(stage_run: StageRun, locks: ExitStack) -> bool:
 
 
 def to_be_done(stage_run: StageRun) -> bool:
-    """Whether the store does not hold the stage; a damaged one is its own job's affair."""
+    """Whether the store lacks the stage; a damaged one is left to its own job."""
     try:
         return finished(stage_run.folder, stage_run.digest) is None
     except KdrunError:

@@ -1,4 +1,4 @@
-"""Round-robin training of stages: each takes a turn of one update."""
+"""Round-robin training of stages in turns of one update."""
 
 import traceback
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from kdrun.training.interleaving import Interleavable, Position
 
 
 class HeldStop:
-    """A stop request that does not change within a round, so that all stop at one update."""
+    """Stop request that is constant within a round, so that all stages stop at the same update."""
 
     def __init__(self, request: Stop) -> None:
         self.request = request
@@ -21,18 +21,18 @@ class HeldStop:
 
     @property
     def asked(self) -> bool:
-        """Whether it was asked for by now."""
+        """Whether a stop has been requested by now."""
         return bool(self.request)
 
 
 @dataclass
 class LockstepStage:
-    """A stage that is trained beside others.
+    """A stage trained in lockstep with others.
 
     Attributes:
-        title: for messages.
-        turns: its training.
-        position: (epoch, batch) of its next update; (-1, -1) before it started, None at its end.
+        title: name in messages.
+        turns: generator of the training.
+        position: (epoch, batch) of the next update; (-1, -1) before the start, None at the end.
     """
 
     title: str
@@ -42,18 +42,18 @@ class LockstepStage:
     error: Exception | None = None
 
     def step(self) -> None:
-        """Do one turn; keep its result or its error."""
+        """Run one turn; keep the result or the error."""
         try:
             self.position = next(self.turns)
         except StopIteration as end:
             self.summary, self.position = end.value, None
         except Exception as error:
-            traceback.clear_frames(error.__traceback__)  # they hold its model and activations
+            traceback.clear_frames(error.__traceback__)  # frames keep model and activations alive
             self.error, self.position = error, None
 
 
 def take_turns(stages: Sequence[LockstepStage], stop: HeldStop) -> None:
-    """Do turns until all stages are done; those behind go first."""
+    """Run turns until all stages are done; stages that are behind go first."""
     try:
         while waiting := [one.position for one in stages if one.position is not None]:
             stop.held = stop.asked

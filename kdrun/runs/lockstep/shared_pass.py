@@ -1,4 +1,4 @@
-"""One pass over the data for all stages of a lockstep group."""
+"""Single pass over the data for all stages of a lockstep group."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,15 +10,15 @@ from kdrun.teachers.recent import LastResults
 from kdrun.training.interleaving import Position
 
 KEPT = 4
-"""Updates whose batches are kept for the stages that come to them later."""
+"""Number of updates whose batches are kept for later stages."""
 
 
 class SharedPass:
-    """Inputs of stages in lockstep: batches read once, and their views made once.
+    """Inputs of stages in lockstep, with batches read and views made only once.
 
     Args:
-        size: how many stages.
-        accumulate: batches of an update.
+        size: number of stages.
+        accumulate: batches per update.
     """
 
     def __init__(self, size: int, accumulate: int) -> None:
@@ -28,26 +28,26 @@ class SharedPass:
         self._views: LastResults[Views] = LastResults(accumulate)
 
     def batches(self, position: Position, make: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
-        """The batches of an epoch from a position on; the same to all who are there."""
-        # Done when the first is asked for: those who were behind have then come up.
+        """Yield the batches of an epoch from a position on, shared by stages at that position."""
+        # Evaluated at the first request: stages that were behind have caught up by then.
         epoch, start = position
         if self._batches is None or not self._batches.has(position):
             self._batches = SharedBatches(epoch, start, make(), self._most)
         yield from self._batches.read(start)
 
     def views(self, batch: Batch, mixing: Mixing | None) -> Views:
-        """The batch as the models take it; made once."""
+        """Return the model inputs for the batch, made once."""
         return self._views.get(batch.images, lambda: Views(batch, mixing))
 
 
 class SharedBatches:
-    """One pass over an epoch's batches, read by several; the last few are kept.
+    """One pass over an epoch's batches for several readers; the last batches are kept.
 
     Args:
-        epoch: whose.
+        epoch: number of the epoch.
         start: number of the first batch.
-        source: the batches.
-        most: how many are kept.
+        source: iterator of the batches.
+        most: number of batches to keep.
     """
 
     def __init__(self, epoch: int, start: int, source: Iterator[Batch], most: int) -> None:
@@ -58,12 +58,12 @@ class SharedBatches:
         self.error: Exception | None = None
 
     def has(self, position: Position) -> bool:
-        """Whether it can be read from the position on."""
+        """Whether the pass can be read from the position on."""
         epoch, batch = position
         return epoch == self.epoch and self.next - len(self.kept) <= batch <= self.next
 
     def read(self, start: int) -> Iterator[Batch]:
-        """The batches from number `start` on; what the source fails with, every reader gets."""
+        """Yield the batches from number `start` on; every reader gets an error of the source."""
         while True:
             if start == self.next:
                 if self.error is not None:

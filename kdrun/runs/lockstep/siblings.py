@@ -12,22 +12,22 @@ from kdrun.report.sweep_jobs import FOREIGN, job_state
 from kdrun.store.sweep_folder import listed_jobs
 
 Siblings = Callable[[], Iterator[tuple[str, Config]]]
-"""The later jobs of a sweep, by a name for messages."""
+"""Later jobs of a sweep: name for messages, and config."""
 
 
 def no_siblings() -> Iterator[tuple[str, Config]]:
-    """Of a run that is no part of a sweep."""
+    """Yield nothing, for a run that is not part of a sweep."""
     return iter(())
 
 
 @dataclass(frozen=True)
 class LaterJobs:
-    """The jobs of a sweep after one of them, composed when they are asked for.
+    """Jobs of a sweep after a given one, composed on iteration.
 
     Attributes:
-        job: folder of that one.
-        overrides: for all jobs, besides their own.
-        config_dir: a folder of the user's own YAML.
+        job: folder of the given job.
+        overrides: overrides for all jobs, in addition to their own.
+        config_dir: folder with the user's own YAML.
     """
 
     job: Path
@@ -35,7 +35,7 @@ class LaterJobs:
     config_dir: Path | None = None
 
     def __call__(self) -> Iterator[tuple[str, Config]]:
-        """Name and config of those that are to be done; of a faulty one its own turn tells."""
+        """Yield name and config of unfinished jobs; a faulty job reports its error itself."""
         from kdrun.config.sweep_overrides import compose_listed  # noqa: PLC0415 - imports Hydra
 
         jobs = listed_jobs(self.job.parent) or {}

@@ -1,1 +1,1 @@
-"""Previews that train nothing: `kdrun plan` and `kdrun layers`."""
+"""Previews without training: `kdrun plan` and `kdrun layers`."""

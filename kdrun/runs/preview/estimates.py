@@ -23,17 +23,17 @@ from kdrun.training.trainer import fit_projections
 
 FLOAT = 4
 TRIAL = 2.0
-"""Seconds that a stage is tried for, after its first updates."""
+"""Length of a timing trial in seconds, after the first updates."""
 
 
 def training_bytes(
     stage: Stage, shape: ImageShape, parameters: int, teachers: Sequence[int]
 ) -> int:
-    """Memory of training in float32: weights, gradients, optimizer, activations of a batch.
+    """Return the bytes for training in float32: weights, gradients, optimizer, activations.
 
     Args:
-        parameters: of the stage's model.
-        teachers: of each of its teachers.
+        parameters: parameter count of the stage's model.
+        teachers: parameter count of each teacher.
     """
     copies = 2 + STATES[stage.train.optimizer] + (stage.train.ema is not None)
     activations = stage.train.batch_size * bytes_for_backward(stage, shape)
@@ -41,8 +41,8 @@ def training_bytes(
 
 
 def bytes_for_backward(stage: Stage, shape: ImageShape) -> int:
-    """What autograd keeps of one image's forward pass, found on the meta device."""
-    # BatchNorm needs two images; the difference leaves out what does not grow with them.
+    """Return the bytes that autograd saves per image, measured on the meta device."""
+    # BatchNorm needs two images; the difference removes the part that is independent of the batch.
     return _kept(stage, shape, 3) - _kept(stage, shape, 2)
 
 
@@ -50,7 +50,7 @@ def _kept(stage: Stage, shape: ImageShape, images: int) -> int:
     storages: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        storages[tensor.untyped_storage()._cdata] = tensor  # kept alive, so that none is reused
+        storages[tensor.untyped_storage()._cdata] = tensor  # kept alive, so that no id is reused
         return tensor
 
     with torch.device("meta"):
@@ -62,7 +62,7 @@ def _kept(stage: Stage, shape: ImageShape, images: int) -> int:
 
 
 def disk_bytes(stage: Stage, parameters: int) -> int:
-    """What the stage takes in the store while it is trained: best weights and checkpoints."""
+    """Return the bytes on disk during training: best weights and checkpoints."""
     if stage.pretrained:
         return FLOAT * parameters
     state = 1 + STATES[stage.train.optimizer] + (stage.train.ema is not None)
@@ -71,13 +71,13 @@ def disk_bytes(stage: Stage, parameters: int) -> int:
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds for an image, in training with the teachers and in evaluation."""
+    """Seconds per image, in training with the teachers and in evaluation."""
 
     training: float
     evaluation: float
 
     def seconds(self, stage: Stage, context: RunContext) -> float:
-        """Of the whole stage: its epochs, each validated, and the test."""
+        """Return the seconds of the whole stage: epochs with validation, and the test."""
         data = context.data
         held_out = 0 if data.validation is None else len(data.validation)
         if stage.pretrained:
@@ -87,7 +87,7 @@ class Speed:
 
 
 def tried(stage: Stage, teachers: Sequence[Stage], context: RunContext) -> Speed:
-    """The speed of the stage, from updates of untrained models that are thrown away."""
+    """Measure the speed of the stage on untrained models that are discarded."""
     shape, device = context.data.shape, context.device
     example = next(iter(context.data.train.batches(2))).images
     models = [
@@ -118,7 +118,7 @@ def tried(stage: Stage, teachers: Sequence[Stage], context: RunContext) -> Speed
         size, seed=stage.train.seed, view=0, augment=context.augment
     )
     run_to_end(train_epoch(training, settings, views, batches, report))
-    # The first update also pays for what is set up once.
+    # The first update includes one-time set-up.
     past = updates[1:] if len(updates) > 2 else updates
     images = sum(images for _, images in past[1:]) or past[0][1]
     elapsed = past[-1][0] - past[0][0]
@@ -128,7 +128,7 @@ def tried(stage: Stage, teachers: Sequence[Stage], context: RunContext) -> Speed
 def evaluation_seconds(
     stage: Stage, network: torch.nn.Module, normalizer: Normalizer, context: RunContext
 ) -> float:
-    """Seconds for an image in evaluation, from one batch after another that is not counted."""
+    """Return the seconds per image in evaluation, from one batch after an untimed one."""
     predict = predictor(network, normalizer, context)
     size = min(stage.train.eval_batch_size, 256, len(context.data.train))
     batch = next(iter(context.data.train.batches(size)))
@@ -142,6 +142,6 @@ def evaluation_seconds(
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for a GPU, whose work is else still to be done when a call returns."""
+    """Wait for a GPU, which works asynchronously."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""The table of `kdrun layers`."""
+"""Table of `kdrun layers`."""
 
 from dataclasses import replace
 
@@ -14,18 +14,18 @@ from kdrun.training.stage_model import build
 
 
 def shape_of(config: Config) -> ImageShape:
-    """The images of the config's data set."""
+    """Return the image shape of the config's data set."""
     return known_shape(dataset_options(config.dataset))
 
 
 def plan_title(config: Config, shape: ImageShape) -> str:
-    """`digits, 10 classes, 1x8x8`."""
+    """Return the title, such as `digits, 10 classes, 1x8x8`."""
     size = f"{shape.channels}x{shape.image_size}x{shape.image_size}"
     return f"{config.dataset.name}, {shape.num_classes} classes, {size}"
 
 
 def show_layers(config: Config) -> None:
-    """Print the student's modules: path, kind, output shape, and whether a hook can use it."""
+    """Print the student's modules: path, kind, output shape, and whether they can be hooked."""
     shape = shape_of(config)
     model = replace(config.student, weights=None)
     stage = Stage(
@@ -48,7 +48,7 @@ def show_layers(config: Config) -> None:
 
 
 def hookable(layer: LayerInfo) -> str:
-    """Whether a loss may look at the layer's output, or why not."""
+    """Return `yes` if a loss may read the layer's output, else the reason."""
     if layer.calls == 0:
         return "never called"
     if layer.calls > 1:

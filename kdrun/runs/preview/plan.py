@@ -1,4 +1,4 @@
-"""The tables of `kdrun plan`: stages, teachers, layer pairs, estimates."""
+"""Tables of `kdrun plan`: stages, teachers, layer pairs, estimates."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,11 +27,11 @@ from kdrun.training.stage_model import count_sizes
 
 
 def show_plan(config: Config, probe: bool = False, overrides: Sequence[str] = ()) -> None:
-    """Print the stages in the order in which they would be trained, and what they will take.
+    """Print the stages in training order, with estimates of their cost.
 
     Args:
-        overrides: the command line's.
-        probe: also load the data and try every stage for two seconds, to tell the time.
+        overrides: overrides of the command line.
+        probe: whether to load the data and time every stage for two seconds.
     """
     shape = shape_of(config)
     one = with_seed(config, config.seeds[0]) if config.seeds else config
@@ -63,7 +63,7 @@ def stages_table(
     found: Sequence[tuple[int, int]],
     seconds: Sequence[float] | None,
 ) -> Table:
-    """A row a stage: size, epochs, memory and time to train it."""
+    """Return the table of stages: size, epochs, memory and training time."""
     seeds = f", each for seeds {', '.join(map(str, config.seeds))}" if config.seeds else ""
     recipe = "" if config.recipe == "none" else f", recipe {config.recipe}"
     table = plain_table(plan_title(config, shape) + recipe + seeds)
@@ -87,7 +87,7 @@ def stages_table(
 
 
 def family_tree(stages: Sequence[Stage], parameters: Sequence[int]) -> Tree:
-    """Who is taught by whom, and how many times smaller; from labels at the top."""
+    """Return the tree of teachers and students with size ratios; label-trained models on top."""
     tree = Tree("labels")
     nodes: list[Tree] = []
     for position, stage in enumerate(stages):
@@ -100,7 +100,7 @@ def family_tree(stages: Sequence[Stage], parameters: Sequence[int]) -> Tree:
 
 
 def ranking(chosen_from: ChainSizes, chain: ChainConfig) -> Table:
-    """The chosen chain and the next best, with what made the difference."""
+    """Return the table of the cheapest chains with their costs."""
     teacher, student = chosen_from.teacher, chosen_from.student
     table = plain_table("the cheapest chains, and no assistant")
     table.add_column("assistants")
@@ -118,7 +118,7 @@ def ranking(chosen_from: ChainSizes, chain: ChainConfig) -> Table:
 
 
 def ideal_line(chosen_from: ChainSizes, ratio: float) -> str:
-    """The sizes of a chain of equal steps."""
+    """Return a line with the sizes of a chain of equal steps."""
     teacher, student = chosen_from.teacher, chosen_from.student
     steps = chain_steps(teacher, student, ratio)
     sizes = ", ".join(count(size) for size in geometric_sizes(teacher, student, steps))
@@ -126,28 +126,28 @@ def ideal_line(chosen_from: ChainSizes, ratio: float) -> str:
 
 
 def aims(stages: Sequence[Stage]) -> list[str]:
-    """What is minimised, or given, with how T comes about, and by which stages."""
+    """Return a line per objective, with the stages that minimise the objective."""
     names: dict[str, list[str]] = {}
     for stage in stages:
         names.setdefault(aim(stage), []).append(stage.title)
-    return [f"{told} {', '.join(titles)}" for told, titles in names.items()]
+    return [f"{', '.join(titles)}: {text}" for text, titles in names.items()]
 
 
 def aim(stage: Stage) -> str:
-    """`0.9 kl(T=4) + 0.1 cross-entropy (T constant) is minimised by`, or what is given."""
+    """Return the objective, such as `0.9 kl(T=4) + 0.1 cross-entropy, T constant`."""
     if stage.pretrained:
-        return f"weights {stage.model.weights} are given to"
-    told = mixture(stage.loss, "auto" if stage.undecided else None)
+        return f"given weights {stage.model.weights}"
+    text = mixture(stage.loss, "auto" if stage.undecided else None)
     if stage.teachers and uses_temperature(stage.loss):
-        told += f" (T {temperature_told(stage)})"
-    return f"{told} is minimised by"
+        text += f", T {temperature_text(stage)}"
+    return text
 
 
-def temperature_told(stage: Stage) -> str:
-    """`constant`, `from 4 to 1, linear`, or what it will be chosen by."""
+def temperature_text(stage: Stage) -> str:
+    """Return the schedule of T, such as `constant` or `from 4 to 1, linear`, or its method."""
     temperature = stage.temperature
     if stage.undecided:
-        return f"chosen by method={temperature.method} once its teacher is there"
+        return f"chosen by method={temperature.method} after the teacher is trained"
     row = TEMPERATURE_SCHEDULES[temperature.schedule]
     if "end" in row.reads:
         return f"from {stage.loss.T:g} to {temperature.end:g}, {temperature.schedule}"
@@ -162,18 +162,18 @@ def totals_line(
     found: Sequence[tuple[int, int]],
     seconds: Sequence[float] | None,
 ) -> str:
-    """What all stages of all seeds take together."""
+    """Return a line with the total cost of all stages and seeds."""
     seeds = max(1, len(config.seeds))
     sized = zip(stages, found, strict=True)
     disk = seeds * sum(disk_bytes(stage, parameters) for stage, (parameters, _) in sized)
-    told = f"{seeds * len(stages)} stages, at most {count(disk)}B on disk; memory in float32"
+    total = f"{seeds * len(stages)} stages, at most {count(disk)}B on disk; memory in float32"
     if seconds is None:
-        return f"{told}; --probe estimates the time"
-    return f"{told}; about {clock(seeds * sum(seconds))} if no stage is in the store"
+        return f"{total}; --probe estimates the time"
+    return f"{total}; about {clock(seeds * sum(seconds))} if no stage is in the store"
 
 
 def probed(config: Config, stages: Sequence[Stage]) -> list[float]:
-    """Seconds of every stage, of those that differ in their length alone by one trial."""
+    """Return the seconds of every stage; stages that differ only in length share a trial."""
     with stop_requests() as stop:
         context = make_context(config, stop, identified=False)  # nothing is stored
     speeds: dict[str, Speed] = {}

@@ -1,4 +1,4 @@
-"""Width that theory asks of a shallow student (Ba & Caruana, 2014)."""
+"""Width of a shallow student required by theory (Ba & Caruana, 2014)."""
 
 import math
 import os
@@ -16,7 +16,7 @@ from kdrun.training.stage_model import build_on_meta
 
 
 def mimicry_lines(stages: Sequence[Stage], shape: ImageShape) -> list[str]:
-    """For each mlp that regresses its teacher's logits, the width w^L; each once for all seeds."""
+    """Return a line per mlp that regresses logits, with the width w^L; once for all seeds."""
     lines = [
         mimicry_line(stage, stages[stage.teachers[0]], shape)
         for stage in stages
@@ -26,7 +26,7 @@ def mimicry_lines(stages: Sequence[Stage], shape: ImageShape) -> list[str]:
 
 
 def mimicry_line(stage: Stage, teacher: Stage, shape: ImageShape) -> str:
-    """What one hidden layer would need by the exponential claim, and whether it fits here."""
+    """Return a line on the width of one hidden layer by the exponential claim, and its memory."""
     layers, width = depth_and_width(teacher, shape)
     units = width**layers
     needed = FLOAT * units * (shape.channels * shape.image_size**2 + 1 + shape.num_classes)
@@ -43,7 +43,7 @@ def mimicry_line(stage: Stage, teacher: Stage, shape: ImageShape) -> str:
 
 
 def depth_and_width(teacher: Stage, shape: ImageShape) -> tuple[int, int]:
-    """Hidden layers with weights, and the units or channels of the narrowest."""
+    """Return the number of hidden layers with weights, and the width of the narrowest."""
     model = build_on_meta(teacher, shape)
     head = model.get_submodule(head_path(model))
     widths = [
@@ -55,7 +55,7 @@ def depth_and_width(teacher: Stage, shape: ImageShape) -> tuple[int, int]:
 
 
 def hidden_units(stage: Stage, shape: ImageShape) -> str:
-    """`256 hidden units`, or `2 layers of 256 hidden units`."""
+    """Return `256 hidden units` or `2 layers of 256 hidden units`."""
     linear = [
         module for module in build_on_meta(stage, shape).modules() if isinstance(module, nn.Linear)
     ]
@@ -64,7 +64,7 @@ def hidden_units(stage: Stage, shape: ImageShape) -> str:
 
 
 def rounded(number: int) -> str:
-    """`65536`, `7.6e22`: integers of any size."""
+    """Format an integer of any size, such as `65536` or `7.6e22`."""
     if number < 10**7:
         return str(number)
     exponent = math.floor(math.log10(number))
@@ -72,7 +72,7 @@ def rounded(number: int) -> str:
 
 
 def physical_memory() -> int | None:
-    """Bytes of the machine's memory; None where the system does not tell, as Windows."""
+    """Return the bytes of the machine's memory; None if unknown, as on Windows."""
     if not hasattr(os, "sysconf"):
         return None
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,1 +1,1 @@
-"""Sweeps: jobs in processes of their own."""
+"""Sweeps: one process per job."""

@@ -1,4 +1,4 @@
-"""Beginning of a sweep: its folder is claimed, its jobs are written down."""
+"""Start of a sweep: claim the folder, record the jobs."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from kdrun.store.sweep_folder import begin_sweep, refuse_taken
 
 
 def begin(config: DictConfig) -> None:
-    """Claim the folder of a new sweep and note its jobs.
+    """Claim the folder of a new sweep and record its jobs.
 
     Raises:
         ConfigError: an override cannot be stored.
@@ -23,17 +23,17 @@ def begin(config: DictConfig) -> None:
     """
     folder = Path(config.hydra.sweep.dir)
     jobs = planned_jobs(config.hydra, own_yaml(config.hydra))
-    refuse_taken(folder, jobs)  # first, since a claim leaves a lock file behind
+    refuse_taken(folder, jobs)  # first, because a claim leaves a lock file
     CLAIMS.enter_context(occupied(folder))
     refuse_taken(folder, jobs, claimed=True)  # another process may have been faster
-    make_store(Path(config.output_root))  # by which a resumed sweep finds its output root
+    make_store(Path(config.output_root))  # a resumed sweep finds its output root by the store
     shared = shared_settings(config, jobs, own_yaml(config.hydra))
     begin_sweep(folder, as_typed(config.hydra), jobs, shared)
-    resumable_by(f"'kdrun resume {folder}' goes on")
+    resumable_by(f"'kdrun resume {folder}' continues")
 
 
 def own_yaml(hydra: DictConfig | HydraConf) -> Path | None:
-    """The folder of the user's own YAML, where the command line names one."""
+    """Return the folder with the user's own YAML, if given on the command line."""
     sources = {one.provider: one.path for one in hydra.runtime.config_sources}
     given = sources.get("command-line")
     return None if given is None else Path(given)

@@ -1,4 +1,4 @@
-"""A job in a process of its own, whose failure ends nothing else."""
+"""Job in a separate process, isolated from other jobs' failures."""
 
 import multiprocessing
 import os
@@ -18,11 +18,11 @@ from kdrun.escaping import write_any_text
 
 
 class Child:
-    """The outcome of `run_in_child`, and the way of signals to the process until then.
+    """Outcome of `run_in_child`, and forwarding of signals to the process.
 
     Attributes:
-        code: the exit code; minus the signal's number where one killed it.
-        signal: the last signal that this process was sent meanwhile, and passed on; None if none.
+        code: exit code, or minus the number of the signal that killed the process.
+        signal: last signal received and forwarded meanwhile; None if none.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Child:
         self._waiting: list[int] = []
 
     def pass_on(self, number: int, frame: FrameType | None = None) -> None:
-        """Handle a signal: send it to the process, or keep it until that looks for signals."""
+        """Forward a signal to the process, or keep the signal until the process handles signals."""
         self.signal = number
         if self._process is None:
             self._waiting.append(number)
@@ -41,18 +41,18 @@ class Child:
             os.kill(self._process.pid, number)
 
     def pass_on_to(self, process: BaseProcess) -> None:
-        """From now on the process looks for signals: send it what was kept."""
+        """Send kept signals to the process, which handles signals from now on."""
         self._process = process
         for number in self._waiting:
             self.pass_on(number)
 
 
 def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child:
-    """Call the target in a new process and wait for it; signals are passed on to it.
+    """Call the target in a new process and wait for the end; signals are forwarded.
 
-    The process is forked from a server that has imported torch once, and has used it for nothing.
-    It is out of the terminal's reach, so that Ctrl-C comes to it once, through this process. When
-    this process dies it is told to stop.
+    The process is forked from a server that has imported torch once, without any computation. The
+    process is detached from the terminal, so that Ctrl-C arrives once, through this process. When
+    this process dies, the child gets a stop signal.
     """
     methods = multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
@@ -63,17 +63,17 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
     main_thread = threading.current_thread() is threading.main_thread()
     previous: dict[int, Any] = {}
     if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # first, as its start unblocks signals
+        resource_tracker.ensure_running()  # first, because its start unblocks signals
     try:
-        # For the server, that it outlives Ctrl-C, which goes to the whole group.
+        # Ctrl-C goes to the whole group, and the server must survive.
         with _blocked():
             if main_thread:
                 heard = heard_signals()
                 previous = {number: signal.signal(number, child.pass_on) for number in heard}
             process.start()
         sender.close()
-        # A signal that comes before it looks for them would be lost. Other threads of this process
-        # may take one even while this thread blocks them.
+        # A signal before the child handles signals would be lost. Other threads of this process
+        # may receive one even while this thread blocks signals.
         wait([receiver, process.sentinel])
         receiver.close()
         child.pass_on_to(process)
@@ -85,13 +85,13 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
     if child.signal is not None:
         asked = previous[child.signal]
         if callable(asked) and asked not in (signal.default_int_handler, leave_at_once):
-            asked(child.signal, None)  # a launcher's own, which may put the job in its queue again
+            asked(child.signal, None)  # for a launcher, which may requeue the job
     return child
 
 
 @contextmanager
 def _blocked() -> Iterator[None]:
-    """Keep signals waiting; processes started meanwhile never get them."""
+    """Block signals; processes started meanwhile never get them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -115,7 +115,7 @@ def _main(ready: Connection, target: Callable[..., None], arguments: tuple[Any, 
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """Before the work looks for signals by itself, nothing is lost by leaving."""
+    """Exit on a signal before the work handles signals itself; nothing is lost."""
     os._exit(Stopped.code)
 
 

@@ -1,9 +1,9 @@
-"""Locks of the folders of sweeps that this process runs.
+"""Locks on the folders of this process's sweeps.
 
-Here and not in Hydra's callback, which launchers send to other processes. Imports nothing heavy.
+They are not in Hydra's callback, which launchers send to other processes. Light imports only.
 """
 
 from contextlib import ExitStack
 
 CLAIMS = ExitStack()
-"""Holds what was claimed; as a context, lets go of it in the end."""
+"""Holder of the claimed locks; a context that releases them at its end."""

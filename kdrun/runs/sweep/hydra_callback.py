@@ -1,6 +1,6 @@
-"""Hydra's callbacks around a sweep. Imports nothing before it is called.
+"""Hydra callbacks around a sweep. Imports are deferred until a call.
 
-The object holds nothing, so that launchers can send it to other processes.
+The object is stateless, so that launchers can send it to other processes.
 """
 
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ from omegaconf import DictConfig
 
 
 class SweepTable(Callback):
-    """Notes what a sweep is, and closes it with its table and the worst job's exit code."""
+    """Callback that records a sweep and ends with the table and the worst job's exit code."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Claim the sweep's folder and write the jobs down, or keep the first from starting."""
+        """Claim the sweep's folder and record the jobs, or prevent the first job from starting."""
         from kdrun.runs.sweep.begin import begin  # noqa: PLC0415 - all of it costs start-up
 
         with raised_through_hydra():
             begin(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Show the table of the jobs; leave with the worst one's code."""
+        """Show the table of the jobs; exit with the worst job's code."""
         from kdrun.runs.sweep.begin import own_yaml  # noqa: PLC0415
         from kdrun.runs.sweep.sweep import close_sweep  # noqa: PLC0415
 
@@ -33,7 +33,7 @@ class SweepTable(Callback):
 
 @contextmanager
 def raised_through_hydra() -> Iterator[None]:
-    """Raise what fails where `run_app` is called; Hydra would warn of it and go on."""
+    """Raise errors through Hydra to `run_app`; Hydra would only warn and continue."""
     from kdrun.config.compose import CallbackFailed  # noqa: PLC0415
 
     try:

@@ -1,4 +1,4 @@
-"""Resuming of a sweep: what is finished stays, the rest is done."""
+"""Resuming of a sweep: keep finished jobs, run the rest."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -17,21 +17,21 @@ from kdrun.store.stages import IDENTITY, STORE, root_with_store
 from kdrun.store.sweep_folder import SWEEP, listed_jobs, noted_root, sweep_jobs
 
 SWEEPS = "sweeps"
-"""The folder below an output root in which sweeps are, unless they are told another."""
+"""Default folder of sweeps below an output root."""
 
 
 def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None) -> None:
-    """Keep the finished jobs; go on with the interrupted, retry the failed, run the missing.
+    """Keep finished jobs; resume interrupted, retry failed and run missing ones.
 
     Args:
-        folder: the sweep's.
-        overrides: for every job, as `kdrun resume` takes them for a run.
-        config_dir: a folder of the user's own YAML, as the sweep was given.
+        folder: folder of the sweep.
+        overrides: overrides of every job, as in `kdrun resume` for a run.
+        config_dir: folder with the user's own YAML, as given to the sweep.
     """
     checked_overrides(overrides)
     jobs = sweep_jobs(folder)
     if (folder / SWEEP).exists() and listed_jobs(folder) is None:
-        show("the sweep lists no jobs by number: those it began are finished, none is added")
+        show("the sweep has no numbered list of jobs: only jobs already started are finished")
     states = {job["job"]: job for job in read_jobs(folder, config_dir)}
     kept = {number: job for number, job in jobs.items() if states[number]["status"] != FOREIGN}
     longer = jobs_to_extend(folder, kept, overrides)
@@ -47,19 +47,19 @@ def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None
 def do_rest(
     job: Path, settings: list[str], overrides: Sequence[str], config_dir: Path | None, alone: bool
 ) -> None:
-    """Go on with a job, or begin it.
+    """Resume a job, or start a missing one.
 
     Args:
-        job: its folder.
-        settings: its own overrides.
-        overrides: for all jobs.
-        config_dir: a folder of the user's own YAML.
-        alone: whether no later job goes along in lockstep.
+        job: folder of the job.
+        settings: overrides of the job.
+        overrides: overrides of all jobs.
+        config_dir: folder with the user's own YAML.
+        alone: whether to train without later jobs in lockstep.
     """
     rooted = with_root(job.parent, overrides)
-    # What goes on from a checkpoint is another stage than its settings alone tell.
+    # A stage continued from a checkpoint is not determined by its settings alone.
     later = no_siblings if alone else LaterJobs(job, tuple(rooted), config_dir)
-    # A job whose sweep was killed is told to stop, and needs a moment to save.
+    # A job whose sweep was killed gets a stop signal, and needs a moment to save.
     if (job / STATUS).exists() and in_use(job, PATIENCE):
         show("another process is working on it", flush=True)
     elif (job / CONFIG).exists():
@@ -67,20 +67,20 @@ def do_rest(
     else:
         compose = partial(compose_rest, [*settings, *rooted], config_dir)
         do_job(compose, job, settings, later)
-        # A process of a killed sweep, which was still starting, may have begun it meanwhile.
+        # A starting process of a killed sweep may have begun the job meanwhile.
         if (job / CONFIG).exists() and job_state(job)["code"] == OutputError.code:
             in_own_process(job, old_run, (job, list(overrides), later))
 
 
 def compose_rest(overrides: list[str], config_dir: Path | None) -> DictConfig:
-    """The config of a job that was not begun."""
+    """Compose the config of a job that was not started."""
     from kdrun.config.sweep_overrides import compose_listed  # noqa: PLC0415 - imports Hydra
 
     return compose_listed(overrides, config_dir)
 
 
 def with_root(folder: Path, overrides: Sequence[str]) -> list[str]:
-    """The overrides with the output root of the sweep, unless they name one."""
+    """Return the overrides with the output root of the sweep, unless they set one."""
     from kdrun.config.sweep_overrides import written  # noqa: PLC0415 - imports Hydra
 
     if any(one.startswith("output_root=") for one in overrides):
@@ -92,13 +92,13 @@ def with_root(folder: Path, overrides: Sequence[str]) -> list[str]:
 
 
 def root_of_sweep(folder: Path) -> Path | None:
-    """Where the sweep's jobs keep their stages; None for where the config says.
+    """Return the output root of the sweep's jobs; None for the config's.
 
-    Found from its folder, never from what is written there: a sweep may come from anyone, and is
-    moved together with its store.
+    The root is found from the location of the folder, never from its content: a sweep is untrusted
+    and is moved together with its store.
 
     Raises:
-        ConfigError: it was given one that cannot be found so.
+        ConfigError: the sweep had an output root elsewhere.
     """
     root = root_with_store(folder)
     if root is not None:
@@ -112,15 +112,15 @@ def root_of_sweep(folder: Path) -> Path | None:
         return parent.parent
     given = noted_root(folder) if (folder / SWEEP).exists() else None
     if given is not None:
-        raise ConfigError(f"{folder}: kept its stages elsewhere; to go on there add {given}")
+        raise ConfigError(f"{folder}: kept its stages elsewhere; to use that folder add {given}")
     return None
 
 
 def jobs_to_extend(folder: Path, jobs: Iterable[str], overrides: Sequence[str]) -> set[str]:
-    """The begun jobs that the overrides give more epochs; all are checked before one is touched.
+    """Return the started jobs whose epochs are raised, after checking all jobs.
 
     Raises:
-        ConfigError: an override cannot be given to a run, or not to one of these.
+        ConfigError: an override is not allowed for one of the runs.
     """
     changes = checked_overrides(overrides)
     if not changes:
@@ -133,5 +133,5 @@ def jobs_to_extend(folder: Path, jobs: Iterable[str], overrides: Sequence[str]) 
             if (folder / number / CONFIG).exists() and raised_in(folder / number, changes):
                 longer.add(number)
         except DamagedError:
-            continue  # which going on with it says
+            continue  # reported when the job is resumed
     return longer

@@ -1,4 +1,4 @@
-"""Settings that all jobs of a sweep share, to tell their runs from those of other sweeps."""
+"""Settings shared by all jobs of a sweep, to distinguish their runs from other sweeps'."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,18 +14,18 @@ from kdrun.errors import ConfigError
 from kdrun.store.sweep_folder import refers
 
 OWN_SPACE = "custom_search_space"
-"""Key of a sweeper (Optuna's) for a function that may search over any setting."""
+"""Key of a sweeper (Optuna) for a function that may search over any setting."""
 
 
 def shared_settings(
     config: DictConfig, jobs: list[list[str]] | None, config_dir: Path | None
 ) -> dict[str, Any]:
-    """The values of the keys that are the same in all jobs, as far as it can be told.
+    """Return the known values that are the same in all jobs, by key.
 
     Args:
-        config: of the command line, with Hydra's section.
-        jobs: the overrides of every job; None where the sweep has no list of them.
-        config_dir: a folder of the user's own YAML.
+        config: config of the command line, with Hydra's section.
+        jobs: overrides of every job; None without a list of jobs.
+        config_dir: folder with the user's own YAML.
     """
     if jobs is None:
         jobs = numbered_jobs(config.hydra, config_dir)
@@ -40,18 +40,18 @@ def shared_settings(
 
 
 def numbered_jobs(hydra: DictConfig, config_dir: Path | None) -> list[list[str]] | None:
-    """The jobs of Hydra's own sweeper whose folders have other names; None of another sweeper."""
+    """Return the jobs of Hydra's basic sweeper with other folder names; None for other sweepers."""
     section = OmegaConf.to_container(hydra, resolve=False)
     assert isinstance(section, dict)
     section["sweep"]["subdir"] = NUMBERS
     try:
         return planned_jobs(OmegaConf.create(section), config_dir)
-    except ConfigError:  # told where a job begins
+    except ConfigError:  # reported when the job starts
         return []
 
 
 def fixed_overrides(hydra: DictConfig) -> tuple[list[str], set[str]]:
-    """The overrides that every job has, and the keys that the sweeper searches over."""
+    """Return the overrides of every job, and the keys that the sweeper searches over."""
     fixed, searched = [], set(hydra.sweeper.get("search_space") or {})
     for text in given_overrides(hydra):
         try:
@@ -68,7 +68,7 @@ def fixed_overrides(hydra: DictConfig) -> tuple[list[str], set[str]]:
 
 
 def given_overrides(hydra: DictConfig) -> Iterator[str]:
-    """Those of the sweeper's own config and of the command line."""
+    """Yield the overrides of the sweeper's config and of the command line."""
     params = OmegaConf.to_container(hydra.sweeper, resolve=False)
     assert isinstance(params, dict)
     yield from (f"{key}={value}" for key, value in (params.get("params") or {}).items())
@@ -76,7 +76,7 @@ def given_overrides(hydra: DictConfig) -> Iterator[str]:
 
 
 def touches(key: str, searched: set[str]) -> bool:
-    """Whether the key, one that contains it or one inside it is searched over."""
+    """Whether the key, a parent or a child of the key is searched over."""
     return any(
         f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for one in searched
     )

@@ -1,4 +1,4 @@
-"""The jobs of a sweep, each in a process of its own, and its closing table."""
+"""Jobs of a sweep, one process each, and the final table."""
 
 import signal
 import sys
@@ -31,7 +31,7 @@ from kdrun.store.run_folder import (
 )
 
 WORST = 0.0
-"""What a failed job tells a sweeper that maximises: finite, so that the search goes on."""
+"""Score of a failed job for a maximising sweeper: finite, so that the search continues."""
 
 
 def run_job(
@@ -41,29 +41,29 @@ def run_job(
     hydra: HydraConf,
     config_dir: Path | None,
 ) -> float:
-    """One job of a sweep; returns its validation accuracy, or `WORST` where it failed.
+    """Run one job of a sweep; return its validation accuracy, or `WORST` after a failure.
 
     Args:
-        hydra: the `hydra` section of the job's config.
-        config_dir: the user's own YAML, for the jobs that it may take along.
+        hydra: section `hydra` of the job's config.
+        config_dir: folder with the user's own YAML, for later jobs in lockstep.
 
     Raises:
-        SystemExit: it was told to stop.
-        OutputError: its folder holds a run already, or is a link.
+        SystemExit: a stop was requested.
+        OutputError: the folder already holds a run, or is a link.
     """
     show(f"\njob {hydra.job.num}: {' '.join(overrides)}", flush=True)
-    refuse_links_to(folder, root_above(folder))  # before its status is touched
+    refuse_links_to(folder, root_above(folder))  # before the status is touched
     refuse_existing(folder)
     try:
         settings = resolved(overrides, composed, hydra.runtime.choices)
         root = f"output_root={written(str(composed.output_root))}"
         do_job(lambda: composed, folder, settings, LaterJobs(folder, (root,), config_dir))
     except Stopped as error:
-        # Hydra would take an exception as this job's failure and start the next one.
+        # Hydra would treat an exception as this job's failure and start the next job.
         show(f"kdrun: {error}", file=sys.stderr)
         sys.exit(error.code)
     except (KdrunError, OSError) as error:
-        # At once, and where the table looks: Hydra goes on with the next job.
+        # At once, and where the table reads: Hydra continues with the next job.
         code = error.code if isinstance(error, KdrunError) else OutputError.code
         record_failure(folder, code, str(error))
     return score(folder)
@@ -75,10 +75,10 @@ def do_job(
     overrides: Sequence[str],
     later: Siblings,
 ) -> None:
-    """Compose and check the config and run it in a process of its own; a failure is recorded.
+    """Compose and check the config and run the job in a separate process; record a failure.
 
     Raises:
-        Stopped: this process was sent a signal.
+        Stopped: this process received a signal.
         OutputError: the folder cannot be written.
     """
     make_folder(folder, root_above(folder))
@@ -92,7 +92,7 @@ def do_job(
 
 
 def in_own_process(folder: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Do a job's work in a child; see to it that its status says how it ended."""
+    """Do a job's work in a child process, and make sure that its status records the outcome."""
     status = folder / STATUS
     before = status.read_bytes() if status.exists() else b""
     try:
@@ -102,32 +102,32 @@ def in_own_process(folder: Path, work: Callable[..., None], arguments: tuple[Any
         return
     if child.signal is not None or child.code == Stopped.code:
         leave_if_twice(child)
-        raise Stopped(f"stopped in job {folder.name}; 'kdrun resume {folder.parent}' goes on")
-    told = job_state(folder)["status"] == "failed" and status.read_bytes() != before
-    if child.code != 0 and not told:
+        raise Stopped(f"stopped in job {folder.name}; 'kdrun resume {folder.parent}' continues")
+    recorded = job_state(folder)["status"] == "failed" and status.read_bytes() != before
+    if child.code != 0 and not recorded:
         code = KdrunError.code if child.code > 0 else 128 - child.code
         record_failure(folder, code, ending(child, folder))
 
 
 def leave_if_twice(child: Child) -> None:
-    """Leave as the job did where a second signal ended it."""
+    """Exit like the job if a second signal ended the job."""
     if child.signal is not None and child.code == 128 + child.signal:
         sys.exit(child.code)
 
 
 def ending(child: Child, folder: Path) -> str:
-    """How a process ended that could not say it itself."""
+    """Return how a process ended that did not record its outcome."""
     if child.code > 0:
-        return f"its process left with code {child.code}"
+        return f"its process exited with code {child.code}"
     name = signal.Signals(-child.code).name
-    told = f"its process was killed by {name}"
+    cause = f"its process was killed by {name}"
     if name != "SIGKILL":
-        return told
-    return f"{told}, perhaps because memory ran out{fewer_at_once(folder)}"
+        return cause
+    return f"{cause}, perhaps because memory ran out{fewer_at_once(folder)}"
 
 
 def fewer_at_once(folder: Path) -> str:
-    """What would take less memory, where students were trained in lockstep."""
+    """Return advice for less memory if students were trained in lockstep."""
     try:
         lockstep = read_yaml(folder / CONFIG)["train"]["lockstep"]
     except (DamagedError, KeyError, TypeError):
@@ -136,7 +136,7 @@ def fewer_at_once(folder: Path) -> str:
 
 
 def guarded_job(folder: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """What the child does: the work, with its failure recorded and told by the exit code."""
+    """Do the work in the child process; record a failure and exit with its code."""
     try:
         work(*arguments)
     except Stopped as error:
@@ -158,26 +158,26 @@ def new_run(config: Any, folder: Path, overrides: list[str], later: Siblings) ->
 
 
 def old_run(folder: Path, overrides: list[str], later: Siblings) -> None:
-    """Go on with the run in the folder."""
+    """Resume the run in the folder."""
     from kdrun.runs.resume import resume_run  # noqa: PLC0415 - imports torch
 
     resume_run(folder, overrides, later)
 
 
 def record_failure(folder: Path, code: int, message: str) -> None:
-    """Print and write why a job failed.
+    """Print and write the reason of a job's failure.
 
     Raises:
-        OutputError: the folder is a link, behind which nothing is written.
+        OutputError: the folder is a link, and nothing is written.
     """
     show(f"kdrun: {message}", file=sys.stderr)
     refuse_links_to(folder, root_above(folder))
-    status = Status(folder, trained_stages(folder))  # which a resumed run still has to know
+    status = Status(folder, trained_stages(folder))  # needed by a resumed run
     status.write("failed", {"code": code, "message": message})
 
 
 def score(folder: Path) -> float:
-    """What a sweeper maximises: the student's validation accuracy, or else its training's."""
+    """Return the score of a job: the student's validation accuracy, or else training accuracy."""
     job = job_state(folder)
     if job["status"] != "done":
         return WORST
@@ -186,10 +186,10 @@ def score(folder: Path) -> float:
 
 
 def close_sweep(folder: Path, config_dir: Path | None = None) -> None:
-    """Print the table of the jobs, write `sweep.json`; exit with the worst job's code."""
+    """Print the table of the jobs and write `sweep.json`; exit with the worst job's code."""
     content = show_sweep(folder, config_dir)
     write_sealed(folder / "sweep.json", content)
-    show(f"all of it is in {folder}; 'kdrun report {folder}' compares it")
+    show(f"results: {folder}; 'kdrun report {folder}' compares the jobs")
     code = max((job["code"] for job in content["jobs"]), default=0)
     if code:
         sys.exit(code)

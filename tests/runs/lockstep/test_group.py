@@ -195,7 +195,7 @@ def test_a_student_that_breaks_leaves_the_others_alone(do, alone, tmp_path, make
     assert len(stages(together)) == 4
     assert_same(together, alone(["loss.T=2"], ["loss.T=8"]), stages(together))
     log = (tmp_path / "together" / "run" / "run.log").read_text()
-    assert "job 1's student convnet: not done in lockstep" in log
+    assert "job 1's student convnet: failed in lockstep" in log
     assert "job 2: student convnet  epoch 2/2" in log
     config = make_config(*QUICK, f"output_root={tmp_path / 'together'}", *BREAKS)
     with pytest.raises(NumericError, match="student convnet"):

@@ -33,7 +33,7 @@ def test_one_elsewhere_is_found_by_the_stages_of_its_jobs(tmp_path):
 
 def test_one_that_cannot_be_found_must_be_named(tmp_path):
     begin_sweep(tmp_path / "sweep", [], [["loss.T=1", "output_root=/elsewhere"]])
-    with pytest.raises(ConfigError, match="to go on there add output_root=/elsewhere"):
+    with pytest.raises(ConfigError, match="to use that folder add output_root=/elsewhere"):
         with_root(tmp_path / "sweep", [])
     assert with_root(tmp_path / "sweep", ["output_root=/x"]) == ["output_root=/x"]
 
@@ -48,5 +48,5 @@ def test_a_folder_of_another_program_called_store_is_not_the_output_root(tmp_pat
     (tmp_path / "store" / "photos").mkdir(parents=True)
     folder = tmp_path / "sweeps-of-mine" / "sweep"
     begin_sweep(folder, [], [["loss.T=1", "output_root=/elsewhere"]])
-    with pytest.raises(ConfigError, match="to go on there add output_root=/elsewhere"):
+    with pytest.raises(ConfigError, match="to use that folder add output_root=/elsewhere"):
         root_of_sweep(folder)
