@@ -115,4 +115,4 @@ def test_a_sweep_told_to_stop_leaves_with_75_within_ten_seconds(sweep, number, e
     assert read_json(sweep.folder / "0" / "status.json")["status"] == "stopped"
     printed = sweep.printed.read_text()
     assert "Traceback" not in printed
-    assert "goes on" in printed.splitlines()[-1]
+    assert "continues" in printed.splitlines()[-1]
