@@ -18,7 +18,7 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
         put_back(before, signal.SIGINT)  # from here on a KeyboardInterrupt is caught
         whole(arguments)
     finally:
-        if arguments is not None:  # else they stay while the interpreter ends
+        if arguments is not None:  # the command keeps its handlers until the interpreter exits
             put_back(before)
 
 

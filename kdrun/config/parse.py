@@ -69,9 +69,9 @@ def unknown_key(key: str) -> str:
     leaf, by_leaf = key.rpartition(".")[2], {name.rpartition(".")[2]: name for name in known}
     sections = {name.rpartition(".")[0] for name in known} - {""}
     # A common section alone does not make two keys similar.
-    alike = [n for n in (*known, *sections) if near_miss(leaf, [n.rpartition(".")[2]])]
+    similar = [n for n in (*known, *sections) if near_miss(leaf, [n.rpartition(".")[2]])]
     hint = next((f"; did you mean '{n}'?" for n in known if n.lower() == key.lower()), "")
-    hint = hint or near_miss(key, alike)
+    hint = hint or near_miss(key, similar)
     if not hint and leaf in by_leaf:
         hint = f"; did you mean '{by_leaf[leaf]}'?"
     return f"unknown key '{key}'{hint or ' (kdrun --cfg job lists all)'}"
@@ -121,5 +121,5 @@ def explain(key: str, error: OmegaConfBaseException) -> str:
     """Return OmegaConf's error for a value on one line."""
     if isinstance(error, MissingMandatoryValue):
         return f"{key}: must be given"
-    told = reason(error)
-    return f"{key}: {told[0].lower()}{told[1:]}"
+    message = reason(error)
+    return f"{key}: {message[0].lower()}{message[1:]}"

@@ -22,7 +22,7 @@ class Executor(Protocol):
         context: RunContext,
         record: Record,
     ) -> Summary:
-        """Train the stage; returns its summary."""
+        """Train the stage; return its summary."""
         ...
 
 
@@ -36,6 +36,6 @@ class Alone:
         context: RunContext,
         record: Record,
     ) -> Summary:
-        """Train the stage; returns its summary."""
+        """Train the stage; return its summary."""
         loaded = [load_teacher(teacher, context) for teacher in teachers]
         return run_to_end(run_stage(stage_run, context, loaded, record))

@@ -199,7 +199,7 @@ def raise_allowed(config: Config, saved: SavedRun) -> bool:
     chain = config.chain
     if chain.method != "none" or chain.stage:
         raise ConfigError(
-            f"{EPOCHS}: cannot be raised for a chain or for stages with options of their own; "
+            f"{EPOCHS}: cannot be raised for a chain or for stages with their own options; "
             "start a new run, which reuses unchanged stages"
         )
     if epochs < before:

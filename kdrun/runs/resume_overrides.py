@@ -11,8 +11,12 @@ from kdrun.errors import ConfigError
 from kdrun.plan.identity import NO_IDENTITY
 
 CHANGEABLE = {f"train.{name}" for name in NO_IDENTITY} | {
-    *("teacher.min_accuracy", "analysis", "logger", "output_root"),
-    *("dataset.root", "dataset.download"),  # whose images are compared with those of before
+    "teacher.min_accuracy",
+    "analysis",
+    "logger",
+    "output_root",
+    "dataset.root",  # the images are compared with the earlier ones
+    "dataset.download",
 }
 """Settings that do not change the result."""
 

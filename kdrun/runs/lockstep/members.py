@@ -137,7 +137,7 @@ def taken(stage_run: StageRun, locks: ExitStack) -> bool:
             return False
         locks.callback(lock.release)
         if not to_be_done(stage_run):
-            return False  # another process has just done it
+            return False  # finished by another process meanwhile
         remove_leftovers(stage_run.folder)
         write_json(stage_run.folder / IDENTITY, stage_run.identity)
     except KdrunError:

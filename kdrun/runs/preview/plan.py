@@ -181,8 +181,8 @@ def probed(config: Config, stages: Sequence[Stage]) -> list[float]:
     for stage in stages:
         teachers = [stages[i] for i in stage.teachers]
         updates = replace(stage.train, epochs=1, seed=0)
-        alike = f"{stage.model} {stage.loss} {updates} {[one.model for one in teachers]}"
-        if alike not in speeds:
-            speeds[alike] = tried(stage, teachers, context)
-        seconds.append(speeds[alike].seconds(stage, context))
+        trial = f"{stage.model} {stage.loss} {updates} {[one.model for one in teachers]}"
+        if trial not in speeds:
+            speeds[trial] = tried(stage, teachers, context)
+        seconds.append(speeds[trial].seconds(stage, context))
     return seconds

@@ -17,7 +17,7 @@ class SweepTable(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim the sweep's folder and record the jobs, or prevent the first job from starting."""
-        from kdrun.runs.sweep.begin import begin  # noqa: PLC0415 - all of it costs start-up
+        from kdrun.runs.sweep.begin import begin  # noqa: PLC0415 - slow to import
 
         with raised_through_hydra():
             begin(config)
