@@ -137,16 +137,22 @@ class LossTerm(nn.Module, ABC):
 
 
 class PairedTerm(LossTerm):
-    """A loss between hidden states of paired layers, summed over the pairs."""
+    """A loss between hidden states of paired layers, summed over the pairs.
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    Args:
+        pairs: of layers.
+        options: those of the term's row.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], options: SimpleNamespace | None = None) -> None:
         super().__init__()
         self.pairs = list(pairs)
+        self.options = options or SimpleNamespace()
 
     @classmethod
     def build(cls, options: SimpleNamespace, models: Models) -> Self:
         """Build the term between the layers of its option `layers`, or between the stages."""
-        return cls(models.pairs("layers", options.layers))
+        return cls(models.pairs("layers", options.layers), options)
 
     @abstractmethod
     def pair_loss(self, student: Tensor, teacher: Tensor) -> Tensor:

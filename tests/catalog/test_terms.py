@@ -57,7 +57,8 @@ def another_value(name, key):
         words = [word for word in option.rule.words if word not in (present, "learned")]
         return words[-1]
     if isinstance(option.rule, Range):
-        return 3 if option.annotation is int else 0.75
+        values = (3, 5) if option.annotation is int else (0.75, 1.25, 2.5)
+        return next(one for one in values if one != present and option.rule.fault(one) is None)
     return str(not present).lower()
 
 

@@ -149,11 +149,9 @@ def temperature_text(stage: Stage) -> str:
     if stage.undecided:
         return f"chosen by method={temperature.method} after the teacher is trained"
     row = TEMPERATURE_SCHEDULES[temperature.schedule]
-    if "end" in row.reads:
-        return f"from {stage.loss.T:g} to {temperature.end:g}, {temperature.schedule}"
-    return ", ".join(
-        [temperature.schedule, *(f"{k}={getattr(temperature, k)}" for k in row.options)]
-    )
+    ends = [f"from {stage.loss.T:g} to {temperature.end:g}"] if "end" in row.reads else []
+    own = [f"{key}={getattr(temperature, key)}" for key in row.options]
+    return ", ".join([*ends, temperature.schedule, *own])
 
 
 def totals_line(
