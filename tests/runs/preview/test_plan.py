@@ -64,7 +64,7 @@ def test_a_long_mixture_leaves_the_table_whole_on_a_narrow_terminal(shown, monke
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     out = shown("loss=[kd,hint,attention,rkd]", "teacher=resnet20", "student=resnet8")
     assert "…" not in out
-    assert "+ 25 distance + 50 angle, T constant\n" in out
+    assert "+ 25 rkd distance + 50 rkd angle, T constant\n" in out
 
 
 def test_no_temperature_is_told_where_no_term_reads_one(shown):
