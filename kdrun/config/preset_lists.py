@@ -22,11 +22,11 @@ WEIGHTS = {row.weight for row in TERMS.values()}
 
 
 def check_preset_lists(overrides: Sequence[str], folders: Sequence[Path]) -> None:
-    """Refuse lists of presets in which one would undo another.
+    """Refuse lists of presets that contradict each other.
 
     Args:
-        overrides: of the command line.
-        folders: in which Hydra looks for presets, in its order.
+        overrides: overrides of the command line.
+        folders: Hydra's search path for presets.
 
     Raises:
         ConfigError: two presets enable the same term, or give one key different values.
@@ -42,7 +42,7 @@ def check_preset_lists(overrides: Sequence[str], folders: Sequence[Path]) -> Non
 
 
 def load_preset(folders: Sequence[Path], name: str) -> DictConfig:
-    """The content of `group/option`, from the first folder that has it; empty if none has."""
+    """Load `group/option` from the first folder with this preset; empty without one."""
     paths = (folder / f"{name}.yaml" for folder in folders)
     found = next((path for path in paths if path.is_file()), None)
     content = OmegaConf.create({}) if found is None else OmegaConf.load(found)

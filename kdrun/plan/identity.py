@@ -83,7 +83,7 @@ def _loss_identity(stage: Stage) -> dict[str, Any]:
 
 
 def _options_of_other_rows(train: TrainConfig) -> set[str]:
-    """Options of `train` that the chosen optimizer and schedule leave to other rows."""
+    """Return the options of `train` that belong to other optimizers and schedules."""
     tables = [table for table in TABLES if table.section == "train"]
     return {
         name

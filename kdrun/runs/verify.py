@@ -141,7 +141,7 @@ def run_faults(folder: Path) -> Iterator[str]:
 
 
 def sweep_faults(folder: Path) -> Iterator[str]:
-    """Jobs of a sweep whose folders hold the run of another."""
+    """Yield the jobs of a sweep with the run of another job in their folders."""
     try:
         yield from (f"{job}: {error}" for job, error in foreign_jobs(folder).items())
     except DamagedError as error:
