@@ -35,5 +35,5 @@ def test_presets_that_go_together_are_taken(presets):
 def test_presets_of_the_user_s_own_folder_are_looked_into(tmp_path):
     (tmp_path / "loss").mkdir()
     (tmp_path / "loss" / "mine.yaml").write_text("kl:\n  weight: 0.5\n")
-    with pytest.raises(ConfigError, match=r"kd and mine both have the term of loss\.kl"):
+    with pytest.raises(ConfigError, match=r"kd and mine both set loss\.kl"):
         compose_job(["loss=[kd,mine]"], tmp_path)
