@@ -225,3 +225,18 @@ def soft_names() -> dict[str, str]:
     return {term: term for term in rows} | {
         short: term for term, row in rows.items() for short in row.short
     }
+
+
+def option_key(term: str, option: str) -> str:
+    """Return the config key of an option of an active term, such as `loss.rkd.distance`.
+
+    Args:
+        term: name of its row.
+        option: `weight`, or a key of the row's options or shared options.
+    """
+    row = TERMS.get(term)
+    if term == LABELS and option == "weight":
+        return "loss.weights.hard"
+    if row is None or option in row.shared:
+        return f"loss.{option}" if row else f"loss.{term}.{option}"
+    return f"loss.{section_of(term)}.{row.weight if option == 'weight' else option}"

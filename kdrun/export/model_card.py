@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdrun.analysis.intervals import wilson_interval
+from kdrun.catalog.terms import option_key
 from kdrun.escaping import markdown_text
 from kdrun.loggers.tables import count, percent
 from kdrun.report.findings import verdict
@@ -116,12 +117,22 @@ def _taught(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
 
 def _training(recipe: Mapping[str, Any]) -> list[str]:
     """Table of the settings that determined the weights."""
-    settings = {name: recipe[name] for name in ("train", "loss") if name in recipe}
-    rows = _flat(settings) | {"augment": recipe.get("augment"), "data (SHA-256)": recipe["data"]}
+    rows = _flat({"train": recipe["train"]}) if "train" in recipe else {}
+    rows |= _loss_settings(recipe.get("loss", {}))
+    rows |= {"augment": recipe.get("augment"), "data (SHA-256)": recipe["data"]}
     lines = [
         f"| {markdown_text(key)} | {markdown_text(_value(value))} |" for key, value in rows.items()
     ]
     return ["| setting | value |", "| --- | --- |", *lines]
+
+
+def _loss_settings(loss: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys and values of the loss as a config has them."""
+    found = _flat({key: value for key, value in loss.items() if key != "terms"}, "loss.")
+    for name, options in loss.get("terms", {}).items():
+        for key, value in options.items():
+            found[option_key(name, key)] = value
+    return found
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -52,7 +52,9 @@ def read_run_files(folder: Path) -> RunFiles:
     if not (folder / CONFIG).exists():
         raise ConfigError(f"{folder}: no run of kdrun (it has no {CONFIG})")
     if not (folder / SUMMARY).exists():
-        raise ConfigError(f"{folder}: the run is not finished; 'kdrun resume {folder}' continues it")
+        raise ConfigError(
+            f"{folder}: the run is not finished; 'kdrun resume {folder}' continues it"
+        )
     refuse_links(folder)
     summary = read_summary(folder)
     check_figures(folder, summary)

@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 
 from kdrun.catalog.options import Choice, Range
 from kdrun.catalog.term_row import Reads, Temperature
-from kdrun.catalog.terms import LABELS, TERMS, section_of, sections
+from kdrun.catalog.terms import LABELS, TERMS, option_key, section_of, sections
 from kdrun.config.loss_mixture import active_terms, labels_only, needs_teacher
+from kdrun.config.parse import keys
 from kdrun.config.paths import config_folder
 from kdrun.config.schema import LossConfig
 from kdrun.errors import ConfigError
@@ -254,3 +255,10 @@ def test_every_module_with_a_term_is_named_by_a_row():
     codes = [code for row in TERMS.values() for code in (row.code, row.learned) if code]
     named = {code.partition(":")[0].rpartition(".")[2] for code in codes}
     assert with_terms - {*BASES} == named
+
+
+@pytest.mark.parametrize(("name", "key"), OPTIONS)
+def test_the_key_of_an_option_is_one_that_a_config_has(name, key):
+    given = "weight" if key == TERMS[name].weight else key
+    assert option_key(name, given) in set(keys())
+    assert option_key(LABELS, "weight") in set(keys())

@@ -119,7 +119,7 @@ def test_a_missing_package_is_told_before_anything_is_loaded(tmp_path, monkeypat
     ("words", "told"),
     [
         (["--format", "onx"], "did you mean 'onnx'?"),
-        (["more"], "more: is no setting"),
+        (["more"], "more: is not a setting"),
         ([], "not the folder of a run"),
     ],
 )
@@ -157,7 +157,12 @@ def test_the_card_tells_who_taught_and_settings_as_they_are_written(done):
     test = summary["stages"][0]["accuracy"]["test_at_best_validation"]
     assert f"images of digits, taught by convnet ({test:.2%} of the test images)." in text
     assert card["training_images"] == 360
-    for row in ("train.nesterov | true", "train.grad\\_clip | null", "loss.weights.hard | 0.1"):
+    for row in (
+        "train.nesterov | true",
+        "train.grad\\_clip | null",
+        "loss.weights.hard | 0.1",
+        "loss.kl.weight | 0.9",
+    ):
         assert f"| {row} |" in text
 
 

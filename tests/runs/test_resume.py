@@ -192,7 +192,7 @@ def test_what_does_not_change_the_result_may_change(begin, stop_at, monkeypatch,
         ("train.epochs=many", r"train\.epochs"),
         ("train.workrs=1", r"did you mean 'train.workers'"),
         ("train.device=cuda:9", r"not available on this machine"),
-        ("--config-dir", "--config-dir: is no setting"),
+        ("--config-dir", "--config-dir: is not a setting"),
     ],
 )
 def test_an_override_that_cannot_be_followed_is_refused(begin, override, told):

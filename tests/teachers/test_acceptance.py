@@ -31,7 +31,7 @@ def test_weights_of_another_class_order_are_refused_with_its_first_entries():
 
 @pytest.mark.parametrize(
     ("scale", "told"),
-    [(0.02, "nearly uniform"), (0.3, "too unsure"), (1.0, None), (30.0, "too sure")],
+    [(0.02, "nearly uniform"), (0.3, "underconfident"), (1.0, None), (30.0, "overconfident")],
 )
 def test_a_teacher_is_doubted_by_how_far_its_calibration_is_from_one(scale, told):
     generator = torch.Generator().manual_seed(0)
