@@ -1,7 +1,7 @@
 """Parsing of a composed DictConfig into a checked Config, with all errors at once."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -59,6 +59,15 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
         value = getattr(config, item.name)
         inner = flat(value, f"{prefix}{item.name}.") if is_dataclass(value) else None
         found |= {prefix + item.name: value} if inner is None else inner
+    return found
+
+
+def flat_mapping(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings to dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, Mapping)
+        found |= flat_mapping(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
     return found
 
 

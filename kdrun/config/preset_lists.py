@@ -1,6 +1,6 @@
 """Lists of presets, such as loss=[kd,dkd], and their contradictions."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from kdrun.catalog.terms import TERMS
+from kdrun.config.parse import flat_mapping
 from kdrun.errors import ConfigError
 
 ALONE = "none"
@@ -84,12 +85,4 @@ def list_faults(
 def flat_content(preset: DictConfig, prefix: str) -> dict[str, Any]:
     """Return the value of every dotted key that a preset sets."""
     content = OmegaConf.to_container(preset)
-    return dict(_flat(content, prefix)) if isinstance(content, dict) else {}
-
-
-def _flat(content: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return flat_mapping(content, prefix) if isinstance(content, dict) else {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from kdrun.analysis.intervals import wilson_interval
 from kdrun.catalog.terms import option_key
+from kdrun.config.parse import flat_mapping
 from kdrun.escaping import markdown_text
 from kdrun.loggers.tables import count, percent
 from kdrun.report.findings import verdict
@@ -117,7 +118,7 @@ def _taught(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
 
 def _training(recipe: Mapping[str, Any]) -> list[str]:
     """Table of the settings that determined the weights."""
-    rows = _flat({"train": recipe["train"]}) if "train" in recipe else {}
+    rows = flat_mapping({"train": recipe["train"]}) if "train" in recipe else {}
     rows |= _loss_settings(recipe.get("loss", {}))
     rows |= {"augment": recipe.get("augment"), "data (SHA-256)": recipe["data"]}
     lines = [
@@ -128,19 +129,10 @@ def _training(recipe: Mapping[str, Any]) -> list[str]:
 
 def _loss_settings(loss: Mapping[str, Any]) -> dict[str, Any]:
     """Keys and values of the loss as a config has them."""
-    found = _flat({key: value for key, value in loss.items() if key != "terms"}, "loss.")
+    found = flat_mapping({key: value for key, value in loss.items() if key != "terms"}, "loss.")
     for name, options in loss.get("terms", {}).items():
         for key, value in options.items():
             found[option_key(name, key)] = value
-    return found
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested settings to dotted names."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = isinstance(value, Mapping)
-        found |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
     return found
 
 
