@@ -3,7 +3,14 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kdrun.config.schema import CacheConfig, LossConfig, ModelConfig, TemperatureConfig, TrainConfig
+from kdrun.config.schema import (
+    CacheConfig,
+    Config,
+    LossConfig,
+    ModelConfig,
+    TemperatureConfig,
+    TrainConfig,
+)
 
 TEACHER, ASSISTANT, GENERATION, STUDENT = "teacher", "assistant", "generation", "student"
 DIRECT, INDEPENDENT, CONTROL, PILOT = "direct", "independent", "control", "pilot"
@@ -63,6 +70,17 @@ class Stage:
         numbered = self.role in (GENERATION, INDEPENDENT)
         seed = "" if self.seed is None else f" seed {self.seed}"
         return f"{self.role}{f' {self.step}' if numbered else ''} {self.model.arch}{seed}"
+
+
+def model_stage(config: Config, model: ModelConfig) -> Stage:
+    """Return a stage that stands for the model alone, outside of any plan."""
+    return Stage(
+        role=STUDENT,
+        model=model,
+        train=config.train,
+        loss=config.loss,
+        temperature=config.temperature,
+    )
 
 
 def stage_label(stage: Stage) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from kdrun.report.other_images import (
     mark_chosen,
     separate_trained,
     training_hash,
-    validation_hash,
 )
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.report.run_settings import fill_settings, result_overrides
 from kdrun.report.seeds_table import SEED, rank_of
 from kdrun.report.setting_rows import Row, setting_rows
 from kdrun.report.sweep_jobs import FOREIGN, foreign_jobs
-from kdrun.report.tested_images import separate, test_hash
+from kdrun.report.tested_images import images_hash, separate
 from kdrun.store.correct_images import CorrectImages, read_correct
 from kdrun.store.formats import PLAN as PLAN_SHAPE
 from kdrun.store.run_folder import CONFIG, OVERRIDES, PLAN, SUMMARY, read_status
@@ -141,10 +140,10 @@ def student_row(
         "control": None if control is None else _test_of(stages[control]),
         "teacher": _test_of(teachers[0]) if teachers else None,
         "images": int(files.summary["test_images"]),
-        "test_hash": test_hash(correct, place),
+        "test_hash": images_hash(correct, place, "test"),
         "pool": files.summary.get("pool"),
         "train_hash": training_hash(plan, student.get("seed")),
-        "validation_hash": validation_hash(correct, place),
+        "validation_hash": images_hash(correct, place, "validation"),
         "parameters": int(student["parameters"]),
         "macs": int(student["macs"]),
         "latency_ms": measured.get("latency", {}).get("median_ms"),

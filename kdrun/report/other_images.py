@@ -6,7 +6,6 @@ from typing import Any
 
 from kdrun.report.seeds_table import SEED
 from kdrun.report.tested_images import COMMON, IMAGES, named
-from kdrun.store.correct_images import CorrectImages
 
 Row = Mapping[str, Any]
 
@@ -14,12 +13,6 @@ TRAINING, VALIDATION = "training images", "validation images"
 """Names of the settings of a sweep's jobs that mark different images."""
 
 HASHES = {TRAINING: "train_hash", VALIDATION: "validation_hash"}
-
-
-def validation_hash(correct: CorrectImages, place: int) -> str | None:
-    """Hash of a stage's validation images; None if not recorded."""
-    one = correct.get(place, {}).get("validation")
-    return (one.source or None) if one else None
 
 
 def training_hash(stages: Sequence[Mapping[str, Any]], seed: int | None) -> str | None:

@@ -11,10 +11,10 @@ from kdrun.config.listed_values import Values, difference, listed_values
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.report.checked_figures import check_figures
 from kdrun.report.gains import gain_between
-from kdrun.report.other_images import training_hash, validation_hash
+from kdrun.report.other_images import training_hash
 from kdrun.report.run_settings import IRRELEVANT, setting
 from kdrun.report.seeds_table import rank_of
-from kdrun.report.tested_images import test_hash
+from kdrun.report.tested_images import images_hash
 from kdrun.store.correct_images import read_correct
 from kdrun.store.files import check_files
 from kdrun.store.formats import PLAN as PLAN_SHAPE
@@ -169,10 +169,10 @@ def images_of(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
     return {
         "dataset": summary["dataset"],
         "images": summary["test_images"],
-        "test_hash": test_hash(correct, place),
+        "test_hash": images_hash(correct, place, "test"),
         "pool": summary.get("pool"),
         "train_hash": training_hash(plan, summary["stages"][place].get("seed")),
-        "validation_hash": validation_hash(correct, place),
+        "validation_hash": images_hash(correct, place, "validation"),
     }
 
 

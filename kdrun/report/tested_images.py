@@ -15,9 +15,9 @@ OTHER, UNKNOWN = "other images", "unknown images"
 MOST_NAMED = 6
 
 
-def test_hash(correct: CorrectImages, place: int) -> str | None:
-    """Hash of a stage's test images; None if not recorded."""
-    one = correct.get(place, {}).get("test")
+def images_hash(correct: CorrectImages, place: int, split: str) -> str | None:
+    """Hash of the images of a split that a stage was evaluated on; None if not recorded."""
+    one = correct.get(place, {}).get(split)
     return (one.source or None) if one else None
 
 

@@ -11,7 +11,7 @@ from kdrun.models.complexity import count_parameters
 from kdrun.plan.assistants import ChainSizes
 from kdrun.plan.build import build_plan
 from kdrun.plan.models import assistant_model, teacher_models
-from kdrun.plan.stage import ASSISTANT, STUDENT, Stage
+from kdrun.plan.stage import ASSISTANT, Stage, model_stage
 from kdrun.training.stage_model import build_on_meta
 
 
@@ -59,13 +59,7 @@ def chain_sizes(config: Config, shape: ImageShape) -> ChainSizes | None:
 
 
 def _required(config: Config, model: ModelConfig, shape: ImageShape) -> int:
-    stage = Stage(
-        role=STUDENT,
-        model=model,
-        train=config.train,
-        loss=config.loss,
-        temperature=config.temperature,
-    )
+    stage = model_stage(config, model)
     return count_parameters(build_on_meta(stage, shape))
 
 

@@ -9,7 +9,7 @@ from kdrun.config.schema import Config
 from kdrun.data.shapes import known_shape
 from kdrun.features.layers import LayerInfo, describe_layers
 from kdrun.loggers.tables import console, plain_table
-from kdrun.plan.stage import STUDENT, Stage
+from kdrun.plan.stage import model_stage
 from kdrun.training.stage_model import build
 
 
@@ -28,13 +28,7 @@ def show_layers(config: Config) -> None:
     """Print the student's modules: path, kind, output shape, and whether they can be hooked."""
     shape = shape_of(config)
     model = replace(config.student, weights=None)
-    stage = Stage(
-        role=STUDENT,
-        model=model,
-        train=config.train,
-        loss=config.loss,
-        temperature=config.temperature,
-    )
+    stage = model_stage(config, model)
     example = torch.zeros(2, shape.channels, shape.image_size, shape.image_size)
     table = plain_table(f"{model.arch} on {plan_title(config, shape)}")
     for name in ("layer", "kind", "output"):
