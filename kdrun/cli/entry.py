@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from kdrun import __version__
 from kdrun.cli.help import help_text
 from kdrun.cli.verbs import VERBS
-from kdrun.errors import ConfigError, KdrunError, first_line, near_miss
+from kdrun.errors import ConfigError, KdrunError, Stopped, first_line, near_miss
 from kdrun.escaping import show, write_any_text
 
 
@@ -33,7 +33,7 @@ def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
     except BrokenPipeError:
         return 141
     except Exception as error:
-        if interrupted(error):
+        if interrupted(error) and not isinstance(error, Stopped):
             return 130
         if traceback_wanted:
             show(traceback.format_exc(), file=sys.stderr)

@@ -23,7 +23,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from kdrun.config import model_groups
+from kdrun.config import model_groups, optuna_sweeper
 from kdrun.config.parse import explain, parse, unknown_key
 from kdrun.config.paths import config_folder, shipped_options
 from kdrun.config.preset_lists import check_preset_lists
@@ -46,12 +46,17 @@ class CallbackFailed(BaseException):
         self.error = error
 
 
+class JobFailed(Exception):
+    """Failure of a job that is recorded already, for sweepers that tell failures from scores."""
+
+
 def register() -> None:
     """Register the schema and the options of `teacher` and `student` with Hydra."""
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema.chain.stage, False)  # the keys are numbers of stages
     ConfigStore.instance().store(name="schema", node=schema)
     model_groups.register()
+    optuna_sweeper.register()
 
 
 def run_app(arguments: Sequence[str], task: Task) -> None:
@@ -71,6 +76,8 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
             sources = [Path(one.path) for one in hydra_config.runtime.config_sources]
             check_preset_lists(list(hydra_config.overrides.task), sources)
             return task(composed)
+        except JobFailed:  # for the sweeper
+            raise
         except Exception as error:  # Hydra would print its own message before raising
             raised.append(error)
 
@@ -134,32 +141,45 @@ def whole_config(overrides: Sequence[str], config_dir: Path | None = None) -> It
         Singleton.set_state(state)
 
 
+@contextmanager
+def hydra_ready() -> Iterator[None]:
+    """Let Hydra compose configs of kdrun inside the block."""
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        yield
+
+
+def search_path(config_dir: Path | None) -> str:
+    """Return the override that adds the user's own YAML to what is searched."""
+    added = [] if config_dir is None else [f"file://{config_dir.absolute()}"]
+    return f"hydra.searchpath=[{','.join(['architectures://', *added])}]"
+
+
 def _composed(
     overrides: Sequence[str], config_dir: Path | None, hydra_too: bool = False
 ) -> DictConfig:
-    register()
-    added = [] if config_dir is None else [f"file://{config_dir.absolute()}"]
-    path = f"hydra.searchpath=[{','.join(['architectures://', *added])}]"
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = compose("config", [path, *overrides], return_hydra_config=hydra_too)
+        with hydra_ready():
+            composed = compose(
+                "config", [search_path(config_dir), *overrides], return_hydra_config=hydra_too
+            )
             folders = [config_folder(), *([] if config_dir is None else [config_dir])]
             check_preset_lists(overrides, folders)
             return composed
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(one_line(error)) from error
 
 
 def _all_faults(arguments: Sequence[str], error: Exception) -> list[str]:
     """Return the errors of single overrides, then those of the config composed of the others."""
     overrides = [a for a in arguments if re.match(r"[+~]*[A-Za-z_][\w./@]*=", a)]
     if len(overrides) != len(arguments):  # flags such as -m or --config-dir change the rules
-        return [_one_line(error)]
+        return [one_line(error)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         found = {override: _fault_of([override]) for override in overrides}
-        faults = [fault for fault in found.values() if fault] or [_one_line(error)]
+        faults = [fault for fault in found.values() if fault] or [one_line(error)]
         try:
             parse(compose("config", [o for o, fault in found.items() if fault is None]))
         except ConfigError as rest:
@@ -171,11 +191,11 @@ def _fault_of(overrides: list[str]) -> str | None:
     try:
         compose("config", overrides)
     except (HydraException, OmegaConfBaseException) as error:
-        return _one_line(error)
+        return one_line(error)
     return None
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Return the error of Hydra or OmegaConf on one line, with a near miss."""
     if isinstance(error, MissingConfigException):
         return _missing_option(error)

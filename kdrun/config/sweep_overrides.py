@@ -1,7 +1,8 @@
 """Overrides of a sweep's jobs as plain values, known before the sweep starts."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -14,28 +15,56 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kdrun.config.compose import compose_job, whole_config
 from kdrun.errors import ConfigError, reason
+from kdrun.store.plain_overrides import fault_of, refers, shown
 from kdrun.store.saved_config import texts
-from kdrun.store.sweep_folder import fault_of, refers, shown
+from kdrun.store.sweep_folder import folders_fault
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 NUMBERS = "${hydra.job.num}"
 """Value of `hydra.sweep.subdir` that names the jobs' folders by number."""
 
 
-def planned_jobs(hydra: DictConfig, config_dir: Path | None = None) -> list[list[str]] | None:
-    """Return the overrides of every job as plain values; None if unknown in advance.
+@dataclass(frozen=True)
+class PlannedJobs:
+    """Jobs of a sweep that are known before the sweep starts.
 
-    They are unknown if a sweeper chooses the jobs during the sweep or folders have other names.
+    Attributes:
+        overrides: plain overrides of every job.
+        folders: of every job, relative to the sweep's; None for their numbers.
+    """
+
+    overrides: list[list[str]]
+    folders: list[str] | None = None
+
+
+def planned_jobs(config: DictConfig, config_dir: Path | None = None) -> PlannedJobs | None:
+    """Return the jobs with plain values; None if a sweeper chooses them during the sweep.
 
     Args:
-        hydra: section `hydra` of the sweep's config.
+        config: config of the sweep, with Hydra's section.
         config_dir: folder with the user's own YAML.
 
     Raises:
-        ConfigError: an override cannot be stored as a plain value.
+        ConfigError: an override cannot be stored as a plain value, or two jobs share a folder.
     """
-    subdir = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload, index]
-    if hydra.sweeper._target_ != BASIC or subdir != NUMBERS:
+    jobs = hydras_jobs(config.hydra)
+    if jobs is None:
+        return None
+    roots = {one for job in jobs for one in job if one.startswith("output_root=")}
+    if len(roots) > 1:
+        raise ConfigError(f"{', '.join(sorted(roots))}: all jobs of a sweep need one output root")
+    folders = job_folders(config, jobs, config_dir)
+    resolved_jobs = [resolved_job(job, number, config_dir) for number, job in enumerate(jobs)]
+    return PlannedJobs(resolved_jobs, folders)
+
+
+def hydras_jobs(hydra: DictConfig) -> list[list[str]] | None:
+    """Return the overrides of every job of Hydra's basic sweeper; None for another sweeper.
+
+    Raises:
+        ConfigError: an override cannot be read.
+    """
+    if hydra.sweeper._target_ != BASIC:
         return None
     params = hydra.sweeper.get("params") or {}
     given = [f"{key}={value}" for key, value in params.items()] + as_typed(hydra)
@@ -44,16 +73,41 @@ def planned_jobs(hydra: DictConfig, config_dir: Path | None = None) -> list[list
         batches = BasicSweeper.split_arguments(overrides, None)
     except HydraException as error:
         raise ConfigError(" ".join(str(error).split())) from error
-    jobs = [list(job) for batch in batches for job in batch]
-    roots = {one for job in jobs for one in job if one.startswith("output_root=")}
-    if len(roots) > 1:
-        raise ConfigError(f"{', '.join(sorted(roots))}: all jobs of a sweep need one output root")
-    return [resolved_job(job, number, config_dir) for number, job in enumerate(jobs)]
+    return [list(job) for batch in batches for job in batch]
 
 
-def as_typed(hydra: DictConfig | HydraConf) -> list[str]:
-    """Return the overrides of the command line, with references unresolved."""
-    overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # type: ignore[arg-type]
+def job_folders(
+    config: DictConfig, jobs: Sequence[Sequence[str]], config_dir: Path | None
+) -> list[str] | None:
+    """Return the folders that `hydra.sweep.subdir` leads to; None for the jobs' numbers.
+
+    Raises:
+        ConfigError: two jobs would share a folder, or one would leave the sweep's.
+    """
+    if OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"] == NUMBERS:  # type: ignore[call-overload, index]
+        return None
+    folders = [job_folder(config, job, number, config_dir) for number, job in enumerate(jobs)]
+    if fault := folders_fault(folders):
+        raise ConfigError(f"hydra.sweep.subdir: {fault}; every job needs a folder of its own")
+    return folders
+
+
+def job_folder(config: DictConfig, job: Sequence[str], number: int, config_dir: Path | None) -> str:
+    """Return the folder of one job, relative to the sweep's, as Hydra will compose it."""
+    overrides = [*job, *as_typed(config.hydra, "hydra"), f"++hydra.job.num={number}"]
+    with whole_config(overrides, config_dir) as whole:
+        OmegaConf.copy_cache(config, whole)  # ${now:...} is the same in all jobs
+        return str(PurePosixPath(str(whole.hydra.sweep.subdir)))
+
+
+def as_typed(hydra: DictConfig | HydraConf, section: str = "task") -> list[str]:
+    """Return the overrides of the command line, with references unresolved.
+
+    Args:
+        hydra: section `hydra` of a config.
+        section: `task`, or `hydra` for those of Hydra's own section.
+    """
+    overrides = OmegaConf.to_container(hydra.overrides[section], resolve=False)  # type: ignore[index]
     assert isinstance(overrides, list)
     return [str(one) for one in overrides]
 

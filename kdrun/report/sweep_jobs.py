@@ -50,7 +50,9 @@ def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, An
     values, shared = listed_values(jobs, config_dir), noted_values(folder)
     # Without a list, overrides come from the job's own folder, which may be of another sweep.
     read = [
-        read_job(folder / name, job, shared | values[name] | shared) for name, job in jobs.items()
+        {"job": name, "number": number}
+        | read_job(folder / name, job, shared | values[name] | shared)
+        for number, (name, job) in enumerate(jobs.items())
     ]
     return sorted(read, key=_order)
 
@@ -66,8 +68,7 @@ def foreign_jobs(folder: Path) -> dict[Path, str]:
 
 
 def _order(job: Mapping[str, Any]) -> tuple[Any, ...]:
-    number = job["job"].zfill(9)
-    return job["status"] != "done", *rank_of(job), number
+    return job["status"] != "done", *rank_of(job), job["number"]
 
 
 def read_job(folder: Path, overrides: Sequence[str], listed: Values) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def read_job(folder: Path, overrides: Sequence[str], listed: Values) -> dict[str
     """
     given = {key: value for key, _, value in (one.partition("=") for one in overrides)}
     given = {key: value.lower() if value in _BOOLEANS else value for key, value in given.items()}
-    job = {"job": folder.name, "settings": given} | job_state(folder)
+    job = {"settings": given} | job_state(folder)
     if job["status"] == FOREIGN:
         return job
     try:

@@ -103,7 +103,7 @@ def sweep_table(jobs: Sequence[dict[str, Any]]) -> Table:
     table.add_column("status")
     for job in jobs:
         state = f"{job['status']}: {job['error']}" if job["error"] else job["status"]
-        cells = [job["job"], *settings(job["settings"])]
+        cells = [str(job["number"]), *settings(job["settings"])]
         shown = percent(chosen_accuracy(job, chosen))
         table.add_row(*cells, shown, percent(job["test"]), gain_words(job["gain"]), state)
     return table

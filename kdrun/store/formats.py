@@ -168,6 +168,7 @@ PAGE: Shape = {
 }
 JOB: Shape = {
     "job": TEXT,
+    "number?": COUNT,
     "settings": Each(TEXT),
     "status": TEXT,
     "error": TEXT,

@@ -1,13 +1,13 @@
 """The folder of a sweep, with its planned and started jobs; treated as untrusted."""
 
-import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.store.files import read_yaml, write_yaml
 from kdrun.store.folders import make_folder
+from kdrun.store.plain_overrides import plain_settings, shown
 from kdrun.store.run_folder import (
     CONFIG,
     OVERRIDES,
@@ -19,13 +19,11 @@ from kdrun.store.run_folder import (
 )
 
 SWEEP = SWEEP_NOTES
+LOCAL = "basic"
+"""Hydra's name of the launcher that runs jobs in the same process, one after another."""
 
 Jobs = dict[str, list[str]]
 """Overrides of every job by the name of its folder."""
-
-_SETTING = re.compile(r"[A-Za-z_]\w*(\.\w+)*=.*", re.DOTALL)
-_REFERENCE = re.compile(r"\$\\*\{")  # Hydra writes it as $\{
-_OPTION = re.compile(r"""[\w\s.,\[\]'"/+-]*""")
 
 
 def begin_sweep(
@@ -33,6 +31,8 @@ def begin_sweep(
     overrides: Sequence[str],
     jobs: list[list[str]] | None,
     shared: Mapping[str, Any] | None = None,
+    folders: Sequence[str] | None = None,
+    launcher: str = LOCAL,
 ) -> None:
     """Record the sweep, so that it can be resumed.
 
@@ -41,9 +41,13 @@ def begin_sweep(
         overrides: as given on the command line.
         jobs: overrides of every job, or None if the sweeper chooses them during the sweep.
         shared: values of the keys common to all jobs, to recognise their runs.
+        folders: of the jobs, relative to the sweep's; None for their numbers.
+        launcher: Hydra's name of the launcher that runs the jobs.
     """
     make_folder(folder, root_above(folder))
-    notes = {"format": 1, "overrides": list(overrides), "jobs": jobs}
+    notes = {"format": 1, "launcher": launcher, "overrides": list(overrides), "jobs": jobs}
+    if folders is not None:
+        notes["folders"] = list(folders)
     write_yaml(folder / SWEEP, notes | {"shared": dict(shared or {})})
 
 
@@ -105,7 +109,47 @@ def listed_jobs(folder: Path) -> Jobs | None:
         raise DamagedError(f"{path} is damaged: it lists no jobs")
     if notes.get("jobs") is None:
         return None
-    return {str(number): plain_settings(path, job) for number, job in enumerate(notes["jobs"])}
+    names = listed_folders(path, notes)
+    return {name: plain_settings(path, job) for name, job in zip(names, notes["jobs"], strict=True)}
+
+
+def listed_folders(path: Path, notes: Mapping[str, Any]) -> list[str]:
+    """Names of the jobs' folders in a sweep's record.
+
+    Raises:
+        DamagedError: there is not one folder below the sweep's for every job.
+    """
+    count = len(notes["jobs"])
+    names = notes.get("folders")
+    if names is None:
+        return [str(number) for number in range(count)]
+    if not isinstance(names, list) or len(names) != count or folders_fault(names):
+        raise DamagedError(f"{path} is damaged: it does not name a folder for every job")
+    return names
+
+
+def folders_fault(names: Sequence[Any]) -> str | None:
+    """The reason why names cannot be those of the jobs' folders; None if they can."""
+    for number, name in enumerate(names):
+        if not isinstance(name, str) or not all(part.strip(". ") for part in name.split("/")):
+            return f"job {number} would be in '{name}', which is not a folder below the sweep's"
+    for number, name in enumerate(names):
+        for other, path in enumerate(names):
+            if number != other and f"{path}/".startswith(f"{name}/"):
+                return f"jobs {min(number, other)} and {max(number, other)} would be in '{name}'"
+    return None
+
+
+def sweep_of(job: Path) -> Path:
+    """The folder of the sweep with the job: the nearest one above with a record."""
+    return next((above for above in job.parents if (above / SWEEP).exists()), job.parent)
+
+
+def noted_launcher(folder: Path) -> str:
+    """The launcher of the sweep; only for messages."""
+    notes = read_yaml(folder / SWEEP) if (folder / SWEEP).exists() else None
+    name = notes.get("launcher", LOCAL) if isinstance(notes, dict) else LOCAL
+    return name if isinstance(name, str) and name.isidentifier() else LOCAL
 
 
 def noted_values(folder: Path) -> dict[str, Any]:
@@ -149,57 +193,3 @@ def unlisted_folders(folder: Path, jobs: Container[str]) -> list[str]:
     """Names of job folders that are not in the sweep's list."""
     begun = {path.parent.name for path in folder.glob(f"*/{OVERRIDES}")}
     return sorted((name for name in begun if name not in jobs), key=lambda name: name.zfill(9))
-
-
-def plain_settings(path: Path, job: Any) -> list[str]:
-    """Check a job's overrides; return them without the output root.
-
-    The place of the stages follows from the place of the sweep, so that both can be moved.
-
-    Raises:
-        DamagedError: the overrides are not a list of strings.
-        ConfigError: an override is not a plain value for a setting.
-    """
-    if not isinstance(job, list) or not all(isinstance(one, str) for one in job):
-        raise DamagedError(f"{path} is damaged: a job is not a list of key=value")
-    for override in job:
-        if fault := fault_of(override):
-            raise ConfigError(f"{path}: {shown(override)}: {fault}, which a sweep never stores")
-    return without_root(job)
-
-
-def without_root(overrides: Iterable[str]) -> list[str]:
-    """The overrides except the output root."""
-    return [one for one in overrides if one.partition("=")[0] != "output_root"]
-
-
-def fault_of(override: str) -> str | None:
-    """The reason why an override is not a plain value for a setting; None if it is one."""
-    key, _, value = override.partition("=")
-    if not _SETTING.fullmatch(override):
-        return "is not plain key=value"
-    if key == "hydra" or key.startswith("hydra."):
-        return "is a setting of Hydra's"
-    if refers(value):
-        return "holds ${...}"
-    if "." not in key and key != "output_root" and not is_option(value):
-        return "is a path, not the name of an option"
-    return None
-
-
-def refers(value: str) -> bool:
-    """Whether a value, as written on the command line, has an interpolation."""
-    return _REFERENCE.search(value) is not None
-
-
-def is_option(value: str) -> bool:
-    """Whether a value can be one or several names of a group's options, not paths elsewhere."""
-    names = [name.strip(" '\"") for name in value.strip("[] ").split(",")]
-    climbing = any(name.startswith("/") or ".." in name.split("/") for name in names)
-    return _OPTION.fullmatch(value) is not None and not climbing
-
-
-def shown(override: str) -> str:
-    """An override on one line, truncated if long."""
-    text = " ".join(override.split())
-    return text if len(text) <= 80 else f"{text[:77]}..."

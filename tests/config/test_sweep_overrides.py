@@ -51,26 +51,58 @@ def test_a_listed_value_that_turns_into_a_reference_is_refused(override):
         compose_listed([override])
 
 
-def hydra_section(*overrides, **changed):
+def sweep_config(*overrides, **changed):
+    """The config of a sweep, as Hydra's callbacks get it."""
     with whole_config([f"hydra.overrides.task=[{','.join(map(written, overrides))}]"]) as whole:
         OmegaConf.set_readonly(whole.hydra, False)
         for key, value in changed.items():
             OmegaConf.update(whole.hydra, key.replace("_", "."), value)
-        return whole.hydra
+            whole.hydra.overrides.hydra.append(f"hydra.{key.replace('_', '.')}={value}")
+        return whole
 
 
 def test_jobs_are_listed_as_hydra_numbers_them():
-    jobs = planned_jobs(hydra_section("loss.T=1,4", "loss=kd,[kd,rkd]"))
-    assert jobs == [
+    planned = planned_jobs(sweep_config("loss.T=1,4", "loss=kd,[kd,rkd]"))
+    assert planned.overrides == [
         ["loss.T=1", "loss=kd"], ["loss.T=1", "loss=[kd,rkd]"],
         ["loss.T=4", "loss=kd"], ["loss.T=4", "loss=[kd,rkd]"],
     ]  # fmt: skip
+    assert planned.folders is None
 
 
-def test_jobs_whose_folders_have_other_names_are_not_listed_by_number():
-    assert planned_jobs(hydra_section("loss.T=1,4", sweep_subdir="T-${loss.T}")) is None
+@pytest.mark.parametrize(
+    ("subdir", "folders"),
+    [
+        ("T-${loss.T}", ["T-1.0", "T-4.0"]),
+        ("${hydra.job.override_dirname}", ["loss.T=1,student=mlp", "loss.T=4,student=mlp"]),
+        ("${student.arch}/job-${hydra.job.num}", ["mlp/job-0", "mlp/job-1"]),
+    ],
+)
+def test_folders_of_other_names_are_those_that_hydra_makes(subdir, folders):
+    config = sweep_config("loss.T=1,4", "student=mlp", sweep_subdir=subdir)
+    assert planned_jobs(config).folders == folders
+
+
+@pytest.mark.parametrize(
+    ("subdir", "told"),
+    [
+        ("same", "jobs 0 and 1 would be in 'same'"),
+        ("${student.arch}", "jobs 0 and 1 would be in 'mlp'"),
+        ("../${loss.T}", "which is not a folder below"),
+        ("/tmp/${loss.T}", "which is not a folder below"),
+    ],
+)
+def test_a_job_without_a_folder_of_its_own_below_the_sweep_is_refused(subdir, told):
+    with pytest.raises(ConfigError, match=told):
+        planned_jobs(sweep_config("loss.T=1,4", "student=mlp", sweep_subdir=subdir))
+
+
+def test_jobs_of_another_sweeper_are_not_known_beforehand():
+    config = sweep_config("loss.T=1,4")
+    config.hydra.sweeper._target_ = "other.Sweeper"
+    assert planned_jobs(config) is None
 
 
 def test_a_sweep_has_one_output_root():
     with pytest.raises(ConfigError, match="one output root"):
-        planned_jobs(hydra_section("output_root=a,b"))
+        planned_jobs(sweep_config("output_root=a,b"))

@@ -9,7 +9,7 @@ from kdrun.config.parse import parse
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError
 from kdrun.report.sweep_jobs import FOREIGN, job_state
-from kdrun.store.sweep_folder import listed_jobs
+from kdrun.store.sweep_folder import listed_jobs, sweep_of
 
 Siblings = Callable[[], Iterator[tuple[str, Config]]]
 """Later jobs of a sweep: name for messages, and config."""
@@ -38,10 +38,12 @@ class LaterJobs:
         """Yield name and config of unfinished jobs; a faulty job reports its error itself."""
         from kdrun.config.sweep_overrides import compose_listed  # noqa: PLC0415 - imports Hydra
 
-        jobs = listed_jobs(self.job.parent) or {}
-        after = dropwhile(lambda number: number != self.job.name, jobs)
+        sweep = sweep_of(self.job)
+        jobs = listed_jobs(sweep) or {}
+        own = self.job.relative_to(sweep).as_posix()
+        after = dropwhile(lambda number: number != own, jobs)
         for number in islice(after, 1, None):
-            if job_state(self.job.parent / number)["status"] in ("done", FOREIGN):
+            if job_state(sweep / number)["status"] in ("done", FOREIGN):
                 continue
             try:
                 composed = compose_listed([*jobs[number], *self.overrides], self.config_dir)

@@ -55,6 +55,9 @@ def run_in_child(target: Callable[..., None], arguments: Sequence[Any]) -> Child
     this process dies, the child gets a stop signal.
     """
     methods = multiprocessing.get_all_start_methods()
+    if multiprocessing.get_start_method(allow_none=True) not in (None, *methods):
+        # A worker of joblib has a default of its own, which a child could not set.
+        multiprocessing.set_start_method(None, force=True)
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload(["kdrun.runs.runner"])
     child = Child()

@@ -11,37 +11,80 @@ from kdrun.escaping import show
 from kdrun.report.sweep_jobs import FOREIGN, job_state, read_jobs
 from kdrun.runs.lockstep.siblings import LaterJobs, no_siblings
 from kdrun.runs.resume_overrides import checked_overrides
+from kdrun.runs.sweep.launch import launch
 from kdrun.runs.sweep.sweep import close_sweep, do_job, in_own_process, old_run
 from kdrun.store.run_folder import CONFIG, PATIENCE, STATUS, in_use
 from kdrun.store.stages import IDENTITY, STORE, root_with_store
-from kdrun.store.sweep_folder import SWEEP, listed_jobs, noted_root, sweep_jobs
+from kdrun.store.sweep_folder import (
+    LOCAL,
+    SWEEP,
+    Jobs,
+    listed_jobs,
+    noted_launcher,
+    noted_root,
+    sweep_jobs,
+    sweep_of,
+)
 
 SWEEPS = "sweeps"
 """Default folder of sweeps below an output root."""
 
 
-def resume_sweep(folder: Path, overrides: Sequence[str], config_dir: Path | None) -> None:
+def resume_sweep(
+    folder: Path,
+    overrides: Sequence[str],
+    config_dir: Path | None,
+    launcher: Sequence[str] = (),
+) -> None:
     """Keep finished jobs; resume interrupted, retry failed and run missing ones.
 
     Args:
         folder: folder of the sweep.
         overrides: overrides of every job, as in `kdrun resume` for a run.
         config_dir: folder with the user's own YAML, as given to the sweep.
+        launcher: overrides of a launcher that runs the jobs; none: one after another here.
     """
     checked_overrides(overrides)
     jobs = sweep_jobs(folder)
     if (folder / SWEEP).exists() and listed_jobs(folder) is None:
-        show("the sweep has no numbered list of jobs: only jobs already started are finished")
-    states = {job["job"]: job for job in read_jobs(folder, config_dir)}
-    kept = {number: job for number, job in jobs.items() if states[number]["status"] != FOREIGN}
+        show("the sweep has no list of jobs: only jobs already started are finished")
+    states = {job["job"]: job["status"] for job in read_jobs(folder, config_dir)}
+    kept = [name for name in jobs if states[name] != FOREIGN]
     longer = jobs_to_extend(folder, kept, overrides)
-    for number, settings in jobs.items():
-        status = states[number]["status"]
-        if status == FOREIGN or (status == "done" and number not in longer):
-            continue
-        show(f"\njob {number} ({status}): {' '.join(settings)}", flush=True)
-        do_rest(folder / number, settings, overrides, config_dir, alone=bool(longer))
+    rest = [name for name in kept if states[name] != "done" or name in longer]
+    work = partial(do_named, folder, jobs, overrides, config_dir, bool(longer))
+    if launcher and rest:
+        launch(folder, rest, work, launcher, config_dir)
+    else:
+        show_local(folder, rest)
+        for name in rest:
+            work(name)
     close_sweep(folder, config_dir)
+
+
+def show_local(folder: Path, jobs: Sequence[str]) -> None:
+    """Say that the jobs run here if the sweep was started on another launcher."""
+    used = noted_launcher(folder)
+    if jobs and used != LOCAL:
+        show(
+            f"{len(jobs)} jobs run here, one after another; for the sweep's launcher add "
+            f"-m hydra/launcher={used}"
+        )
+
+
+def do_named(
+    folder: Path,
+    jobs: Jobs,
+    overrides: Sequence[str],
+    config_dir: Path | None,
+    alone: bool,
+    name: str,
+) -> None:
+    """Show and do the rest of the job named by its folder; see `do_rest`."""
+    settings = jobs[name]
+    status = job_state(folder / name)["status"]
+    show(f"\njob {name} ({status}): {' '.join(settings)}", flush=True)
+    do_rest(folder / name, settings, overrides, config_dir, alone)
 
 
 def do_rest(
@@ -56,7 +99,7 @@ def do_rest(
         config_dir: folder with the user's own YAML.
         alone: whether to train without later jobs in lockstep.
     """
-    rooted = with_root(job.parent, overrides)
+    rooted = with_root(sweep_of(job), overrides)
     # A stage continued from a checkpoint is not determined by its settings alone.
     later = no_siblings if alone else LaterJobs(job, tuple(rooted), config_dir)
     # A job whose sweep was killed gets a stop signal, and needs a moment to save.

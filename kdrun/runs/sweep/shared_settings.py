@@ -9,9 +9,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from kdrun.config.listed_values import group_names, plain_values, shared_values
-from kdrun.config.sweep_overrides import NUMBERS, as_typed, planned_jobs
-from kdrun.errors import ConfigError
-from kdrun.store.sweep_folder import refers
+from kdrun.config.sweep_overrides import as_typed
+from kdrun.store.plain_overrides import refers
 
 OWN_SPACE = "custom_search_space"
 """Key of a sweeper (Optuna) for a function that may search over any setting."""
@@ -27,8 +26,6 @@ def shared_settings(
         jobs: overrides of every job; None without a list of jobs.
         config_dir: folder with the user's own YAML.
     """
-    if jobs is None:
-        jobs = numbered_jobs(config.hydra, config_dir)
     if jobs is not None:
         return shared_values(jobs, config, config_dir)
     fixed, searched = fixed_overrides(config.hydra)
@@ -37,17 +34,6 @@ def shared_settings(
         return {key: one for key, one in plain.items() if not touches(key, searched)}
     values = shared_values([fixed], config, config_dir) | plain
     return {key: one for key, one in values.items() if not touches(key, searched)}
-
-
-def numbered_jobs(hydra: DictConfig, config_dir: Path | None) -> list[list[str]] | None:
-    """Return the jobs of Hydra's basic sweeper with other folder names; None for other sweepers."""
-    section = OmegaConf.to_container(hydra, resolve=False)
-    assert isinstance(section, dict)
-    section["sweep"]["subdir"] = NUMBERS
-    try:
-        return planned_jobs(OmegaConf.create(section), config_dir)
-    except ConfigError:  # reported when the job starts
-        return []
 
 
 def fixed_overrides(hydra: DictConfig) -> tuple[list[str], set[str]]:

@@ -3,16 +3,26 @@
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
+from kdrun.config.compose import JobFailed
+from kdrun.config.optuna_sweeper import reports_failures
 from kdrun.config.parse import parse
 from kdrun.config.sweep_overrides import resolved, written
-from kdrun.errors import ConfigError, DamagedError, KdrunError, OutputError, Stopped, reason
+from kdrun.errors import (
+    ConfigError,
+    DamagedError,
+    KdrunError,
+    OutputError,
+    Stopped,
+    first_line,
+    reason,
+)
 from kdrun.escaping import show
 from kdrun.report.sweep_jobs import job_state
 from kdrun.report.sweep_table import show_sweep
@@ -29,9 +39,10 @@ from kdrun.store.run_folder import (
     root_above,
     trained_stages,
 )
+from kdrun.store.sweep_folder import sweep_of
 
 WORST = 0.0
-"""Score of a failed job for a maximising sweeper: finite, so that the search continues."""
+"""Score of a failed job for a sweeper that takes nothing else: finite, so that it continues."""
 
 
 def run_job(
@@ -49,6 +60,7 @@ def run_job(
 
     Raises:
         SystemExit: a stop was requested.
+        JobFailed: the job failed, and the sweeper tells failures from scores.
         OutputError: the folder already holds a run, or is a link.
     """
     show(f"\njob {hydra.job.num}: {' '.join(overrides)}", flush=True)
@@ -66,7 +78,10 @@ def run_job(
         # At once, and where the table reads: Hydra continues with the next job.
         code = error.code if isinstance(error, KdrunError) else OutputError.code
         record_failure(folder, code, str(error))
-    return score(folder)
+    state = job_state(folder)
+    if state["status"] != "done" and reports_failures(hydra.sweeper):
+        raise JobFailed(f"job {hydra.job.num}: {state['error']}")
+    return score(state)
 
 
 def do_job(
@@ -102,7 +117,9 @@ def in_own_process(folder: Path, work: Callable[..., None], arguments: tuple[Any
         return
     if child.signal is not None or child.code == Stopped.code:
         leave_if_twice(child)
-        raise Stopped(f"stopped in job {folder.name}; 'kdrun resume {folder.parent}' continues")
+        sweep = sweep_of(folder)
+        job = folder.relative_to(sweep)
+        raise Stopped(f"stopped in job {job}; 'kdrun resume {sweep}' continues")
     recorded = job_state(folder)["status"] == "failed" and status.read_bytes() != before
     if child.code != 0 and not recorded:
         code = KdrunError.code if child.code > 0 else 128 - child.code
@@ -176,9 +193,8 @@ def record_failure(folder: Path, code: int, message: str) -> None:
     status.write("failed", {"code": code, "message": message})
 
 
-def score(folder: Path) -> float:
+def score(job: Mapping[str, Any]) -> float:
     """Return the score of a job: the student's validation accuracy, or else training accuracy."""
-    job = job_state(folder)
     if job["status"] != "done":
         return WORST
     accuracy = job["train"] if job["validation"] is None else job["validation"]
@@ -193,3 +209,19 @@ def close_sweep(folder: Path, config_dir: Path | None = None) -> None:
     code = max((job["code"] for job in content["jobs"]), default=0)
     if code:
         sys.exit(code)
+
+
+def close_broken(folder: Path, config_dir: Path | None, error: BaseException | None) -> None:
+    """End a sweep that its sweeper or launcher broke off, with the table of its jobs.
+
+    Raises:
+        Stopped: Ctrl-C in this process; jobs may continue where a launcher runs them.
+        SystemExit: a job is not done.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        raise Stopped(
+            f"stopped; 'kdrun resume {folder}' continues, once no job runs elsewhere any more"
+        ) from error
+    if isinstance(error, Exception) and not isinstance(error, KdrunError):
+        show(f"kdrun: the sweep ended early: {first_line(error)}", file=sys.stderr)
+        close_sweep(folder, config_dir)

@@ -59,15 +59,6 @@ def test_where_anything_may_be_searched_over_only_what_was_given_is_shared(words
     assert shared(*words, sweeper=sweeper) == {"train.lr": 0.2}
 
 
-def test_hydras_own_sweeper_with_folders_of_other_names_shares_what_its_jobs_share():
-    found = shared(
-        *("student=mlp", "loss.T=1,4"), sweeper=["hydra.sweep.subdir=${hydra.job.override_dirname}"]
-    )
-    assert found["student.arch"] == "mlp"
-    assert "loss.T" not in found
-    assert "loss.alpha" in found
-
-
 def test_the_run_of_another_sweep_is_told_in_a_sweep_without_a_list(make_config, tmp_path):
     begin_sweep(tmp_path, [], None, shared("train.lr=0.2", sweeper=[OTHER]))
     made_job(make_config, tmp_path / "0", ["train.lr=0.2", "loss.T=3.3"], 0.9)
