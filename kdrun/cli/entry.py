@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from kdrun import __version__
 from kdrun.cli.help import help_text
+from kdrun.cli.several_processes import refuse_several_processes
 from kdrun.cli.verbs import VERBS
 from kdrun.errors import ConfigError, KdrunError, Stopped, first_line, near_miss
 from kdrun.escaping import show, write_any_text
@@ -87,6 +88,7 @@ def dispatch(words: Sequence[str]) -> None:
 
 def call(verb: str, words: Sequence[str]) -> None:
     """Call the command; the words of a run may not contain another command."""
+    refuse_several_processes()
     if verb == "run":
         before = ["", *words]  # a word after an option, such as --config-dir, is its value
         late = [b for a, b in zip(before, words, strict=False) if b in VERBS and a[:1] != "-"]

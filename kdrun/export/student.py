@@ -14,7 +14,7 @@ from kdrun.export.deployed import Deployed
 from kdrun.export.formats import FORMATS, Call, Format, chosen_formats
 from kdrun.export.model_card import model_card
 from kdrun.report.checked_figures import check_figures
-from kdrun.runs.finished_run import finished_jobs
+from kdrun.runs.finished_run import check_finished, finished_jobs
 from kdrun.store.files import (
     cannot_write,
     file_entry,
@@ -55,6 +55,7 @@ def export_student(
         summary = read_summary(folder)
         check_figures(folder, summary)
         stage_run = stage_runs[student_place(summary)]
+        check_finished([stage_run])
         context = contexts[stage_run.stage.seed]
         target = export_folder(folder)
         model = deployed(stage_run, context)

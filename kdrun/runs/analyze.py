@@ -6,7 +6,7 @@ from typing import Any
 
 from kdrun.evaluation.analysis_file import write_analysis
 from kdrun.evaluation.run_predictions import RunPredictions
-from kdrun.runs.finished_run import finished_jobs
+from kdrun.runs.finished_run import check_finished, finished_jobs
 from kdrun.store.run_folder import ANALYSIS
 
 
@@ -19,6 +19,7 @@ def analyze_run(folder: Path, level: str, changes: Mapping[str, Any] | None = No
         changes: see `finished_jobs`.
     """
     with finished_jobs(folder, changes) as (stage_runs, contexts):
+        check_finished(stage_runs)
         next(iter(contexts.values())).reporter.say(
             f"measuring {', '.join(stage_run.title for stage_run in stage_runs)}"
         )

@@ -1,7 +1,8 @@
 """Opening of a finished run for measuring or exporting."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from kdrun.runs.resume import changed_config, rebuilt
 from kdrun.runs.saved_run import read_run
 from kdrun.runs.temperature_selection import apply_recorded
 from kdrun.signals import stop_requests
-from kdrun.store.finished_runs import read_summary
+from kdrun.store.finished_runs import linked_stage, read_summary
 from kdrun.store.run_folder import SUMMARY, occupied
 from kdrun.store.stages import finished
 from kdrun.training.context import ContextBySeed, StageRun
@@ -26,7 +27,10 @@ REMEDY = (
 def finished_jobs(
     folder: Path, changes: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[list[StageRun], ContextBySeed]]:
-    """Lock the run and return its intact finished stages, and contexts by seed.
+    """Lock the run and return its finished stages, and contexts by seed.
+
+    The stages are those in the run's own folder, links or copies, and else those of the store;
+    `check_finished` verifies the ones that are used.
 
     Args:
         folder: folder of the run.
@@ -34,7 +38,7 @@ def finished_jobs(
 
     Raises:
         ConfigError: the run is not finished.
-        DamagedError: a file of the run fails its checksum.
+        DamagedError: a file of the run fails its checksum, or a link leads to another stage.
         DataError, WeightsError: the data or weights of its training have changed.
     """
     saved = read_run(folder)
@@ -47,9 +51,22 @@ def finished_jobs(
         if config.chain.stop_early:
             stages = read_summary(folder)["stages"]
             stage_runs = replay_stops(stage_runs, stages, contexts)
-        for stage_run in stage_runs:
-            if finished(stage_run.folder, stage_run.digest) is None:
-                raise ConfigError(
-                    f"{stage_run.folder}: {stage_run.title} is no longer in the store"
-                )
-        yield stage_runs, contexts
+        yield [own_stage(folder, *numbered) for numbered in enumerate(stage_runs)], contexts
+
+
+def own_stage(folder: Path, place: int, stage_run: StageRun) -> StageRun:
+    """Return the stage with its place in the run's own folder; unchanged without one."""
+    found = linked_stage(folder, place, stage_run.digest)
+    return stage_run if found is None else replace(stage_run, folder=found)
+
+
+def check_finished(stage_runs: Sequence[StageRun]) -> None:
+    """Verify every file of the stages.
+
+    Raises:
+        ConfigError: a stage is neither in the run's folder nor in the store.
+        DamagedError: a file is damaged.
+    """
+    for stage_run in stage_runs:
+        if finished(stage_run.folder, stage_run.digest) is None:
+            raise ConfigError(f"{stage_run.folder}: {stage_run.title} is no longer there")

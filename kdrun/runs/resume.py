@@ -177,7 +177,9 @@ def check_linked(folder: Path, summary: Mapping[str, Any]) -> None:
     """
     for place, stage in enumerate(summary["stages"]):
         target = linked_stage(folder, place, stage.get("hash"))
-        if target is not None:
+        if target is None:
+            show(f"{folder}: {stage['role']} {stage['arch']} is no longer in stages/")
+        else:
             finished(target, stage.get("hash") or own_digest(target))
 
 

@@ -127,10 +127,13 @@ def output_root(folder: Path, config: Config) -> Path:
     root = root_with_store(folder)
     if root is not None:
         return root
-    for link in sorted((folder / "stages").glob("*")):
-        stage = link.resolve()
-        if stage.parent.name == STORE and (stage / IDENTITY).is_file():
+    stages = [path.resolve() for path in sorted((folder / "stages").glob("*"))]
+    stages = [stage for stage in stages if (stage / IDENTITY).is_file()]
+    for stage in stages:
+        if stage.parent.name == STORE:
             return stage.parent.parent
+    if stages:  # copies, which are read and never trained on
+        return folder.parent
     saved = Path(config.output_root)
     if not saved.is_absolute() and ".." not in saved.parts:
         return saved

@@ -1,9 +1,10 @@
 """Verification of files against the checksums written with them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.escaping import show
@@ -125,10 +126,12 @@ def run_faults(folder: Path) -> Iterator[str]:
         if not link.exists():
             yield f"{link} points to a missing stage"
     hashes: list[str | None] = []
+    stages: list[dict[str, Any]] = []
     try:
         if (folder / SUMMARY).exists():
             summary = read_summary(folder)
-            hashes = [stage.get("hash") for stage in summary["stages"]]
+            stages = summary["stages"]
+            hashes = [stage.get("hash") for stage in stages]
             yield from _fault(partial(check_figures, folder, summary))
             yield from _fault(partial(read_metrics, folder, summary))
             read_analysis(folder, summary)
@@ -138,6 +141,14 @@ def run_faults(folder: Path) -> Iterator[str]:
         yield str(error)
     for place, digest in enumerate(hashes):
         yield from _fault(partial(linked_stage, folder, place, digest))
+    yield from missing_stages(folder, stages)
+
+
+def missing_stages(folder: Path, stages: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the stages of a finished run without any entry in its folder."""
+    for place, stage in enumerate(stages):
+        if not any((folder / LINKS).glob(f"{place:02}-*")):
+            yield f"{folder}: the stage of {stage['role']} {stage['arch']} is missing in {LINKS}/"
 
 
 def sweep_faults(folder: Path) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """Finished runs opened again: every seed and every kind of chain, in the order of the summary."""
 
+import shutil
 from statistics import mean, stdev
 
 import pytest
 
-from kdrun.errors import DataError
+from kdrun.errors import ConfigError, DataError
 from kdrun.export.student import export_student
 from kdrun.report.comparison import run_rows
 from kdrun.report.run_page import write_report
@@ -15,7 +16,10 @@ from kdrun.runs.runner import run
 from kdrun.runs.sweep.sweep import record_failure
 from kdrun.store.files import read_json, read_sealed, write_json
 from kdrun.store.run_folder import Status, trained_stages
+from kdrun.store.summary import student_place
+from kdrun.training.initial_weights import resolve_weights
 from tests.data.conftest import write_pictures
+from tests.runs.sweep.test_sweep import main_code
 
 QUICK = (
     *("teacher=convnet", "teacher.width=8", "student=mlp", "student.width=8", "train.epochs=1"),
@@ -43,6 +47,29 @@ def test_the_jobs_are_those_of_the_summary(folder):
     with finished_jobs(folder) as (jobs, settings):
         assert [stage_run.digest for stage_run in jobs] == hashes
         assert {stage_run.stage.seed for stage_run in jobs} == set(settings)
+
+
+def test_a_copy_without_links_needs_no_store(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    copy = shutil.copytree(folder, tmp_path / "copy", symlinks=False)
+    (copy / "analysis.json").unlink()
+    assert main_code(["verify", "copy"]) == 0
+    measured = read_sealed(analyze_run(copy, "basic"))["models"]
+    before = read_sealed(folder / "analysis.json")["models"]
+    assert [model["splits"] for model in measured] == [model["splits"] for model in before]
+    summary = read_sealed(copy / "summary.json")
+    place = student_place(summary)
+    for path in (copy / "stages").iterdir():
+        if not path.name.startswith(f"{place:02}-"):
+            shutil.rmtree(path)
+    card = export_student(copy, ["safetensors"])
+    accuracy = summary["stages"][place]["accuracy"]["test_at_best_validation"]
+    assert card["test_accuracy"] == pytest.approx(accuracy)
+    with pytest.raises(ConfigError, match="is no longer there"):
+        analyze_run(copy, "basic")
+    source = resolve_weights(str(copy), arch="mlp", library="kdrun")
+    assert source.card["hash"] == summary["stages"][place]["hash"]
+    assert list(tmp_path.iterdir()) == [copy]
 
 
 def test_every_stage_is_measured_at_its_place_and_has_a_page(folder):

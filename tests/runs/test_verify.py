@@ -43,6 +43,22 @@ def test_a_run_alone_is_verified_with_the_stages_it_links_to(root, capsys):
     assert capsys.readouterr().out.startswith("4 folders")
 
 
+def test_a_finished_run_whose_models_are_gone_is_named(root, capsys):
+    gone = sorted((root / "run" / "stages").iterdir())
+    gone[1].unlink()
+    with pytest.raises(DamagedError, match="student mlp is missing in stages/"):
+        show_verified(root / "run")
+    shutil.rmtree(root / "run" / "stages")
+    with pytest.raises(DamagedError) as found:
+        show_verified(root / "run")
+    told = str(found.value).splitlines()
+    assert len(told) == 3
+    assert all("is missing in stages/" in line for line in told)
+    with pytest.raises(SystemExit):
+        main(["resume", str(root / "run")])
+    assert "control mlp is no longer in stages/" in capsys.readouterr().out
+
+
 FILES = (
     *("run/config.yaml", "run/plan.json", "run/environment.json", "run/overrides.yaml"),
     *("run/summary.json", "run/metrics.jsonl", "store/*/best.safetensors"),
