@@ -29,8 +29,9 @@ FOREIGN = "foreign"
 """Status of a folder that holds something other than the sweep's job."""
 
 
-# Exit codes by status, for jobs without a recorded one.
-_CODES = {"missing": 75, "interrupted": 75, "stopped": 75, "running": 75, "done": 0, FOREIGN: 6}
+# Exit codes by status, for jobs without a recorded one. A job that is missing when a sweep ends
+# could not be started, and would not be after the next start: not resumable.
+_CODES = {"missing": 6, "interrupted": 75, "stopped": 75, "running": 75, "done": 0, FOREIGN: 6}
 
 
 _BOOLEANS = ("True", "False")  # as Hydra writes them, unlike a config

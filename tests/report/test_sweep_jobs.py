@@ -92,7 +92,7 @@ def test_a_config_that_was_changed_is_damaged(sweep):
 def test_a_job_that_was_not_begun_is_missing(sweep):
     begin_sweep(sweep, [], [*JOBS, ["student=mlp", "loss=kd", "loss.T=9"]])
     job = by_name(sweep)["2"]
-    assert (job["status"], job["code"], job["settings"]["loss.T"]) == ("missing", 75, "9")
+    assert (job["status"], job["code"], job["settings"]["loss.T"]) == ("missing", 6, "9")
 
 
 def test_a_run_that_lost_its_summary_is_to_be_gone_on_with(sweep):

@@ -201,11 +201,21 @@ def score(job: Mapping[str, Any]) -> float:
     return float(accuracy)
 
 
-def close_sweep(folder: Path, config_dir: Path | None = None) -> None:
-    """Print the table of the jobs and write `sweep.json`; exit with the worst job's code."""
+def close_sweep(
+    folder: Path, config_dir: Path | None = None, broken_by: Exception | None = None
+) -> None:
+    """Print the table of the jobs and write `sweep.json`; exit with the worst job's code.
+
+    Args:
+        folder: folder of the sweep.
+        config_dir: folder with the user's own YAML.
+        broken_by: error of the sweeper or launcher that ended the sweep early.
+    """
     content = show_sweep(folder, config_dir)
     write_sealed(folder / "sweep.json", content)
     show(f"results: {folder}; 'kdrun report {folder}' compares the jobs")
+    if broken_by is not None:
+        show(f"kdrun: the sweep ended early: {first_line(broken_by)}", file=sys.stderr)
     code = max((job["code"] for job in content["jobs"]), default=0)
     if code:
         sys.exit(code)
@@ -223,5 +233,4 @@ def close_broken(folder: Path, config_dir: Path | None, error: BaseException | N
             f"stopped; 'kdrun resume {folder}' continues, once no job runs elsewhere any more"
         ) from error
     if isinstance(error, Exception) and not isinstance(error, KdrunError):
-        show(f"kdrun: the sweep ended early: {first_line(error)}", file=sys.stderr)
-        close_sweep(folder, config_dir)
+        close_sweep(folder, config_dir, broken_by=error)
