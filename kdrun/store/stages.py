@@ -22,8 +22,8 @@ from kdrun.store.files import (
     write_sealed,
 )
 from kdrun.store.folders import LOCK, folder_lock, make_folder, refuse_links_to
-from kdrun.store.formats import STAGE, STAGE_SUMMARY
-from kdrun.store.shapes import check_shape, read_shaped
+from kdrun.store.formats import EPOCH, STAGE, STAGE_SUMMARY
+from kdrun.store.shapes import check_shape, read_shaped, read_shaped_lines
 from kdrun.store.stage_figures import stage_faults
 
 STORE, CHECKPOINTS = "store", "checkpoints"
@@ -112,6 +112,8 @@ def finished(folder: Path, digest: str) -> dict[str, Any] | None:
     if fault := next(stage_faults(summary), None):
         raise DamagedError(f"{folder / SUMMARY} is damaged: {fault}")
     check_files(folder, summary["files"])
+    if METRICS in summary["files"]:
+        read_shaped_lines(folder / METRICS, EPOCH)
     check_digest(folder, summary.get("hash", digest), digest)
     check_digest(folder, stage_hash(read_identity(folder)), digest)
     return summary

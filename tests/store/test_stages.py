@@ -95,6 +95,15 @@ def test_a_stage_that_lists_no_weights_is_damaged(tmp_path):
         finished(folder, digest)
 
 
+def test_a_stage_whose_epochs_have_no_meaning_is_damaged(tmp_path):
+    folder, digest = stage(tmp_path)
+    summary = read_sealed(folder / "summary.json")
+    (folder / "metrics.jsonl").write_text('{"epoch": 1, "loss": "low"}\n')
+    finish(folder, summary)  # with the right checksum
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl is damaged: in line 1"):
+        finished(folder, digest)
+
+
 def test_a_stage_whose_figures_contradict_each_other_is_damaged(tmp_path):
     folder, digest = stage(tmp_path, epochs=0)
     assert finished(folder, digest) is not None
