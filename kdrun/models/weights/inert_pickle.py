@@ -44,7 +44,7 @@ def read_pickle(
     try:
         for opcode, argument, _ in pickletools.genops(file):
             reader.step(opcode.name, argument)
-        (content,) = reader.stack
+        (content,) = reader.last(1)
     except PickleError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
