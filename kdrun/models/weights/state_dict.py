@@ -153,7 +153,9 @@ def check_fit(
     if weight in reshaped and own[weight].shape[1:] == state[weight].shape[1:]:
         raise WeightsError(
             f"{source} has a head for {state[weight].shape[0]} classes, the data set has "
-            f"{len(own[weight])} ({weight} is {_shape(state[weight])}): use weights for its classes"
+            f"{len(own[weight])} ({weight} is {_shape(state[weight])}): use weights for its "
+            "classes, or train a teacher from them: student.weights=FILE loss=none, then "
+            "teacher.weights=RUN_FOLDER"
         )
     shapes = [f"{k} is {_shape(state[k])}, not {_shape(own[k])}" for k in reshaped]
     faults = {
