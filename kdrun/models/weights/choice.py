@@ -13,6 +13,7 @@ from kdrun.models.weights.content import described_keys, tensor_mappings
 from kdrun.models.weights.names import Match, matches, unwrapped
 from kdrun.models.weights.safe_load import WeightsFile, module_in, whole_module
 from kdrun.models.weights.state_dict import (
+    UNREADABLE,
     check_fit,
     missing_names,
     no_state_dict,
@@ -160,11 +161,11 @@ def _equal_tensors(file: WeightsFile, one: Any, other: Any) -> bool:
     usable = Tensor | StoredTensor
     if not isinstance(one, usable) or not isinstance(other, usable):
         return False
-    same = tuple(one.shape) == tuple(other.shape) and one.dtype == other.dtype
-    # A damaged tensor is reported when it is read.
-    return (
-        same
-        and within(file, one)
-        and within(file, other)
-        and torch.equal(file.tensor(one), file.tensor(other))
-    )
+    if tuple(one.shape) != tuple(other.shape) or one.dtype != other.dtype:
+        return False
+    if not within(file, one) or not within(file, other):
+        return False
+    try:
+        return torch.equal(file.tensor(one), file.tensor(other))
+    except UNREADABLE:  # reported when it is used
+        return False

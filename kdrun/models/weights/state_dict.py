@@ -16,6 +16,9 @@ from kdrun.models.weights.stored_tensors import OddTensor, StoredTensor
 
 _NAMES_SHOWN = 3
 
+UNREADABLE = (PickleError, RuntimeError, TypeError, OverflowError)
+"""Errors of reading a tensor whose place or shape in the file is damaged."""
+
 
 def load_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a file that holds nothing else, by name.
@@ -51,7 +54,7 @@ def tensors_of(file: WeightsFile, entries: Mapping[str, Any], *, source: str) ->
         _check_size(name, value, file.path)
         try:
             state[name] = file.tensor(value)
-        except (PickleError, RuntimeError) as error:
+        except UNREADABLE as error:
             raise WeightsError(
                 f"not a readable checkpoint: {file.path.absolute()}: {name}: {error}; fetch or "
                 "save it again"

@@ -43,7 +43,7 @@ def read_zip(path: Path) -> TorchFile:
         entries = {entry.filename: entry for entry in archive.infolist()}
         root = next(name for name in entries if name.endswith("data.pkl")).removesuffix("data.pkl")
         order = f"{root}byteorder"
-        if order in entries and archive.read(order) != b"little":
+        if order in entries and _bytes_of(file, entries[order]) != b"little":
             raise PickleError("it was saved on a big-endian machine")
 
         def storage(key: str, found: Storage) -> Storage:
@@ -54,9 +54,15 @@ def read_zip(path: Path) -> TorchFile:
             return found
 
         content, names = read_pickle(
-            io.BytesIO(archive.read(f"{root}data.pkl")), TENSORS, _persistent(storage)
+            io.BytesIO(_bytes_of(file, entries[f"{root}data.pkl"])), TENSORS, _persistent(storage)
         )
     return TorchFile(content, names)
+
+
+def _bytes_of(file: IO[bytes], entry: zipfile.ZipInfo) -> bytes:
+    """An entry's bytes; checksums are not compared, since torch may be told to write none."""
+    file.seek(_place(file, entry))
+    return file.read(entry.file_size)
 
 
 def _place(file: IO[bytes], entry: zipfile.ZipInfo) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import pathlib
+import zipfile
 
 import numpy as np
 import pytest
@@ -140,6 +141,16 @@ def test_every_layout_loads_with_every_tensor(tmp_path, name, legacy):
     model, line = loaded(saved(tmp_path, LAYOUTS[name], legacy=legacy))
     assert same(model, STATE)
     assert "\n" not in (line or "")
+
+
+def test_files_without_checksums_load(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = saved(tmp_path, {"model": STATE})
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert zipfile.ZipFile(path).testzip() is not None
+    assert same(loaded(path)[0], STATE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
