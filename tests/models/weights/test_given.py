@@ -15,6 +15,7 @@ from torchvision.models import get_model
 
 from kdrun.errors import WeightsError
 from kdrun.models.build import build_model
+from kdrun.models.timm_models import timm_conversion
 from kdrun.models.weights.given import Adaptation, load_given
 
 
@@ -394,3 +395,31 @@ def test_position_embeddings_of_a_file_are_interpolated_as_by_name(tmp_path, mon
     line = load_given(model, path, source="f")
     assert "position embeddings interpolated for images of 96x96" in line
     assert same(model, named.state_dict())
+
+
+def test_a_timm_file_is_converted_to_another_size_and_channels(tmp_path):
+    pytest.importorskip("timm")
+    original = build_model("test_vit", num_classes=1000, image_size=160, library="timm")
+    path = saved(tmp_path, {"state_dict": original.state_dict(), "arch": "test_vit"})
+    shape = {"num_classes": 10, "image_size": 64, "in_channels": 1, "library": "timm"}
+    model = build_model("test_vit", **shape)
+    start = Adaptation(new_head=True, stem=True, convert=timm_conversion)
+    line = load_given(model, path, source="f", adaptation=start)
+    assert "converted by timm" in line
+    assert "its head is for 1000 classes" in line
+    found, before = model.state_dict(), original.state_dict()
+    assert found["pos_embed"].shape == (1, 1 + 4 * 4, 64)
+    assert torch.equal(found["pos_embed"][:, 0], before["pos_embed"][:, 0])
+    torch.testing.assert_close(
+        found["patch_embed.proj.weight"], before["patch_embed.proj.weight"].sum(1, keepdim=True)
+    )
+    assert torch.equal(found["blocks.0.attn.qkv.weight"], before["blocks.0.attn.qkv.weight"])
+
+
+def test_a_file_of_another_timm_model_is_refused(tmp_path):
+    pytest.importorskip("timm")
+    original = build_model("test_vit", num_classes=10, image_size=160, library="timm")
+    model = build_model("test_resnet", num_classes=10, image_size=64, library="timm")
+    start = Adaptation(new_head=True, convert=timm_conversion)
+    with pytest.raises(WeightsError, match="does not fit the model"):
+        load_given(model, saved(tmp_path, original.state_dict()), source="f", adaptation=start)
