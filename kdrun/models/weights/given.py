@@ -146,7 +146,8 @@ def _line(
     if removed:
         words.append(f"{' and '.join(map(repr, removed))} removed from their names")
     if match.beyond:
-        words.append(f"{match.beyond} other entries beside them are not")
+        entries = "entry is" if match.beyond == 1 else "entries are"
+        words.append(f"{match.beyond} other {entries} left out")
     if others:
         keys = ", ".join(one.key for one in others)
         words.append(f"'{keys}' fits as well: set weights_key={others[0].key} to use it")

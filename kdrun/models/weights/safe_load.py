@@ -23,10 +23,11 @@ from kdrun.models.weights.torch_file import TorchFile, is_legacy, mapped, read_l
 # Names that only a file with code has. They are never called; the file is refused so that its user
 # learns of them, because other programs would call them.
 _RUNS = re.compile(
-    r"(os|posix|nt|sys|_?io|subprocess|pty|shutil|runpy|importlib|socket|ctypes|codeop|marshal|pickle|"
-    r"_pickle|webbrowser|timeit|pdb|bdb|cProfile|urllib|http|torch\.hub|torch\.utils\.cpp_extension)"
-    r"\.|builtins\.(eval|exec|compile|open|__import__|breakpoint|input|globals|setattr|delattr)$"
-    r"|types\.(FunctionType|CodeType)$|torch\.(serialization\.|jit\.)?load$|numpy\.load$"
+    r"(os|posix|nt|sys|subprocess|pty|shutil|runpy|importlib|socket|ctypes|codeop|marshal|pickle|"
+    r"_pickle|webbrowser|timeit|pdb|bdb|cProfile|urllib\.request|http\.client|torch\.hub|"
+    r"torch\.utils\.cpp_extension)\.|types\.(FunctionType|CodeType)$|_?io\.(open\w*|FileIO)$|"
+    r"builtins\.(eval|exec|compile|open|__import__|breakpoint|input|globals|setattr|delattr)$|"
+    r"torch\.(serialization\.|jit\.)?load$|numpy\.load$"
 )
 
 
