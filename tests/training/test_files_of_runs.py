@@ -70,7 +70,7 @@ def test_a_checkpoint_gives_the_student_s_tensors(done):
     torch.manual_seed(5)
     model = build_model("convnet", num_classes=10, in_channels=1, image_size=8, width=4)
     line = load_given(model, path, source="c")
-    assert "'student.' removed from their names" in line
+    assert "stripped 'student.' from all names" in line
     stored = load_file(path)
     assert all(torch.equal(v, stored[f"student.{k}"]) for k, v in model.state_dict().items())
 

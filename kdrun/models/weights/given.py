@@ -140,11 +140,10 @@ def _line(
 ) -> str | None:
     """What was taken from the file, in one line."""
     match = choice.match
-    where = f" under '{choice.path}'" if choice.path else ""
-    words = [f"{source}: {count} tensors{where} are used"]
     removed = [*(f"{part}." for part in match.stripped), *[match.prefix] * bool(match.prefix)]
-    if removed:
-        words.append(f"{' and '.join(map(repr, removed))} removed from their names")
+    where = f" under '{choice.path}'" if choice.path else ""
+    words = [f"stripped {' and '.join(map(repr, removed))} from all names"] if removed else []
+    words.append(f"{count} tensors{where} are used")
     if match.beyond:
         entries = "entry is" if match.beyond == 1 else "entries are"
         words.append(f"{match.beyond} other {entries} left out")
@@ -152,4 +151,4 @@ def _line(
         keys = ", ".join(one.key for one in others)
         words.append(f"'{keys}' fits as well: set weights_key={others[0].key} to use it")
     plain = len(words) == 1 and not where and not notes
-    return None if plain else "; ".join([*words, *notes])
+    return None if plain else f"{source}: {'; '.join([*words, *notes])}"

@@ -172,8 +172,11 @@ def test_safetensors_with_metadata_load(tmp_path):
     [
         ("plain", None),
         ("network", "56 tensors under 'network' are used"),
-        ("kuangliu", "under 'net' are used; 'module.' removed from their names"),
-        ("Lightning", "'net.' removed from their names; 1 other"),
+        ("kuangliu", "stripped 'module.' from all names; 56 tensors under 'net' are used"),
+        (
+            "Lightning",
+            "stripped 'net.' from all names; 56 tensors under 'state_dict' are used; 1 other",
+        ),
         ("timm", "under 'state_dict' are used; 'state_dict_ema' fits as well"),
         ("torchvision", "set weights_key=model_ema to use it"),
     ],
