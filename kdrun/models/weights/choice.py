@@ -97,6 +97,11 @@ def choose(
         holds = described_keys(file.content, mappings) if set(mappings) - {""} else ""
         raise _unfit(nearest, own, head, source, f"; it holds {holds}" if holds else "")
     best = _distinct(file, [one for one in named if one.rank == rank])
+    return _preferred(best, source)
+
+
+def _preferred(best: list[Choice], source: str) -> tuple[Choice, list[Choice]]:
+    """Weights before their averages; of several an error."""
     plain = [one for one in best if not one.is_average] or best
     if len(plain) > 1:
         keys = some_of([one.key or "the file itself" for one in plain])
