@@ -66,6 +66,15 @@ def _ensemble_weights(config: Config) -> str | None:
     return f"teacher.ensemble_weights={weights}: must be {teachers} numbers, at least 0, not all 0"
 
 
+def _weights_keys(config: Config) -> str | None:
+    models = {"teacher": config.teacher, "student": config.student}
+    alone = [n for n, m in models.items() if m.weights_key is not None and m.weights is None]
+    if not alone:
+        return None
+    key = models[alone[0]].weights_key
+    return f"{alone[0]}.weights_key={key}: needs {alone[0]}.weights=FILE"
+
+
 def _warmup_fits(config: Config) -> str | None:
     train = config.train
     if train.warmup_epochs < train.epochs or train.warmup_epochs == 0:
@@ -106,6 +115,7 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _grey_or_colour,
     _value_range,
     _ensemble_weights,
+    _weights_keys,
     _warmup_fits,
     _milestones,
     _one_mixing,

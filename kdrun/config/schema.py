@@ -55,6 +55,7 @@ class ModelConfig:
     width: int | None = number(1, 65_536)
     depth: int | None = number(1, 64)
     weights: str | None = MISSING
+    weights_key: str | None = None
     normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
 
 

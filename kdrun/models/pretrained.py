@@ -7,13 +7,12 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import WeightsEnum, get_model_weights
-from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from kdrun.errors import WeightsError, near_miss
-from kdrun.models.safe_load import file_sha256, read_weights_file
-from kdrun.models.state_dict import check_finite
+from kdrun.models.weights.given import load_given
+from kdrun.models.weights.safe_load import file_sha256
 
 _log = logging.getLogger(__name__)
 
@@ -35,16 +34,20 @@ def load_published(model: nn.Module, arch: str, weights: WeightsEnum) -> None:
     A vision transformer's position embeddings are interpolated to the model's image size.
     """
     file = fetch(weights.url)
-    state = read_weights_file(file)
-    _drop_auxiliary_heads(state)
-    _rename_dense_layers(state)
-    check_finite(state, source=f"the weights {weights.name} of {arch}")
-    if isinstance(model, VisionTransformer):
-        state = interpolate_embeddings(model.image_size, model.patch_size, state)
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError(f"{file} does not hold the weights of {arch}: delete it") from error
+        load_given(model, file, source=f"the weights {weights.name} of {arch}")
+    except WeightsError as error:
+        raise WeightsError(
+            f"{file} does not hold the weights of {arch}: delete it ({error})"
+        ) from error
+
+
+def published_as(arch: str, sha256: str) -> WeightsEnum | None:
+    """torchvision's entry for the weights of `arch` in the file with this SHA-256, if any."""
+    for weights in get_model_weights(arch):
+        if sha256.startswith(_stated_hash(weights.url)):
+            return weights
+    return None
 
 
 def fetch(url: str) -> Path:
@@ -55,14 +58,20 @@ def fetch(url: str) -> Path:
     """
     name = Path(urlparse(url).path).name
     file = Path(torch.hub.get_dir()) / "checkpoints" / name
-    stated = re.search(r"-([0-9a-f]{8,})\.", name)
-    assert stated is not None, f"torchvision names no hash in {name}"
+    stated = _stated_hash(url)
     if not file.exists():
         _log.info("downloading %s", url)
-        _download(url, file, stated[1])
-    if not file_sha256(file).startswith(stated[1]):
-        raise WeightsError(f"{file} is damaged (its SHA-256 is not {stated[1]}...): delete it")
+        _download(url, file, stated)
+    if not file_sha256(file).startswith(stated):
+        raise WeightsError(f"{file} is damaged (its SHA-256 is not {stated}...): delete it")
     return file
+
+
+def _stated_hash(url: str) -> str:
+    """Start of the SHA-256 in the name of a published file."""
+    stated = re.search(r"-([0-9a-f]{8,})\.", Path(urlparse(url).path).name)
+    assert stated is not None, f"torchvision names no hash in {url}"
+    return stated[1]
 
 
 def _download(url: str, file: Path, hash_prefix: str) -> None:
@@ -74,14 +83,3 @@ def _download(url: str, file: Path, hash_prefix: str) -> None:
             f"cannot download {file.name} ({error}): fetch {url} by hand and put it at {file}, "
             "or give its path as the weights"
         ) from error
-
-
-def _drop_auxiliary_heads(state: dict[str, Tensor]) -> None:
-    for key in [key for key in state if key.startswith(("aux1.", "aux2.", "AuxLogits."))]:
-        del state[key]
-
-
-def _rename_dense_layers(state: dict[str, Tensor]) -> None:
-    # The published DenseNets still spell norm1 as norm.1.
-    for key in [key for key in state if re.search(r"\.(norm|conv)\.[12]\.", key)]:
-        state[re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", key)] = state.pop(key)

@@ -44,7 +44,7 @@ def use_small_stem(model: nn.Module, arch: str, *, pretrained: bool) -> None:
     path, conv = _first_convolution(model)
     conv.stride = (1, 1)
     if conv.kernel_size == (7, 7):
-        centre = conv.weight.detach()[:, :, 2:5, 2:5] if pretrained else None
+        centre = _centre(conv.weight.detach()) if pretrained else None
         small = nn.Conv2d(conv.in_channels, conv.out_channels, 3, padding=1, bias=False)
         model.set_submodule(path, _with_kernel(small, conv, centre))
     pool = _STEM_POOLS[family]
@@ -67,9 +67,39 @@ def set_input_channels(model: nn.Module, in_channels: int, *, pretrained: bool) 
         padding=conv.padding,  # type: ignore[arg-type]
         bias=conv.bias is not None,
     )
-    summed = conv.weight.detach().sum(dim=1, keepdim=True)
-    kernel = summed.expand(-1, in_channels, -1, -1) / in_channels if pretrained else None
+    kernel = _spread(conv.weight.detach(), in_channels) if pretrained else None
     model.set_submodule(path, _with_kernel(new, conv, kernel))
+
+
+def fit_kernel(model: nn.Module, state: dict[str, Tensor]) -> str | None:
+    """Fit a published first kernel in the state to the model's stem and channels.
+
+    Returns what was done, for a message; None if the kernel fits or cannot be fitted.
+    """
+    path, conv = _first_convolution(model)
+    kernel = state.get(f"{path}.weight")
+    if kernel is None or kernel.ndim != 4 or kernel.shape == conv.weight.shape:
+        return None
+    done = []
+    if kernel.shape[2:] == (7, 7) and conv.kernel_size == (3, 3):
+        kernel = _centre(kernel)
+        done.append("cut to its centre of 3x3")
+    if kernel.shape[1] == 3 != conv.in_channels:
+        kernel = _spread(kernel, conv.in_channels)
+        done.append(f"summed over colours for {conv.in_channels}")
+    if kernel.shape != conv.weight.shape:
+        return None
+    state[f"{path}.weight"] = kernel
+    return f"the first kernel {' and '.join(done)}"
+
+
+def _centre(kernel: Tensor) -> Tensor:
+    return kernel[:, :, 2:5, 2:5]
+
+
+def _spread(kernel: Tensor, in_channels: int) -> Tensor:
+    """The sum over input channels, distributed evenly over other ones."""
+    return kernel.sum(dim=1, keepdim=True).expand(-1, in_channels, -1, -1) / in_channels
 
 
 def _first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d]:

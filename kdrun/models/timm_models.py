@@ -1,12 +1,15 @@
 """Models of the timm library (optional)."""
 
+import logging
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from kdrun.errors import ConfigError, WeightsError, near_miss, reason
+
+_log = logging.getLogger(__name__)
 
 
 def build_timm(
@@ -78,3 +81,20 @@ def _pretrained_name(timm: Any, arch: str, weights: str) -> str:
             f"timm's {arch} has no weights '{weights}'{hint}; there are DEFAULT, {', '.join(tags)}"
         )
     return f"{arch}.{weights}"
+
+
+def timm_conversion(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Convert a state to timm's names and to the model's image size, as timm does on loading.
+
+    A state for which timm has no conversion stays as it is.
+    """
+    module = import_module(type(model).__module__)
+    convert = getattr(module, "checkpoint_filter_fn", None)
+    if convert is None:
+        return state
+    try:
+        return dict(convert(dict(state), model))
+    # A state of another model can raise anything; its fit is checked afterwards.
+    except Exception as error:
+        _log.debug("timm could not convert the weights: %s", error)
+        return state

@@ -43,10 +43,12 @@ def identity(
         data: fingerprint of the images, labels and splits.
         augment: name of the augmentation.
         precision: the precision resolved for the device.
-        weights: hash or name of the weights that the model starts from, and their normalisation.
+        weights: hash or name of the weights that the model starts from, the key of their tensors
+            in the file if given, and their normalisation.
         teachers: hashes of the stages it learns from.
     """
     model = asdict(stage.model) | {"weights": weights}
+    del model["weights_key"]  # in `weights`
     if not stage.model.normalization.mean:
         del model["normalization"]
     if stage.pretrained:

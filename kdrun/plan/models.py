@@ -32,12 +32,13 @@ def teacher_models(teacher: TeacherConfig) -> list[ModelConfig]:
             first,
             arch=member,
             weights=None,
+            weights_key=None,
             width=None,
             depth=None,
             normalization=NormalizationConfig(),
         )
         if member in ARCHITECTURES
-        else replace(first, weights=member)
+        else replace(first, weights=member, weights_key=None)
         for member in teacher.ensemble
     ]
     return [first, *others]

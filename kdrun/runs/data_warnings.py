@@ -17,6 +17,12 @@ def data_notes(contexts: ContextBySeed) -> list[str]:
     return list(dict.fromkeys(note for one in contexts.values() for note in one.data.notes))
 
 
+def weights_lines(stage_runs: Sequence[StageRun]) -> list[str]:
+    """Return the lines on what is used of weights files, each once."""
+    sources = [stage_run.source for stage_run in stage_runs if stage_run.source is not None]
+    return list(dict.fromkeys(note for source in sources for note in source.notes))
+
+
 def teacher_split_lines(stage_runs: Sequence[StageRun], contexts: ContextBySeed) -> list[str]:
     """Return a warning per given teacher that may have been trained on the validation images."""
     lines = []

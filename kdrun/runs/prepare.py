@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,7 +34,13 @@ from kdrun.store.stages import stage_folder, stage_hash
 from kdrun.training.build_objective import ObjectiveModels, build_objective
 from kdrun.training.context import ContextBySeed, RunContext, StageRun
 from kdrun.training.initial_weights import WeightsSource, check_card, resolve_weights
-from kdrun.training.stage_model import build, count_sizes, normalization, without_weights
+from kdrun.training.stage_model import (
+    build,
+    build_and_say,
+    count_sizes,
+    normalization,
+    without_weights,
+)
 
 
 def make_context(config: Config, stop: StopRequest, *, identified: bool = True) -> RunContext:
@@ -150,7 +157,7 @@ def make_stage_run(stage: Stage, earlier: Sequence[StageRun], context: RunContex
         data=context.data.fingerprint,
         augment=context.augment,
         precision=context.precision,
-        weights=None if source is None else {"identity": source.identity, "normalization": given},
+        weights=None if source is None else weights_identity(source, given),
         teachers=[earlier[i].digest for i in stage.teachers],
     )
     digest = stage_hash(content)
@@ -158,6 +165,12 @@ def make_stage_run(stage: Stage, earlier: Sequence[StageRun], context: RunContex
         check_layers(stage, earlier[stage.teachers[0]].stage, context.data.shape)
     folder = stage_folder(context.output_root, digest)
     return StageRun(stage, digest, folder, source, parameters, macs, content)
+
+
+def weights_identity(source: WeightsSource, normalized: dict[str, list[float]]) -> dict[str, Any]:
+    """Return what determines the given weights, for the identity of their stage."""
+    key = {} if source.key is None else {"key": source.key}
+    return {"identity": source.identity, "normalization": normalized} | key
 
 
 def check_layers(stage: Stage, teacher: Stage, shape: ImageShape) -> None:
@@ -199,13 +212,16 @@ def checked_weights(stage: Stage, data: ImageData) -> WeightsSource | None:
     model = stage.model
     if model.weights is None:
         return None
-    source = resolve_weights(model.weights, arch=model.arch, library=model.library)
-    check_card(source, arch=model.arch, class_names=data.class_names)
+    source = resolve_weights(
+        model.weights, arch=model.arch, library=model.library, key=model.weights_key
+    )
+    check_card(source, arch=model.arch, class_names=data.class_names, new_head=not stage.pretrained)
     if stage.role == TEACHER and source.classes not in (None, len(data.class_names)):
         raise WeightsError(
             f"teacher.weights={model.weights} has {source.classes} classes, the data set has "
             f"{len(data.class_names)}; train a teacher from them first: student={model.arch} "
             f"student.weights={model.weights} loss=none, then teacher.weights=RUN_FOLDER"
         )
-    build(stage, data.shape, source)
-    return source
+    _, line = build_and_say(stage, data.shape, source)
+    lines = source.notes if line is None else (line, *source.notes)
+    return replace(source, notes=tuple(f"{stage.title}: {one}" for one in lines))

@@ -16,7 +16,12 @@ from kdrun.plan.stage import Stage, placed_label, stage_label
 from kdrun.plan.warnings import plan_warnings
 from kdrun.runs.born_again import stop_generations
 from kdrun.runs.cpu_load import Watch
-from kdrun.runs.data_warnings import data_notes, older_stage_lines, teacher_split_lines
+from kdrun.runs.data_warnings import (
+    data_notes,
+    older_stage_lines,
+    teacher_split_lines,
+    weights_lines,
+)
 from kdrun.runs.executor import Executor
 from kdrun.runs.finish import close
 from kdrun.runs.lockstep.group import make_executor
@@ -70,6 +75,8 @@ def run(
             context.reporter.say(opening_line(context, folder))
             if CHAIN_METHODS[config.chain.method].sized:
                 context.reporter.say(chosen_chain([stage_run.stage for stage_run in stage_runs]))
+            for line in weights_lines(stage_runs):
+                context.reporter.say(line)
             lines = [*idle_lines(config, overrides), *warnings_of(stage_runs, contexts)]
             for line in [*lines, *watch.advice(context.device)]:
                 context.reporter.say(line, style="yellow")

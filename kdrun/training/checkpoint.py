@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from kdrun.errors import DamagedError, MisplacedError, WeightsError, reason
-from kdrun.models.safe_load import check_unpacked_size
+from kdrun.models.weights.safe_load import check_unpacked_size
 from kdrun.store.files import (
     cannot_write,
     check_files,

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from kdrun.data.normalizer import Normalizer
-from kdrun.models.state_dict import apply_state, load_state
+from kdrun.models.weights.state_dict import apply_state, load_state
 from kdrun.store.files import write_atomic
 from kdrun.store.stages import CHECKPOINTS, WEIGHTS, finish
 from kdrun.teachers.teacher import Teacher

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from kdrun.catalog.architectures import ARCHITECTURES
 from kdrun.catalog.datasets import ImageShape
 from kdrun.config.schema import NormalizationConfig
 from kdrun.data.dataset import ImageData
@@ -13,7 +14,8 @@ from kdrun.device import place
 from kdrun.errors import ConfigError
 from kdrun.models.build import build_model
 from kdrun.models.complexity import count_macs, count_parameters
-from kdrun.models.state_dict import apply_state, load_state
+from kdrun.models.timm_models import timm_conversion
+from kdrun.models.weights.given import Adaptation, load_given
 from kdrun.plan.stage import Stage
 from kdrun.training.context import RunContext, StageRun
 from kdrun.training.initial_weights import WeightsSource, stage_weights
@@ -50,6 +52,17 @@ def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.M
     Raises:
         WeightsError: the weights do not fit.
     """
+    return build_and_say(stage, shape, source)[0]
+
+
+def build_and_say(
+    stage: Stage, shape: ImageShape, source: WeightsSource | None
+) -> tuple[nn.Module, str | None]:
+    """Build the stage's model as `build`, and return a line on what is used of a weights file.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
     torch.manual_seed(stage.train.seed)
     model = stage.model
     network = build_model(
@@ -63,9 +76,23 @@ def build(stage: Stage, shape: ImageShape, source: WeightsSource | None) -> nn.M
         depth=model.depth,
         weights=source.name if source is not None and source.path is None else None,
     )
-    if source is not None and source.path is not None:
-        apply_state(network, load_state(source.path), source=source.name)
-    return network
+    if source is None or source.path is None:
+        return network, None
+    line = load_given(
+        network, source.path, source=source.name, key=source.key, adaptation=_adaptation(stage)
+    )
+    return network, line
+
+
+def _adaptation(stage: Stage) -> Adaptation:
+    """Return the permitted changes of given weights: those of weights by name."""
+    arch, library = stage.model.arch, stage.model.library
+    of_torchvision = library == "kdrun" and ARCHITECTURES[arch].code is None
+    return Adaptation(
+        new_head=not stage.pretrained,
+        stem=of_torchvision or library == "timm",
+        convert=timm_conversion if library == "timm" else None,
+    )
 
 
 def without_weights(stage: Stage) -> Stage:

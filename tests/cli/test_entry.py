@@ -103,7 +103,7 @@ def test_what_happens_to_given_weights_is_told_and_logging_stays_on(here, capsys
     words = ("teacher=mlp", "teacher.weights=given.pt", "teacher.min_accuracy=0")
     assert call(*words, "train.epochs=1", "analysis=off") == 0
     assert "given.pt: stripped 'module.' from all names" in capsys.readouterr().out
-    assert not logging.getLogger("kdrun.models.state_dict").disabled
+    assert not logging.getLogger("kdrun.models.pretrained").disabled
 
 
 def test_hydra_run_dir_names_the_folder(here):
@@ -156,6 +156,7 @@ WRONG = [
     (4, ["teacher.weights=missing.pt"], "missing.pt"),
     (4, ["teacher.weights=text.pt"], "not a readable checkpoint"),
     (4, ["teacher=convnet", "teacher.weights=hundred.pt"], "100 classes"),
+    (2, ["teacher.weights_key=ema"], "teacher.weights_key=ema: needs teacher.weights=FILE"),
     (4, ["teacher.weights=DEFAULT"], "resnet20 has no published weights"),
     (6, ["output_root=file/outputs"], "cannot write"),
 ]

@@ -14,8 +14,8 @@ _LEFT_OVER = (
 )
 _FEW = "tests/losses/test_rkd.py::test_too_few_samples_give_a_differentiable_zero_and_one_warning"
 _LOSS = "tests/losses/test_every_loss.py::"
-_FILE = "tests/models/test_safe_load.py::"
-_WEIGHTS = "tests/models/test_state_dict.py::"
+_FILE = "tests/models/weights/test_safe_load.py::"
+_WEIGHTS = "tests/models/weights/test_state_dict.py::"
 _RESUME = "tests/runs/test_resume.py::"
 _MATRIX = "tests/faults/test_crash_matrix.py"
 _KILLED = f"{_MATRIX}::test_runs_killed_at_random_moments_end_as_if_left_alone"
@@ -76,7 +76,7 @@ SHOWN: dict[int, tuple[str, ...]] = {
     ),
     31: (
         f"{_WEIGHTS}test_missing_and_unexpected_names_are_counted_and_the_first_named",
-        f"{_WEIGHTS}test_stripped_prefixes_are_logged",
+        "tests/models/weights/test_given.py::test_a_line_says_what_is_used",
     ),
     32: (f"{_WEIGHTS}test_non_finite_values_name_their_tensor",),
     33: ("tests/runs/test_runner.py::test_a_teacher_at_chance_is_refused",),

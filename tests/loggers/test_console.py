@@ -14,7 +14,7 @@ from kdrun.loggers.console import Reporter
 def test_what_modules_log_is_said_and_kept_while_it_is_heard(tmp_path):
     out = StringIO()
     reporter = Reporter(Console(file=out, width=20), tmp_path / "run.log")
-    logger = logging.getLogger("kdrun.models.state_dict")
+    logger = logging.getLogger("kdrun.models.weights.state_dict")
     logger.info("before")
     with reporter.hearing():
         logger.info("downloading %s of [bold] size", "a long file")

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from kdrun.catalog.terms import soft_names
 from kdrun.config.paths import config_folder
 from kdrun.errors import ConfigError, NumericError, Stopped, WeightsError
+from kdrun.models.build import build_model
 from kdrun.runs import reuse
 from kdrun.runs.runner import run
 from kdrun.store.files import read_json, read_json_lines, read_sealed
@@ -372,12 +374,32 @@ def test_an_operation_without_deterministic_repeats_is_told_by_the_setting(do, m
         do()
 
 
-def test_weights_with_and_without_their_card_are_different_stages(do):
+def test_a_stage_s_own_file_is_the_stage_and_a_bare_copy_another_one(do, tmp_path):
     _, first = do("loss=none", "student=convnet", "student.width=8", folder="first")
     (stage,) = first.glob("stages/*-student-*")
-    with_card, _ = do(f"teacher.weights={first}", "dataset.limit=600")
-    bare, _ = do(f"teacher.weights={stage / 'best.safetensors'}", "dataset.limit=600")
-    assert with_card["stages"][0]["hash"] != bare["stages"][0]["hash"]
+    shutil.copy(stage / "best.safetensors", tmp_path / "bare.safetensors")
+    given = (first, stage / "best.safetensors", tmp_path / "bare.safetensors")
+    runs = [do(f"teacher.weights={path}", "dataset.limit=600")[0] for path in given]
+    hashes = [one["stages"][0]["hash"] for one in runs]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_key_of_given_weights_is_part_of_the_stage(do, tmp_path, capsys):
+    models = [
+        build_model("convnet", num_classes=10, in_channels=1, image_size=8, width=4)
+        for _ in range(2)
+    ]
+    file = tmp_path / "two.pt"
+    torch.save({"model": models[0].state_dict(), "model_ema": models[1].state_dict()}, file)
+    given = ("teacher=convnet", "teacher.width=4", f"teacher.weights={file}")
+    plain, _ = do(*given, "teacher.min_accuracy=0")
+    assert "teacher convnet: " in (out := capsys.readouterr().out)
+    assert "'model' are used; 'model_ema' fits as well" in out
+    keyed, folder = do(*given, "teacher.min_accuracy=0", "teacher.weights_key=model_ema")
+    assert plain["stages"][0]["hash"] != keyed["stages"][0]["hash"]
+    (stage,) = folder.glob("stages/*-teacher-*")
+    kept = load_file(stage / "best.safetensors")
+    assert all(torch.equal(kept[k], v) for k, v in models[1].state_dict().items())
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from kdrun.errors import ConfigError
+from kdrun.errors import ConfigError, WeightsError
+from kdrun.models.build import build_model
 from kdrun.plan.build import build_plan
 from kdrun.runs.prepare import make_context, make_contexts, make_stage_runs
 from kdrun.signals import StopRequest
@@ -95,3 +96,26 @@ def test_a_stage_computes_with_the_normalisation_given(made):
 def test_a_normalisation_that_is_none_is_refused(make_config, fault):
     with pytest.raises(ConfigError, match=r"student\.normalization: needs one finite mean"):
         make_config(f"student.normalization={fault}")
+
+
+def test_a_student_starts_from_a_file_of_other_classes_and_a_teacher_does_not(
+    make_config, tmp_path
+):
+    torch.manual_seed(1)
+    given = build_model("resnet8", num_classes=100, in_channels=1, image_size=8)
+    torch.save({"model": given.state_dict()}, tmp_path / "given.pt")
+    words = f"weights={tmp_path / 'given.pt'}"
+    config = make_config("train.device=cpu", "student=resnet8", f"student.{words}")
+    context = make_contexts(config, StopRequest())
+    (stage_run,) = [
+        one for one in make_stage_runs(build_plan(config), context) if one.stage.role == "student"
+    ]
+    (line,) = stage_run.source.notes
+    assert line.startswith("student resnet8: ")
+    assert "its head is for 100 classes, so a new one for 10 is trained" in line
+    network = build(stage_run.stage, context[None].data.shape, stage_run.source)
+    assert torch.equal(network.conv1.weight, given.conv1.weight)
+    assert network.fc.weight.shape == (10, 64)
+    config = make_config("train.device=cpu", "teacher=resnet8", f"teacher.{words}")
+    with pytest.raises(WeightsError, match="head for 100 classes, the data set has 10"):
+        make_stage_runs(build_plan(config), make_contexts(config, StopRequest()))

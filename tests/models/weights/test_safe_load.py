@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from kdrun.errors import WeightsError
-from kdrun.models.safe_load import file_sha256, read_weights_file
-from kdrun.models.state_dict import load_state
+from kdrun.models.weights.safe_load import file_sha256
+from kdrun.models.weights.state_dict import load_state
 
 
 def torch_bytes(content, *, legacy=False):
@@ -39,13 +39,13 @@ STATE = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
 def test_torch_files_of_both_formats_are_read(tmp_path, legacy):
     path = tmp_path / "model.pt"
     path.write_bytes(torch_bytes(STATE, legacy=legacy))
-    assert torch.equal(read_weights_file(path)["weight"], STATE["weight"])
+    assert torch.equal(load_state(path)["weight"], STATE["weight"])
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.bin"])
 def test_safetensors_are_read_whatever_their_suffix(tmp_path, name):
     save_file(STATE, tmp_path / name)
-    assert torch.equal(read_weights_file(tmp_path / name)["weight"], STATE["weight"])
+    assert torch.equal(load_state(tmp_path / name)["weight"], STATE["weight"])
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path):
@@ -64,7 +64,6 @@ GOOD_LEGACY = torch_bytes({"weight": torch.randn(1000)}, legacy=True)
         b"",
         b"hello world!",
         b"epoch,loss\n1,2\n",
-        b"<html>404 not found</html>",
         b"\x80\x02garbage",
         bytes(range(256)) * 20,
         GOOD[: len(GOOD) // 2],
@@ -72,13 +71,11 @@ GOOD_LEGACY = torch_bytes({"weight": torch.randn(1000)}, legacy=True)
         GOOD_LEGACY[: len(GOOD_LEGACY) // 2],
         b"PK\x03\x04" + bytes(100),
         (1 << 62).to_bytes(8, "little") + b"{" + bytes(50),
-        pickle.dumps({"weight": [1.0, 2.0]}),
     ],
     ids=[
         "empty",
         "words",
         "csv",
-        "html",
         "pickle start",
         "all bytes",
         "half",
@@ -86,7 +83,6 @@ GOOD_LEGACY = torch_bytes({"weight": torch.randn(1000)}, legacy=True)
         "half legacy",
         "zip start",
         "huge safetensors header",
-        "no torch file",
     ],
 )
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
@@ -183,7 +179,7 @@ def test_a_view_that_repeats_a_few_bytes_for_ever_is_refused(tmp_path):
 def test_tensors_without_values_are_refused(tmp_path):
     path = tmp_path / "meta.pt"
     path.write_bytes(torch_bytes({"weight": torch.zeros(3, device="meta")}))
-    assert "for weight" in refusal(path)
+    assert "weight is a tensor on the meta device, without values" in refusal(path)
 
 
 def test_a_packed_archive_is_refused_before_it_is_unpacked(tmp_path):

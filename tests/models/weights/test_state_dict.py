@@ -1,5 +1,4 @@
 import copy
-import logging
 
 import pytest
 import torch
@@ -8,7 +7,8 @@ from torch import nn
 
 from kdrun.errors import WeightsError
 from kdrun.models.build import build_model
-from kdrun.models.state_dict import apply_state, load_state
+from kdrun.models.weights.given import load_given
+from kdrun.models.weights.state_dict import apply_state, load_state
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -20,32 +20,8 @@ def net(arch="resnet8", num_classes=10, seed=0):
 
 def loaded(path, arch="resnet8"):
     model = net(arch, seed=1)
-    apply_state(model, load_state(path), source=path.name)
+    load_given(model, path, source=path.name)
     return model
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda state: state,
-        lambda state: {"state_dict": state, "epoch": 3, "best_acc": 0.7},
-        lambda state: {"model": state, "optimizer": {"lr": 0.1}},
-        lambda state: {"model_state_dict": state},
-        lambda state: {"student": state, "teacher": None},
-        lambda state: {"net": state, "acc": 93.0},
-        lambda state: {"state_dict": {"model": state, "step": 1}},
-        lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
-        lambda state: {f"_orig_mod.{name}": tensor for name, tensor in state.items()},
-        lambda state: {
-            "model": {f"model._orig_mod.module.{name}": tensor for name, tensor in state.items()}
-        },
-    ],
-)
-def test_common_ways_of_saving_all_load(tmp_path, wrap):
-    model = net()
-    path = tmp_path / "model.pt"
-    torch.save(wrap(model.state_dict()), path)
-    torch.testing.assert_close(loaded(path)(IMAGES), model(IMAGES), rtol=0, atol=0)
 
 
 def test_safetensors_load(tmp_path):
@@ -61,20 +37,6 @@ def test_half_precision_weights_load_into_a_float32_model(tmp_path):
     model = loaded(path)
     assert model.fc.weight.dtype == torch.float32
     assert torch.equal(model.fc.weight, net().fc.weight.half().float())
-
-
-def test_stripped_prefixes_are_logged(tmp_path, caplog):
-    path = tmp_path / "model.pt"
-    torch.save({f"module.{k}": v for k, v in net().state_dict().items()}, path)
-    with caplog.at_level(logging.INFO, logger="kdrun"):
-        load_state(path)
-    assert "stripped 'module.' from all names" in caplog.text
-
-
-def test_a_prefix_that_some_names_lack_stays(tmp_path):
-    path = tmp_path / "model.pt"
-    torch.save({"module.weight": torch.zeros(1), "bias": torch.zeros(1)}, path)
-    assert set(load_state(path)) == {"module.weight", "bias"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""Weights files in stages, checkpoints and exports of kdrun, with the facts recorded of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdrun.errors import DamagedError
+from kdrun.store.files import check_files, read_json
+from kdrun.store.stages import CHECKPOINTS, IDENTITY, SUMMARY, WEIGHTS, finished, own_digest
+from kdrun.store.stages import read_identity as read_stage_identity
+from kdrun.training.checkpoint import MANIFEST, MODEL, check_checkpoint
+
+CARD = "student.json"
+"""Card beside the files of an export."""
+
+UNRECORDED = (
+    "the normalisation of its training is recorded when its stage is finished; until then that of "
+    "this run's data is used (else set teacher.normalization)"
+)
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A weights file of kdrun.
+
+    Attributes:
+        identity: of its stage.
+        card: known facts: architecture, classes, normalisation.
+        stage: folder of the stage, if the file holds the finished weights.
+        note: a line on what is not known.
+    """
+
+    identity: dict[str, Any]
+    card: dict[str, Any]
+    stage: Path | None = None
+    note: str | None = None
+
+
+def file_of_run(path: Path) -> RunFile | None:
+    """Return what is recorded of a file in a run or store; None for other files.
+
+    Raises:
+        DamagedError: the file fails its checksum, or the records are damaged.
+    """
+    path = path.resolve()
+    if (path.parent / CARD).is_file():
+        return _exported(path)
+    if path.name == WEIGHTS:
+        return _of_stage(path.parent, finished_weights=True)
+    if path.parent.name == CHECKPOINTS:
+        return _of_stage(path.parent.parent)
+    if path.name == MODEL and path.parent.parent.name == CHECKPOINTS:
+        if (path.parent / MANIFEST).is_file():
+            check_checkpoint(path.parent)
+        return _of_stage(path.parent.parent.parent)
+    return None
+
+
+def _of_stage(folder: Path, *, finished_weights: bool = False) -> RunFile | None:
+    if not (folder / IDENTITY).is_file():
+        return None
+    identity = read_stage_identity(folder)
+    card = finished(folder, own_digest(folder)) if (folder / SUMMARY).is_file() else None
+    if card is not None:
+        return RunFile(identity, card, folder if finished_weights else None)
+    known = _given_normalization(identity["model"])
+    return RunFile(
+        identity,
+        {"arch": identity["model"]["arch"]} | ({"normalization": known} if known else {}),
+        note=None if known else UNRECORDED,
+    )
+
+
+def _given_normalization(model: dict[str, Any]) -> dict[str, Any] | None:
+    """The normalisation in a stage's identity: as set, or of given weights."""
+    weights = model.get("weights")
+    found = model.get("normalization") or (weights or {}).get("normalization")
+    return found if isinstance(found, dict) else None
+
+
+def _exported(path: Path) -> RunFile | None:
+    """The export's card, if it lists the file."""
+    card = read_json(path.parent / CARD)
+    try:
+        listed = {entry["file"]: entry for entry in card["files"].values()}
+        entry, identity = listed.get(path.name), dict(card["recipe"])
+        facts = {name: card[name] for name in ("arch", "class_names", "normalization")}
+        str(identity["data"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DamagedError(
+            f"{path.parent / CARD} is no card of 'kdrun export': export the run again, or move "
+            f"{path.name} elsewhere to use it without its card"
+        ) from error
+    if entry is None:
+        return None
+    check_files(path.parent, {path.name: {name: entry[name] for name in ("bytes", "sha256")}})
+    return RunFile(identity, facts)
