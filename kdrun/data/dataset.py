@@ -124,6 +124,7 @@ def from_images(
         ),
         pool=pool_of_images(source),
         memory=True,
+        notes=parts.notes,
     )
 
 
@@ -171,7 +172,7 @@ def from_files(
         fingerprint="" if identify is None else files_fingerprint(facts, used, value_range),
         pool=pool_of_files(source, used),
         memory=False,
-        notes=(*source.notes, *([] if identify is None else duplicate_lines(used))),
+        notes=(*parts.notes, *([] if identify is None else duplicate_lines(used))),
         older_fingerprint=fingerprint(
             facts | {"resized_by": "torch"},
             [array for part in used.values() for array in (part.labels, part.sizes, part.paths)],
