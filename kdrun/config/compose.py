@@ -25,6 +25,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from kdrun.config import model_groups
 from kdrun.config.parse import explain, parse, unknown_key
+from kdrun.config.path_overrides import ambiguous, readable, unreadable
 from kdrun.config.paths import config_folder, shipped_options
 from kdrun.config.preset_lists import check_preset_lists
 from kdrun.config.schema import Config
@@ -62,6 +63,7 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
         Exception: the first exception of the task, or else of a callback.
     """
     register()
+    arguments = readable(arguments)
     sys.argv = ["kdrun", *arguments]
     raised: list[Exception] = []
 
@@ -143,7 +145,8 @@ def _composed(
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = compose("config", [path, *overrides], return_hydra_config=hydra_too)
+            words = [path, *readable(overrides)]
+            composed = compose("config", words, return_hydra_config=hydra_too)
             folders = [config_folder(), *([] if config_dir is None else [config_dir])]
             check_preset_lists(overrides, folders)
             return composed
@@ -180,8 +183,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
-        given = " ".join(str(error.override).split())  # the override may contain line breaks
-        return f"cannot read {given}: put a value with = or , in quotes: 'key=\"a=b\"'"
+        return unreadable(str(error.override))
     cause = error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         return unknown_key(str(cause.full_key))
@@ -189,7 +191,7 @@ def _one_line(error: Exception) -> str:
         return explain(str(cause.full_key), cause)
     if isinstance(error, OmegaConfBaseException):
         return explain(str(error.full_key), error)
-    return " ".join(str(error).split())
+    return ambiguous(str(error)) or " ".join(str(error).split())
 
 
 def _missing_option(error: MissingConfigException) -> str:

@@ -20,6 +20,7 @@ from kdrun.store.files import write_atomic
 RECORD = np.dtype(
     [("path", "<u8"), ("stamp", "<i8", (4,)), ("digest", "u1", (32,)), ("check", "<u8")]
 )
+SUFFIX = ".image-digests"  # of `ImageDigest`; the former `.digests` ignored the orientation
 STALE = 4096  # stale records before the index is rewritten
 PATIENCE = 10.0  # seconds to wait for another process writing to the index
 
@@ -41,7 +42,7 @@ class DigestIndex:
 
     def __init__(self, root: str, folder: Path | None = None) -> None:
         name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:16]
-        self.path = (folder or cache_folder() / "index") / f"{name}.digests"
+        self.path = (folder or cache_folder() / "index") / f"{name}{SUFFIX}"
         self._records = np.zeros(0, RECORD)
 
     def load(self) -> str | None:

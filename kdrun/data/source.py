@@ -30,7 +30,7 @@ class Files:
         paths: (N,) bytes: a quarter of the memory of text, in every worker.
         stamps: (N, 4) int64, each file's `stamp` at the time of listing or hashing.
         labels: (N,) int64.
-        digests: (N, 32) uint8, the SHA-256 of each file's content; None if not hashed.
+        digests: (N, 32) uint8, the `ImageDigest` of each file; None if not hashed.
     """
 
     root: str
