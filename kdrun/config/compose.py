@@ -70,6 +70,8 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
     def quiet(composed: DictConfig) -> Any:
         try:
             hydra_config = HydraConfig.get()
+            if hydra_config.job.chdir:
+                os.chdir(hydra_config.runtime.cwd)  # to which relative paths belong
             sources = [Path(one.path) for one in hydra_config.runtime.config_sources]
             check_preset_lists(list(hydra_config.overrides.task), sources)
             return task(composed)

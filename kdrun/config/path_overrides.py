@@ -27,8 +27,10 @@ AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'", re.DOTALL)
 
 
 def readable(words: Iterable[str]) -> list[str]:
-    """Expand `~` in folders, and quote single paths that Hydra could not read otherwise."""
-    return [_quoted_path(_expanded(word)) for word in words]
+    """Expand `~` in folders, and quote paths that Hydra could not read otherwise."""
+    words = list(words)
+    sweep = not {"-m", "--multirun"}.isdisjoint(words)
+    return [_quoted_path(_expanded(word), sweep) for word in words]
 
 
 def unreadable(override: str) -> str:
@@ -92,17 +94,24 @@ def _expanded(word: str) -> str:
     return word if found is None else f"{found[1]}={os.path.expanduser(found[2])}"
 
 
-def _quoted_path(word: str) -> str:
+def _quoted_path(word: str, sweep: bool) -> str:
     """The word, its path quoted if Hydra cannot read it or reads a number, such as 7 for 007.
 
-    A comma may separate several paths.
+    Args:
+        word: an argument of the command line.
+        sweep: whether commas separate several paths.
     """
     found = PATH.fullmatch(word)
-    if found is None or "," in found[2]:
+    if found is None:
         return word
+    key, value = found.groups()
     override = _parsed(word)
-    number = override is not None and isinstance(override.value(), int | float)
-    return f"{found[1]}={in_quotes(found[2])}" if override is None or number else word
+    if override is not None and not isinstance(override.value(), int | float):
+        return word
+    if "," not in value:
+        return f"{key}={in_quotes(value)}"
+    parts = value.split(",")
+    return f"{key}={','.join(map(in_quotes, parts))}" if sweep else word
 
 
 def _parsed(override: str) -> Override | None:

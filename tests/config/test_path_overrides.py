@@ -1,13 +1,14 @@
 """Paths of every kind on the command line, and the messages for values that need quotes."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdrun.config.compose import compose_job
+from kdrun.config.compose import compose_job, run_app
 from kdrun.config.path_overrides import in_quotes, readable, unreadable
 from kdrun.errors import ConfigError
 from kdrun.runs.resume_overrides import checked_overrides
@@ -52,6 +53,12 @@ def test_a_path_of_any_name_is_read_as_it_was_typed(key, name):
     (word,) = readable([f"{key}={name}"])
     assert value_of(word) == name
     assert readable([word]) == [word]
+
+
+def test_several_paths_of_a_sweep_are_quoted_one_by_one():
+    words = readable(["-m", "dataset.root=数据,b", "dataset.root=a,b"])
+    assert words == ["-m", 'dataset.root="数据","b"', "dataset.root=a,b"]
+    assert readable(["dataset.root=数据,b"]) == ["dataset.root=数据,b"]
 
 
 def test_composing_takes_such_a_path():
@@ -107,6 +114,15 @@ def test_the_character_that_is_the_trouble_is_named_with_quoting_that_works(over
     given = override.partition("=")[2]
     assert typed.startswith(f"{key}=")
     assert value == given if isinstance(value, str) else ",".join(value) == given.strip("[]")
+
+
+def test_relative_paths_start_where_the_command_was_typed(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.chdir(tmp_path)
+    words = ["hydra.job.chdir=true", "hydra.run.dir=run", "dataset.root=data"]
+    run_app(words, lambda composed: seen.append((Path.cwd(), composed.dataset.root)))
+    assert seen == [(tmp_path, "data")]
+    assert Path.cwd() == tmp_path
 
 
 def test_a_word_without_a_key_is_told_so():
