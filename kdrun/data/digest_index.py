@@ -9,6 +9,7 @@ hashed. This assumes a file system that records every change in one of them.
 import hashlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,9 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def cache_folder() -> Path:
-    """$KDRUN_CACHE, by default ~/.cache/kdrun."""
-    return Path(os.environ.get("KDRUN_CACHE") or "~/.cache/kdrun").expanduser()
+    """$KDRUN_CACHE, by default ~/.cache/kdrun; the temporary folder for a user without a home."""
+    folder = os.path.expanduser(os.environ.get("KDRUN_CACHE") or "~/.cache/kdrun")
+    return Path(tempfile.gettempdir(), "kdrun") if folder.startswith("~") else Path(folder)
 
 
 class DigestIndex:

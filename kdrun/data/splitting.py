@@ -46,7 +46,9 @@ def divide(name: str, source: Source[Part], rules: SplitOptions) -> Source[Part]
         train, validation = _split(name, train, names, rules)
     noisy = with_noise(train.labels, len(names), rules.label_noise, rules.seed)
     test = _held_out(f"{name}: test", source.test, names, rules.limit)
-    notes = _unmeasured(validation, names) + _noise_notes(train.labels, noisy)
+    notes = _unmeasured(validation, names) + _noise_notes(
+        train.labels, noisy, validation is not None
+    )
     source = replace(source, notes=source.notes + tuple(notes))
     return replace(source, train=replace(train, labels=noisy), validation=validation, test=test)
 
@@ -82,14 +84,16 @@ def with_noise(labels: np.ndarray, num_classes: int, fraction: float, seed: int)
     return noisy % num_classes
 
 
-def _noise_notes(labels: np.ndarray, noisy: np.ndarray) -> list[str]:
+def _noise_notes(labels: np.ndarray, noisy: np.ndarray, validated: bool) -> list[str]:
     """The line on which labels are noisy, if any are."""
     changed = int((labels != noisy).sum())
     if not changed:
         return []
+    clean = "validation and test labels stay" if validated else "test labels stay"
+    chosen = ", and the best epoch is chosen with clean labels" if validated else ""
     return [
         f"{changed:,} of {len(labels):,} training labels are replaced (dataset.label_noise); "
-        "validation and test labels stay clean, so the best epoch is chosen with clean labels"
+        f"{clean} clean{chosen}"
     ]
 
 
@@ -102,7 +106,7 @@ def _unmeasured(validation: Images | Files | None, class_names: Sequence[str]) -
     if not without:
         return []
     return [
-        f"{len(without):,} of {len(class_names):,} classes have no validation image "
+        f"no validation image of {len(without):,} of {len(class_names):,} classes "
         f"({some_of(without, 3)}): the best epoch is chosen without them; add images, or raise "
         "dataset.val_fraction"
     ]

@@ -1,5 +1,6 @@
 """Initial weights: published ones by name, a file, or a finished run."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
     Raises:
         WeightsError: no such file or name, or the folder has no finished model.
     """
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(weights))  # leaves the home of an unknown user as it is
     if path.is_dir():
         stage = _stage_folder(path)
         return stage_weights(stage, weights, own_digest(stage))

@@ -192,7 +192,9 @@ def test_noise_is_told_with_the_labels_that_stay_clean():
     parts = divide("x", make_source(), rules(val_fraction=0.3, label_noise=0.5))
     (line,) = parts.notes
     assert line.startswith("35 of 70 training labels are replaced")
-    assert "validation and test labels stay clean" in line
+    assert "validation and test labels stay clean, and the best epoch" in line
+    (line,) = divide("x", make_source(), rules(label_noise=0.5)).notes
+    assert line.endswith("; test labels stay clean")
     assert divide("x", make_source(), rules(val_fraction=0.3)).notes == ()
 
 

@@ -45,7 +45,7 @@ def find_layout(name: str, root: str | None) -> Layout:
     """
     if root is None:
         raise DataError(f"{name}: set dataset.root to a folder that holds {LAYOUT}")
-    folder = Path(root).expanduser()
+    folder = Path(os.path.expanduser(root))  # leaves the home of an unknown user as it is
     names = subfolders(folder)
     found = {part: _matching(part, names) for part in NAMES}
     parts = {part: _chosen(folder, part, given) for part, given in found.items() if given}

@@ -3,6 +3,8 @@ import re
 
 import pytest
 
+from kdrun.data.digest_index import cache_folder
+from kdrun.data.readers.download import data_root
 from kdrun.data.readers.folder_layout import find_layout
 from kdrun.errors import DataError
 
@@ -86,3 +88,12 @@ def test_a_root_that_is_no_folder_is_told_with_its_full_path(tmp_path, monkeypat
 def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(make(tmp_path, "data/train", "data/val")))
     assert find_layout("imagefolder", "~/data").root == tmp_path / "data"
+
+
+def test_the_home_folder_of_an_unknown_user_is_told_as_missing(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"no-such-user/data.*: No such file or directory; give a"):
+        find_layout("imagefolder", "~no-such-user/data")
+    with pytest.raises(DataError, match="~no-such-user: there is no such home folder; set dataset"):
+        data_root("~no-such-user")
+    monkeypatch.setenv("KDRUN_CACHE", "~no-such-user/cache")
+    assert cache_folder().is_absolute()
