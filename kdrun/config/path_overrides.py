@@ -40,7 +40,10 @@ def unreadable(override: str) -> str:
         return f"cannot read {one_line(override)}: write settings as key=value"
     sign = trouble(value)
     name = f"'{sign}'" if sign != "'" else "an apostrophe"
-    return f"cannot read {one_line(override)}: {name} needs quotes: {one_line(example(key, value))}"
+    closing = dict(zip("([{", ")]}", strict=True)).get(sign, sign)
+    needs = "needs" if value.count(sign) == value.count(closing) else f"needs a '{closing}', or"
+    quoted = one_line(example(key, value))
+    return f"cannot read {one_line(override)}: {name} {needs} quotes: {quoted}"
 
 
 def ambiguous(message: str) -> str | None:

@@ -98,7 +98,7 @@ def test_other_words_stay(word):
     ("override", "sign"),
     [
         ("logger=a~b", "~"),
-        ("logger=a(b", "("),
+        ("logger=a(b)", "("),
         ("logger=a=b", "="),
         ("logger=a=é", "é"),
         ("logger=a#b", "#"),
@@ -123,6 +123,12 @@ def test_relative_paths_start_where_the_command_was_typed(tmp_path, monkeypatch)
     run_app(words, lambda composed: seen.append((Path.cwd(), composed.dataset.root)))
     assert seen == [(tmp_path, "data")]
     assert Path.cwd() == tmp_path
+
+
+def test_a_bracket_that_is_not_closed_is_told_so():
+    assert unreadable("train.milestones=[0.5") == (
+        "cannot read train.milestones=[0.5: '[' needs a ']', or quotes: 'train.milestones=\"[0.5\"'"
+    )
 
 
 def test_a_word_without_a_key_is_told_so():
