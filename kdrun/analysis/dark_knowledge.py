@@ -52,14 +52,15 @@ class DarkKnowledgeCurve:
     max: tuple[float, ...]
 
 
-def dark_knowledge(probs: Tensor, labels: Tensor) -> DarkKnowledge:
+def dark_knowledge(probs: Tensor, labels: Tensor, split: str = "") -> DarkKnowledge:
     """Bracket I(X; Ŷ | Y) from (N, K) teacher probabilities and (N,) class indices.
 
-    Warns about classes with one sample, which do not count in `upper`, or with fewer than 20.
+    Warns about classes with one sample, which do not count in `upper`, or with fewer than 20;
+    `split` is the name of the samples in the warnings.
     """
     rows = class_probabilities("probs", probs)
     indices = class_indices(labels, rows)
-    _warn_of_few(indices)
+    _warn_of_few(indices, split)
     similarity = mean_by_class(rows, indices)
     information = class_similarity_information(similarity)[indices].mean().item()
     return DarkKnowledge(*_bracket(rows, indices), information, top_confusions(similarity))
@@ -107,18 +108,19 @@ def _mean_of_the_others(members: Tensor) -> Tensor:
     return (before + after) / (len(members) - 1)
 
 
-def _warn_of_few(labels: Tensor) -> None:
+def _warn_of_few(labels: Tensor, split: str = "") -> None:
+    kind = f"{split} sample" if split else "sample"
     counts = labels.bincount().tolist()
     single = [label for label, count in enumerate(counts) if count == 1]
     few = [label for label, count in enumerate(counts) if 0 < count < FEW_SAMPLES]
     if single:
         warnings.warn(
-            f"one sample is too few for the upper estimate of the dark knowledge: {_named(single)}",
+            f"one {kind} is too few for the upper estimate of the dark knowledge: {_named(single)}",
             stacklevel=3,
         )
     if few:
         warnings.warn(
-            f"fewer than {FEW_SAMPLES} samples, so the bracket of the dark knowledge is loose: "
+            f"fewer than {FEW_SAMPLES} {kind}s, so the bracket of the dark knowledge is loose: "
             f"{_named(few)}",
             stacklevel=3,
         )

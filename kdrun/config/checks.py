@@ -97,7 +97,9 @@ def _one_mixing(config: Config) -> str | None:
 
 def _output_root(config: Config) -> str | None:
     if config.output_root.startswith("~"):
-        return f"output_root={config.output_root}: ~ is not expanded; give the full path"
+        return (
+            f"output_root={config.output_root}: ~ is not expanded in YAML; write ${{oc.env:HOME}}"
+        )
     return None if config.output_root.strip() else "output_root: must name a folder"
 
 

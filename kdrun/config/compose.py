@@ -25,6 +25,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from kdrun.config import model_groups, optuna_sweeper
 from kdrun.config.parse import explain, parse, unknown_key
+from kdrun.config.path_overrides import ambiguous, readable, unreadable
 from kdrun.config.paths import config_folder, shipped_options
 from kdrun.config.preset_lists import check_preset_lists
 from kdrun.config.schema import Config
@@ -67,12 +68,15 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
         Exception: the first exception of the task, or else of a callback.
     """
     register()
+    arguments = readable(arguments)
     sys.argv = ["kdrun", *arguments]
     raised: list[Exception] = []
 
     def quiet(composed: DictConfig) -> Any:
         try:
             hydra_config = HydraConfig.get()
+            if hydra_config.job.chdir:
+                os.chdir(hydra_config.runtime.cwd)  # to which relative paths belong
             sources = [Path(one.path) for one in hydra_config.runtime.config_sources]
             check_preset_lists(list(hydra_config.overrides.task), sources)
             return task(composed)
@@ -161,9 +165,8 @@ def _composed(
 ) -> DictConfig:
     try:
         with hydra_ready():
-            composed = compose(
-                "config", [search_path(config_dir), *overrides], return_hydra_config=hydra_too
-            )
+            words = [search_path(config_dir), *readable(overrides)]
+            composed = compose("config", words, return_hydra_config=hydra_too)
             folders = [config_folder(), *([] if config_dir is None else [config_dir])]
             check_preset_lists(overrides, folders)
             return composed
@@ -200,8 +203,7 @@ def one_line(error: Exception) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
-        given = " ".join(str(error.override).split())  # the override may contain line breaks
-        return f"cannot read {given}: put a value with = or , in quotes: 'key=\"a=b\"'"
+        return unreadable(str(error.override))
     cause = error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         return unknown_key(str(cause.full_key))
@@ -209,7 +211,7 @@ def one_line(error: Exception) -> str:
         return explain(str(cause.full_key), cause)
     if isinstance(error, OmegaConfBaseException):
         return explain(str(error.full_key), error)
-    return " ".join(str(error).split())
+    return ambiguous(str(error)) or " ".join(str(error).split())
 
 
 def _missing_option(error: MissingConfigException) -> str:

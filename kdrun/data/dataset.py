@@ -38,8 +38,8 @@ class ImageData:
         image_size: height and width.
         mean: per channel of the training images, in [0, 1]; ImageNet's for image files.
         std: standard deviation per channel; ImageNet's for image files.
-        fingerprint: hex SHA-256 of all images and labels; for files, of their content. Empty if
-            files were not hashed.
+        fingerprint: hex SHA-256 of all images and labels; for files, of their content and whether
+            they are turned by their EXIF orientation. Empty if files were not hashed.
         pool: hex SHA-256 of the images from which training and validation are drawn and of their
             noise-free labels, the same for every seed; None unless all files are hashed.
         memory: whether the images are held in memory.
@@ -75,8 +75,8 @@ class ImageData:
             return f"images of another size are resized to {square} (bilinear, antialiased)"
         side = round(self.image_size * RESIZE_RATIO)
         return (
-            f"RGB, the shorter side resized to {side} pixels (bilinear, antialiased), of which the "
-            f"centre {square} is taken"
+            "RGB, turned upright by the EXIF orientation, the shorter side resized to "
+            f"{side} pixels (bilinear, antialiased), of which the centre {square} is taken"
         )
 
 
@@ -124,6 +124,7 @@ def from_images(
         ),
         pool=pool_of_images(source),
         memory=True,
+        notes=parts.notes,
     )
 
 
@@ -171,7 +172,7 @@ def from_files(
         fingerprint="" if identify is None else files_fingerprint(facts, used, value_range),
         pool=pool_of_files(source, used),
         memory=False,
-        notes=(*source.notes, *([] if identify is None else duplicate_lines(used))),
+        notes=(*parts.notes, *([] if identify is None else duplicate_lines(used))),
         older_fingerprint=fingerprint(
             facts | {"resized_by": "torch"},
             [array for part in used.values() for array in (part.labels, part.sizes, part.paths)],

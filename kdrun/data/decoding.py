@@ -1,6 +1,5 @@
 """Decoding and random cropping of image files, in a worker process or in the main process."""
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from kdrun.data.crops import Crop, PackedCrops, resized, squares
+from kdrun.data.lost_workers import SHORTAGES, error_number, failed
+from kdrun.data.orientation import image_digest
 from kdrun.data.regular_files import open_regular, stamp
 from kdrun.data.rgb_pixels import ValueRange, read_rgb
 from kdrun.data.source import Files
@@ -58,7 +59,10 @@ class Refused(NamedTuple):
     unreadable: bool
 
 
-class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
+Answer = tuple[Tensor | PackedCrops, Tensor]
+
+
+class ImageFiles(Dataset[Answer | Refused]):
     """Answers each `Request` with (N, H, H, 3) uint8 images and their (N,) indices.
 
     The answer for an undecodable file is an error message: an exception raised in a worker would
@@ -87,12 +91,11 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
     def __len__(self) -> int:
         return len(self.files.paths)
 
-    def __getitem__(self, request: Request) -> tuple[Tensor | PackedCrops, Tensor] | Refused:
+    def __getitem__(self, request: Request) -> Answer | Refused:
         try:
-            images = self._images(request)
+            return shared((self._images(request), torch.tensor(request.indices)))
         except DataError as error:
             return Refused(str(error), isinstance(error, Unreadable))
-        return images, torch.tensor(request.indices)
 
     def _images(self, request: Request) -> Tensor | PackedCrops:
         if request.augment == "none":
@@ -137,10 +140,10 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
         except DataError:
             raise
         except Exception as error:  # damaged files raise almost anything in a decoder
-            # Pillow's message contains the open file object, different each time.
-            unknown = type(error).__name__ == "UnidentifiedImageError"
-            why = "of no format that Pillow knows" if unknown else first_line(error)
-            raise Unreadable(f"{path}: not a readable image ({why})") from error
+            if error_number(error) in SHORTAGES:
+                line = f"{path}: cannot be decoded now: {SHORTAGES[error_number(error)]}"
+                raise DataError(line) from error
+            raise Unreadable(f"{path}: not a readable image ({fault(error)})") from error
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
     def _check_unchanged(self, index: int, file: BufferedReader) -> None:
@@ -151,7 +154,7 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
         if stamp(os.fstat(file.fileno()))[: len(stamps)] == stamps:
             return
         file.seek(0)
-        found = hashlib.file_digest(file, "sha256").digest()
+        found = image_digest(file)
         file.seek(0)
         expected = self.files.digests[index].tobytes()
         if found[: len(expected)] != expected:
@@ -191,6 +194,34 @@ class ImageFiles(Dataset[tuple[Tensor | PackedCrops, Tensor] | Refused]):
         from torchvision.transforms import v2  # noqa: PLC0415  costs seconds
 
         return v2.RandomResizedCrop(self.image_size)
+
+
+def shared(answer: Answer) -> Answer:
+    """Move a worker's answer to shared memory, through which the run gets it.
+
+    Otherwise torch does so in a thread: if it fails there, the run waits for the answer forever.
+
+    Raises:
+        DataError: there is no space.
+    """
+    if get_worker_info() is None:
+        return answer
+    images, indices = answer
+    try:
+        for tensor in (*(images if isinstance(images, PackedCrops) else (images,)), indices):
+            tensor.share_memory_()
+    except RuntimeError as error:
+        raise DataError(failed(error)) from error
+    return answer
+
+
+def fault(error: Exception) -> str:
+    """The fault of a file; Pillow's message names the open file, differently each time."""
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "of no format that Pillow knows"
+    if isinstance(error, OSError) and error.errno:
+        return str(error.strerror)
+    return first_line(error)
 
 
 def middle(image: Tensor) -> Tensor:

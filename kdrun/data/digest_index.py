@@ -9,6 +9,7 @@ hashed. This assumes a file system that records every change in one of them.
 import hashlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from kdrun.store.files import write_atomic
 RECORD = np.dtype(
     [("path", "<u8"), ("stamp", "<i8", (4,)), ("digest", "u1", (32,)), ("check", "<u8")]
 )
+SUFFIX = ".image-digests"  # of `ImageDigest`; the former `.digests` ignored the orientation
 STALE = 4096  # stale records before the index is rewritten
 PATIENCE = 10.0  # seconds to wait for another process writing to the index
 
@@ -27,8 +29,9 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def cache_folder() -> Path:
-    """$KDRUN_CACHE, by default ~/.cache/kdrun."""
-    return Path(os.environ.get("KDRUN_CACHE") or "~/.cache/kdrun").expanduser()
+    """$KDRUN_CACHE, by default ~/.cache/kdrun; the temporary folder for a user without a home."""
+    folder = os.path.expanduser(os.environ.get("KDRUN_CACHE") or "~/.cache/kdrun")
+    return Path(tempfile.gettempdir(), "kdrun") if folder.startswith("~") else Path(folder)
 
 
 class DigestIndex:
@@ -41,7 +44,7 @@ class DigestIndex:
 
     def __init__(self, root: str, folder: Path | None = None) -> None:
         name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:16]
-        self.path = (folder or cache_folder() / "index") / f"{name}.digests"
+        self.path = (folder or cache_folder() / "index") / f"{name}{SUFFIX}"
         self._records = np.zeros(0, RECORD)
 
     def load(self) -> str | None:

@@ -1,6 +1,5 @@
-"""SHA-256 of image files: computed by threads, once per file, and stored in an index."""
+"""Digests of image files: computed by threads, once per file, and stored in an index."""
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -13,12 +12,12 @@ import numpy as np
 
 from kdrun.data.digest_index import DigestIndex
 from kdrun.data.hashing_progress import Progress, Say
-from kdrun.data.regular_files import Stamp, open_regular, stamp
+from kdrun.data.orientation import ImageDigest
+from kdrun.data.regular_files import CHUNK, Stamp, open_regular, stamp
 from kdrun.data.source import Files
 from kdrun.errors import DataError, Stopped, some_of
 from kdrun.signals import Stop
 
-CHUNK = 1 << 20  # bytes read at a time
 GROUP = 32  # files per task of a thread
 SAVE_EVERY = 5.0  # seconds between saves of the index
 LOOK = 10.0  # seconds to search for more unreadable files after the first one
@@ -206,26 +205,27 @@ def hash_group(paths: Sequence[str], first: int, halt: Halt) -> Hashed:
 
 
 def hash_file(path: str, halt: Halt) -> tuple[Stamp, bytes] | None:
-    """Stamp and SHA-256 of a file, or None if a stop is requested.
+    """Stamp and digest of a file, or None if a stop is requested.
 
     Raises:
         DataError: the file cannot be read, or changed meanwhile; names it.
     """
-    digest = hashlib.sha256()
+    digest = ImageDigest()
     try:
         with open_regular(path) as file:
             before = stamp(os.fstat(file.fileno()))
             while not halt and (content := file.read(CHUNK)):
                 digest.update(content)
                 halt.read += len(content)
+            found = b"" if halt else digest.finish(file)
             after = stamp(os.fstat(file.fileno()))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; make it readable or remove it") from error
-    if halt:
+    if not found:
         return None
     if before != after:
         raise DataError(f"{path}: changed while it was read; start again when it is complete")
-    return after, digest.digest()
+    return after, found
 
 
 def unreadable_line(faults: Sequence[str]) -> str:

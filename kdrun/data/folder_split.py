@@ -16,13 +16,11 @@ from kdrun.data.batch import Batch, num_training_batches
 from kdrun.data.counter_random import RandomStream, counter_bits, shuffled
 from kdrun.data.crops import PackedCrops, squares
 from kdrun.data.decoding import ImageFiles, Refused, Request
+from kdrun.data.lost_workers import named_failures
 from kdrun.data.rgb_pixels import ValueRange
 from kdrun.data.source import Files
 from kdrun.data.worker_processes import process_options, start_server
-from kdrun.errors import DataError, first_line
-
-# Messages of torch for a dead worker; reading from it before torch notices fails in other ways.
-LOST = ("DataLoader worker", "Pin memory thread")
+from kdrun.errors import DataError
 
 
 class Requests:
@@ -114,7 +112,7 @@ class FolderSplit:
             return
         self._passing, self._requests.present = True, requests
         try:
-            yield from self._decoded(_named_failures(self._loader))
+            yield from self._decoded(named_failures(self._loader))
         finally:
             self._passing = False
 
@@ -149,16 +147,3 @@ class FolderSplit:
             generator=torch.Generator(),
             **options,
         )
-
-
-def _named_failures(loader: DataLoader) -> Iterator[Any]:
-    """Iterate over the loader; a dead worker becomes a DataError."""
-    try:
-        yield from loader
-    except (RuntimeError, EOFError, OSError) as error:
-        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in LOST):
-            raise
-        raise DataError(
-            f"an image-decoding worker process died ({first_line(error)}), perhaps for lack of "
-            "memory or of space in /dev/shm; set train.workers lower (0: no workers)"
-        ) from error

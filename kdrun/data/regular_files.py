@@ -8,6 +8,8 @@ from kdrun.errors import DataError
 
 Stamp = tuple[int, int, int, int]
 
+CHUNK = 1 << 20  # bytes read at a time
+
 _POSITIVE = 2**63 - 1  # makes every number fit an int64
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 

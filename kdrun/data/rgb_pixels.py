@@ -1,4 +1,4 @@
-"""RGB pixels of an opened image file of any mode and size.
+"""RGB pixels of an opened image file of any mode, size and EXIF orientation.
 
 Modes of up to 8 bits are converted by PIL: alpha and transparency are dropped, exposing the colours
 below; CMYK is converted without a colour profile; black and white become 0 and 255. PIL keeps the
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from kdrun.data.orientation import orientation, upright
 from kdrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def read_rgb(path: str, file: BinaryIO, value_range: ValueRange | None, side: in
             plain = as_rgb_or_grey(path, image, value_range)
             factor = math.ceil(math.sqrt(plain.width * plain.height / enough))
             reduced = plain.reduce(factor) if factor > 1 else plain
+            reduced = upright(reduced, orientation(image))
             return np.array(reduced if reduced.mode == "RGB" else reduced.convert("RGB"))
 
 

@@ -30,7 +30,7 @@ class Files:
         paths: (N,) bytes: a quarter of the memory of text, in every worker.
         stamps: (N, 4) int64, each file's `stamp` at the time of listing or hashing.
         labels: (N,) int64.
-        digests: (N, 32) uint8, the SHA-256 of each file's content; None if not hashed.
+        digests: (N, 32) uint8, the `ImageDigest` of each file; None if not hashed.
     """
 
     root: str
@@ -110,16 +110,23 @@ def check_labels(what: str, labels: np.ndarray, class_names: Sequence[str]) -> N
         )
 
 
-def check_classes(what: str, labels: np.ndarray, class_names: Sequence[str], *, least: int) -> None:
-    """Check that every class has at least `least` images.
+def check_classes(
+    what: str, labels: np.ndarray, class_names: Sequence[str], *, limit: int | None
+) -> None:
+    """Check that every class has an image.
+
+    Args:
+        what: the images, for the message.
+        limit: `dataset.limit`, by which they were selected.
 
     Raises:
-        DataError: a class has fewer; names it.
+        DataError: a class has none; names it.
     """
     counts = np.bincount(labels, minlength=len(class_names))
     rarest = int(counts.argmin())
-    if counts[rarest] < least:
+    if counts[rarest] == 0:
+        remedy = "add some" if limit is None else f"raise dataset.limit={limit}, or add some"
         raise DataError(
-            f"{what}: class '{class_names[rarest]}' has {counts[rarest]} of {len(labels)} images, "
-            f"each class needs {least}; raise dataset.limit or add images"
+            f"{what}: none of {len(labels)} is of class '{class_names[rarest]}', each class needs "
+            f"one; {remedy}"
         )

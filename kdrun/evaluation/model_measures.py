@@ -66,6 +66,9 @@ def split_measures(answers: Predictions) -> dict[str, Any]:
     }
 
 
+SPLIT_TITLES = {"train": "training"}
+
+
 def model_measures(answers: Mapping[str, Predictions]) -> dict[str, Any]:
     """Measures of every split, train-test gap, and entropy over temperatures."""
     train, test = answers["train"], answers["test"]
@@ -97,7 +100,7 @@ def knowledge_measures(
     """
 
     def at(split: str, T: float) -> DarkKnowledge:
-        return dark_knowledge(softened(split, T), labels[split])
+        return dark_knowledge(softened(split, T), labels[split], SPLIT_TITLES.get(split, split))
 
     return {
         "T": T,

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from kdrun.escaping import printable, printable_page
 from kdrun.loggers.tables import count
+from kdrun.report.fonts import installed_fallbacks, quiet_fonts
 from kdrun.store.summary import stage_title
 
 # Placeholders that the page replaces by its own colours.
@@ -81,11 +82,15 @@ class Plot:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Apply the common style to figures made and saved in the block."""
+    """Apply the common style to figures made and saved in the block.
+
+    Glyphs that the usual font lacks are taken from other installed fonts. Without such a font a PNG
+    has boxes in their place; the text of an SVG is drawn by the browser with its own fonts.
+    """
     import matplotlib  # noqa: PLC0415 - slow to import, and only needed for figures
 
-    with matplotlib.rc_context(RC), warnings.catch_warnings():
-        # The browser has glyphs that matplotlib's font lacks.
+    style = RC | {"font.family": [RC["font.family"], *installed_fallbacks()]}
+    with matplotlib.rc_context(style), quiet_fonts(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font", UserWarning)
         yield
 

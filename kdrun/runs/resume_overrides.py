@@ -7,6 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from kdrun.config.parse import keys, unknown_key
+from kdrun.config.path_overrides import readable, unreadable
 from kdrun.errors import ConfigError
 from kdrun.plan.identity import NO_IDENTITY
 
@@ -31,7 +32,7 @@ def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         ConfigError: an override is not a setting, or would change the result.
     """
     changes: dict[str, Any] = {}
-    for override in overrides:
+    for override in readable(overrides):
         key, equals, _ = override.partition("=")
         if not equals:
             raise ConfigError(f"{override}: is not a setting; write key=value")
@@ -68,7 +69,7 @@ def value_of(override: str) -> Any:
     try:
         read = OverridesParser.create().parse_override(override)
     except HydraException as error:
-        raise ConfigError(f"{override}: cannot be read as a value") from error
+        raise ConfigError(unreadable(override)) from error
     if read.is_sweep_override():
         raise ConfigError(f"{override}: resume takes one value per key")
     return read.value()

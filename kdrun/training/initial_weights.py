@@ -1,5 +1,6 @@
 """Initial weights: published ones by name, a file, or a finished run."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ def resolve_weights(
     Raises:
         WeightsError: no such file or name, or the folder has no finished model.
     """
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(weights))  # leaves the home of an unknown user as it is
     if path.is_file():
         return replace(_file(path, weights, arch, library), key=key)
     if key is not None:

@@ -1,5 +1,6 @@
 """Finished stages as teachers, their outputs computed live or read from a cache."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +69,7 @@ def cached_teachers(
     views = options.views or stage.train.epochs
     needed = views * sum(cache.layout.page_bytes for cache in caches)
     if options.mode == "auto" and needed > room.max_bytes:
+        context.reporter.say(not_stored_line(views, needed, options.max_gb))
         return None
     one_order = not options.views or mixes(stage)
     members = [
@@ -75,6 +77,16 @@ def cached_teachers(
         for teacher, cache in zip(teachers, caches, strict=True)
     ]
     return CachedTeachers(members, check_noise(context) if options.check else None)
+
+
+def not_stored_line(views: int, needed: int, max_gb: float) -> str:
+    """Return the line on an automatic cache that would be too large."""
+    gigabytes = math.ceil(needed / 1e7) / 100
+    return (
+        f"teacher outputs are not stored but computed every epoch: {views} views need up to "
+        f"{gigabytes:g} GB, more than cache.max_gb={max_gb:g}; set cache.max_gb={gigabytes:g}, or "
+        "cache.views lower"
+    )
 
 
 def check_noise(context: RunContext) -> float:

@@ -139,6 +139,15 @@ def test_classes_with_few_samples_are_warned_of_and_others_are_not():
         dark_knowledge(probs(3, 64, 5), torch.arange(64) % 3)
 
 
+def test_the_split_of_few_samples_is_named():
+    targets = torch.tensor([0] * 20 + [1])
+    with pytest.warns(UserWarning, match="validation") as caught:
+        dark_knowledge(probs(3, 21, 5), targets, "validation")
+    lines = [str(one.message) for one in caught]
+    assert [line.partition(",")[0] for line in lines[1:]] == ["fewer than 20 validation samples"]
+    assert lines[0].startswith("one validation sample is too few")
+
+
 def test_a_long_list_of_classes_is_cut_short():
     with pytest.warns(UserWarning, match="classes 0, 1, .* 9 and 20 more"):
         dark_knowledge(probs(4, 60, 30), torch.arange(60) % 30)

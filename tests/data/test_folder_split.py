@@ -305,12 +305,17 @@ def test_every_truncation_of_a_jpeg_is_read_or_refused(tmp_path):
     assert refused > 35
 
 
-def test_a_killed_worker_is_a_data_error_with_the_remedy(pictures):
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGKILL, "killed by the kernel .* memory ran out; set train.workers lower"),
+        (signal.SIGSEGV, "crashed in a library, perhaps on a damaged image; set train.workers"),
+    ],
+)
+def test_a_killed_worker_is_a_data_error_with_the_cause_and_the_remedy(pictures, number, line):
     split = make_split(pictures, workers=1)
     passing = split.train_batches(2, seed=0, view=0, augment="crop")
     next(passing)
-    os.kill(worker_ids(split)[0], signal.SIGKILL)
-    with pytest.raises(
-        DataError, match=r"\Aan image-decoding worker process died .*train\.workers .*\Z"
-    ):
+    os.kill(worker_ids(split)[0], number)
+    with pytest.raises(DataError, match=rf"\Aan image-decoding worker process failed: {line}.*\Z"):
         list(passing)

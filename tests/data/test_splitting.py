@@ -1,3 +1,6 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -115,8 +118,7 @@ def test_a_validation_part_that_came_along_is_used_instead_of_a_split():
 @pytest.mark.parametrize(
     ("given_rules", "fault"),
     [
-        (rules(limit=9), "x: training images: class '.' has 1 of 9 images, each class needs 2"),
-        (rules(limit=4), "class '.' has 0 of 4 images"),
+        (rules(limit=4), "x: training images: none of 4 is of class '.', .* dataset.limit=4"),
         (rules(limit=20, val_fraction=0.1), "makes 18 training and 2 validation images, too few"),
         (rules(limit=20, val_fraction=0.9), "makes 2 training and 18 validation images, too few"),
     ],
@@ -129,8 +131,71 @@ def test_too_few_images_are_refused_with_the_remedy(given_rules, fault):
 
 def test_a_class_missing_from_the_test_is_named():
     source = make_source(test=4)
-    with pytest.raises(DataError, match="x: held-out images: class 'e' has 0 of 4 images"):
+    with pytest.raises(
+        DataError, match=r"x: test images: none of 4 is of class 'e', .*; add some$"
+    ):
         divide("x", source, rules())
+
+
+def of_classes(*sizes):
+    return Source(
+        train=numbered(np.repeat(np.arange(len(sizes)), sizes)),
+        validation=None,
+        test=numbered(np.arange(len(sizes))),
+        class_names=tuple("abcdefghij"[: len(sizes)]),
+    )
+
+
+def test_one_training_image_of_a_class_suffices_without_a_split():
+    source = of_classes(12, 12, 1)
+    assert len(divide("x", source, rules()).train.labels) == 25
+    with_validation = replace(source, validation=numbered(np.arange(3)))
+    parts = divide("x", with_validation, rules(val_fraction=0.1))
+    assert np.bincount(parts.train.labels).tolist() == [12, 12, 1]
+    assert len(parts.validation.labels) == 3
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=6), st.floats(0.01, 0.99))
+def test_a_split_of_rare_classes_keeps_each_in_training_or_proposes_a_share_that_does(
+    sizes, fraction
+):
+    source = of_classes(*sizes)
+    try:
+        parts = divide("x", source, rules(val_fraction=fraction))
+    except DataError as error:
+        proposed = re.search(r"; set dataset\.val_fraction=([0-9.]+), or", str(error))
+        if proposed is None:
+            return
+        parts = divide("x", source, rules(val_fraction=float(proposed[1])))
+    assert np.bincount(parts.train.labels, minlength=len(sizes)).min() >= 1
+    assert np.array_equal(
+        np.bincount(parts.train.labels)
+        + np.bincount(parts.validation.labels, minlength=len(sizes)),
+        sizes,
+    )
+    missing = set(range(len(sizes))) - set(parts.validation.labels.tolist())
+    assert all(f"'{'abcdefghij'[one]}'" in "".join(parts.notes) for one in sorted(missing)[:3])
+    assert bool(missing) == ("no validation image" in "".join(parts.notes))
+
+
+def test_a_class_of_one_image_that_cannot_be_split_is_named_with_the_ways_out():
+    with pytest.raises(DataError) as caught:
+        divide("x", of_classes(1, 1, 1), rules(val_fraction=0.2))
+    assert str(caught.value) == (
+        "x: dataset.val_fraction=0.2 makes 2 training and 1 validation images, too few for 3 "
+        "classes (class 'a' has 1); add images or a validation part, or set dataset.val_fraction=0"
+    )
+
+
+def test_noise_is_told_with_the_labels_that_stay_clean():
+    parts = divide("x", make_source(), rules(val_fraction=0.3, label_noise=0.5))
+    (line,) = parts.notes
+    assert line.startswith("35 of 70 training labels are replaced")
+    assert "validation and test labels stay clean, and the best epoch" in line
+    (line,) = divide("x", make_source(), rules(label_noise=0.5)).notes
+    assert line.endswith("; test labels stay clean")
+    assert divide("x", make_source(), rules(val_fraction=0.3)).notes == ()
 
 
 @settings(deadline=None)

@@ -1,5 +1,7 @@
 """Training on stored teacher outputs: the very result of training on live ones."""
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -112,9 +114,13 @@ def test_with_limited_views_the_order_of_the_images_is_still_new_every_epoch(do)
     assert losses(limited)[1] != losses(free)[1]
 
 
-def test_auto_stores_nothing_where_not_all_views_fit(do, tmp_path):
+def test_auto_stores_nothing_where_not_all_views_fit_and_says_so(do, tmp_path, capsys):
     do("cache.max_gb=0.00003")
     assert not (tmp_path / "outputs" / "cache").exists()
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("teacher outputs are not stored but computed every epoch: ") == 1
+    do(re.search(r"set (cache\.max_gb=\S+), or", said)[1], root="other")
+    assert "not stored" not in capsys.readouterr().out
 
 
 def test_a_loss_that_looks_inside_the_teacher_has_no_cache(do, tmp_path):

@@ -10,8 +10,16 @@ from kdrun.errors import DataError, first_line
 
 
 def data_root(root: str | None) -> Path:
-    """The given folder, else $KDRUN_DATA, else ~/.cache/kdrun."""
-    return Path(root or os.environ.get("KDRUN_DATA") or "~/.cache/kdrun").expanduser()
+    """The given folder, else $KDRUN_DATA, else ~/.cache/kdrun.
+
+    Raises:
+        DataError: there is no home folder of that name.
+    """
+    given = root or os.environ.get("KDRUN_DATA") or "~/.cache/kdrun"
+    folder = os.path.expanduser(given)
+    if folder.startswith("~"):
+        raise DataError(f"{given}: there is no such home folder; set dataset.root to a full path")
+    return Path(folder)
 
 
 def fetch(name: str, root: Path, layout: str, download: Callable[[], object]) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from kdrun.catalog.datasets import FOLDER_IMAGE_SIZE, ImageShape
-from kdrun.data.readers.passed_over import PassedOver, hidden
+from kdrun.data.readers.class_folders import (
+    entry_is_folder,
+    likeness_notes,
+    list_classes,
+    same_class_names,
+)
+from kdrun.data.readers.folder_layout import Layout, find_layout
+from kdrun.data.readers.passed_over import PassedOver, hidden, shown
 from kdrun.data.regular_files import Stamp, check_regular, stamp
 from kdrun.data.source import Files, Source
 from kdrun.errors import DataError, Stopped, some_of
@@ -29,28 +36,24 @@ SUFFIXES = (
 )
 """Suffixes of the image files; only the first frame or page is read."""
 
-LAYOUT = "train/CLASS/IMAGE and val/CLASS/IMAGE, or test/CLASS/IMAGE, or both"
-
 
 def read_class_folders(name: str, root: str | None, stop: Stop | None = None) -> Source[Files]:
-    """List the images below root; without test/ the images of val/ are the test set.
+    """List the images below root; without a test part the images of val/ are the test set.
 
     Raises:
         DataError: folders are missing, empty or have different classes, or a file is empty.
         Stopped: `stop` was set.
     """
-    folder = given_root(name, root)
-    scan = Scan(folder, stop)
-    class_names = list_classes(folder / "train")
-    held_out = [part for part in ("val", "test") if (folder / part).is_dir()]
-    if not held_out:
-        raise DataError(f"{folder}: has neither val/ nor test/; dataset.root must hold {LAYOUT}")
+    layout = find_layout(name, root)
+    scan = Scan(layout, stop)
+    class_names = list_classes(layout.folder("train"))
+    held_out = [part for part in ("val", "test") if part in layout.parts]
     return Source(
         train=scan.part("train", class_names),
         validation=scan.part("val", class_names) if len(held_out) == 2 else None,
         test=scan.part(held_out[-1], class_names),
         class_names=class_names,
-        notes=scan.passed.lines(),
+        notes=(*layout.notes, *likeness_notes(class_names), *scan.passed.lines()),
     )
 
 
@@ -60,40 +63,8 @@ def folder_shape(values: Mapping[str, Any]) -> ImageShape:
     Raises:
         DataError: there are no class folders.
     """
-    folder = given_root(values["name"], values["root"])
-    return ImageShape(len(list_classes(folder / "train")), 3, FOLDER_IMAGE_SIZE)
-
-
-def given_root(name: str, root: str | None) -> Path:
-    """The folder set as `dataset.root`.
-
-    Raises:
-        DataError: `dataset.root` is not set.
-    """
-    if root is None:
-        raise DataError(f"{name}: set dataset.root to a folder that holds {LAYOUT}")
-    return Path(root).expanduser()
-
-
-def list_classes(folder: Path) -> tuple[str, ...]:
-    """The sorted names of the class folders, without hidden and system folders.
-
-    Raises:
-        DataError: the folder is missing or unreadable, or holds fewer than two classes.
-    """
-    try:
-        names = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise DataError(
-            f"{folder}: {error.strerror}; dataset.root must be a folder that holds {LAYOUT}"
-        ) from error
-    names = [name for name in names if not hidden(name)]
-    if len(names) < 2:
-        raise DataError(
-            f"{folder}: holds {len(names)} class folders, at least 2 are needed; "
-            f"dataset.root must hold {LAYOUT}"
-        )
-    return tuple(names)
+    layout = find_layout(values["name"], values["root"])
+    return ImageShape(len(list_classes(layout.folder("train"))), 3, FOLDER_IMAGE_SIZE)
 
 
 class Scan:
@@ -103,8 +74,9 @@ class Scan:
         passed: skipped files and folders.
     """
 
-    def __init__(self, root: Path, stop: Stop | None) -> None:
-        self.root = root
+    def __init__(self, layout: Layout, stop: Stop | None) -> None:
+        self.layout = layout
+        self.root = layout.root
         self.stop = stop
         self.passed = PassedOver()
 
@@ -114,9 +86,10 @@ class Scan:
         Raises:
             DataError: other classes than in train/, or missing, empty or unreadable images.
         """
-        _check_same_classes(self.root, part, class_names)
-        self._pass_over_outside(part)
-        found = [self._class(self.root / part / name) for name in class_names]
+        same_class_names(self.layout, part, class_names)
+        folder = self.layout.folder(part)
+        self._pass_over_outside(folder)
+        found = [self._class(folder / name) for name in class_names]
         _check_not_empty([image for images in found for image in images])
         paths, stamps = zip(*(image for images in found for image in images), strict=True)
         return Files(
@@ -126,18 +99,18 @@ class Scan:
             labels=np.repeat(np.arange(len(found)), [len(images) for images in found]),
         )
 
-    def _pass_over_outside(self, part: str) -> None:
+    def _pass_over_outside(self, folder: Path) -> None:
         """Record files and folders next to the class folders."""
-        with os.scandir(self.root / part) as entries:
+        with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.is_dir():
+                if not entry_is_folder(entry):
                     self.passed.file(entry.name)
                 elif hidden(entry.name):
-                    self.passed.folder(f"{part}/{entry.name}")
+                    self.passed.folder(f"{folder.name}/{entry.name}")
 
     def _class(self, folder: Path) -> list[tuple[str, Stamp]]:
         try:
-            images = list(self._images_below(str(folder), ()))
+            images = list(self._images_below(str(folder), enclosing(folder)))
         except OSError as error:
             raise DataError(
                 f"{error.filename}: {error.strerror}; make it readable or remove it"
@@ -162,10 +135,10 @@ class Scan:
         status = os.stat(folder)
         here = (status.st_dev, status.st_ino)
         if here in above:
-            raise DataError(f"{folder}: a link to an enclosing folder; remove the link")
+            raise DataError(f"{folder}: {loop(folder)}; remove the link")
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.is_dir():
+                if entry_is_folder(entry):
                     if hidden(entry.name):
                         self.passed.folder(os.path.relpath(entry.path, self.root))
                     else:
@@ -187,11 +160,14 @@ def _check_not_empty(images: list[tuple[str, Stamp]]) -> None:
         raise DataError(f"{empty[0]}: an empty file, and {others}; replace or remove them")
 
 
-def _check_same_classes(folder: Path, part: str, class_names: tuple[str, ...]) -> None:
-    unlike = sorted(set(list_classes(folder / part)) ^ set(class_names))
-    if unlike:
-        where = "train" if unlike[0] in class_names else part
-        raise DataError(
-            f"{folder / part}: other classes than in {folder / 'train'}; "
-            f"'{unlike[0]}' is only in {where}/; make the class folders equal"
-        )
+def enclosing(folder: Path) -> tuple[tuple[int, int], ...]:
+    """Device and inode of the folders around a class folder, as seen and as links resolve."""
+    around = {*Path(os.path.abspath(folder)).parents, *Path(os.path.realpath(folder)).parents}
+    return tuple((status.st_dev, status.st_ino) for status in map(os.stat, around))
+
+
+def loop(folder: str) -> str:
+    """What makes a folder enclose itself: the link, or a mount."""
+    if os.path.islink(folder):
+        return f"a link to {shown(os.readlink(folder))}, a folder that encloses it"
+    return "the same folder as one that encloses it"

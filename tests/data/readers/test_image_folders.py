@@ -122,11 +122,11 @@ def test_gif_and_jfif_are_read(tmp_path, load):
 
 
 def remove_train(root):
-    (root / "train").rename(root / "training")
+    (root / "train").rename(root / "learning")
 
 
 def remove_val(root):
-    (root / "val").rename(root / "valid")
+    (root / "val").rename(root / "held")
 
 
 def empty_class(root):
@@ -136,6 +136,10 @@ def empty_class(root):
 
 def rename_class(root):
     (root / "val" / "cat").rename(root / "val" / "Cat")
+
+
+def other_class(root):
+    (root / "val" / "cat").rename(root / "val" / "cow")
 
 
 def empty_file(root):
@@ -181,18 +185,19 @@ def empty_train(root):
 @pytest.mark.parametrize(
     ("harm", "named", "remedy"),
     [
-        (remove_train, "train: No such file", "dataset.root must be a folder that holds train/"),
-        (file_as_train, "train: Not a directory", "dataset.root must be a folder"),
+        (remove_train, "holds no train/ (it holds learning/, val/)", "must hold train/"),
+        (file_as_train, "holds no train/ (it holds learning/, val/)", "must hold train/"),
         (empty_train, "train: holds 0 class folders", "dataset.root must hold train/"),
-        (remove_val, "has neither val/ nor test/", "dataset.root must hold train/"),
+        (remove_val, "has neither val/ nor test/ (it holds held, train)", "must hold train/"),
         (empty_class, "train/dog: no image in this class folder", "add some, or remove"),
-        (rename_class, "'Cat' is only in val/", "make the class folders equal"),
+        (other_class, "'cat' is only in train/ (2 differ)", "make the class folders equal"),
+        (rename_class, "differs from 'cat' of", "only in upper and lower case; rename it: mv "),
         (empty_file, "train/bird/1.jpg: an empty file", "replace or remove it"),
         (pipe, "train/cat/7.png: a named pipe, not an image file", "remove it"),
         (unix_socket, "train/cat/7.png: a socket, not an image file", "remove it"),
         (link_to_device, "train/cat/7.png: a device, not an image file", "remove it"),
-        (link_to_above, "a link to an enclosing folder", "remove the link"),
-        (broken_link, "train/bird/2.jpg: No such file", "make it readable or remove it"),
+        (link_to_above, "train/cat/again: a link to ", "that encloses it; remove the link"),
+        (broken_link, "train/bird/2.jpg: a link to nowhere.jpg", "correct or remove the link"),
     ],
 )
 def test_a_faulty_folder_is_named_with_the_remedy(tmp_path, harm, named, remedy):
