@@ -13,17 +13,17 @@ from kdrun.analysis import (
     DarkKnowledgeCurve,
     brier_score,
     calibration_temperature,
-    class_similarity,
-    class_similarity_information,
     dark_knowledge,
     entropy,
     expected_calibration_error,
     negative_log_likelihood,
     reliability_diagram,
+    similarity_rows,
     temperature_curve,
     train_test_gap,
     wilson_interval,
 )
+from kdrun.analysis.class_similarity import spread
 from kdrun.evaluation.predictions import Predictions
 from kdrun.losses.temperature import softmax_with_temperature
 
@@ -130,15 +130,17 @@ def similarity_measures(
         T: for the record.
         class_names: K of them.
     """
-    table = class_similarity(probs, labels)
-    others = table.clone().fill_diagonal_(0.0)
-    order = torch.argsort(others.sum(dim=1) + others.sum(dim=0), descending=True, stable=True)
+    found = similarity_rows(probs, labels)
+    others = found.others()
+    given, taken = spread(others.sum(dim=1), found.classes, len(class_names)), others.sum(dim=0)
+    order = torch.argsort(given + taken, descending=True, stable=True)
     shown = sorted(order[:MOST_CLASSES].tolist())
+    information = spread(found.information(), found.classes, len(class_names))
     return {
         "T": T,
         "classes": [class_names[place] for place in shown],
         "of": len(class_names),
-        "probability": table[shown][:, shown].tolist(),
-        "information": class_similarity_information(table)[shown].tolist(),
+        "probability": found.table(shown).tolist(),
+        "information": information[shown].tolist(),
         "most_information": math.log(max(1, len(class_names) - 1)),
     }

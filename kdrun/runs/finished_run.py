@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kdrun.config.schema import Config
 from kdrun.errors import ConfigError
 from kdrun.runs.born_again import replay_stops
-from kdrun.runs.resume import changed_config, rebuilt
-from kdrun.runs.saved_run import read_run
+from kdrun.runs.rebuild import changed_config, rebuilt
+from kdrun.runs.saved_run import SavedRun, read_run
 from kdrun.runs.temperature_selection import apply_recorded
-from kdrun.signals import stop_requests
+from kdrun.signals import StopRequest, stop_requests
 from kdrun.store.finished_runs import read_summary
 from kdrun.store.run_folder import SUMMARY, occupied
 from kdrun.store.stages import finished
@@ -42,14 +43,25 @@ def finished_jobs(
         raise ConfigError(f"{folder}: the run is not finished; 'kdrun resume {folder}' continues")
     config = changed_config(folder, saved, changes or {})
     with stop_requests() as stop, occupied(folder):
-        planned, contexts = rebuilt(config, saved, stop, REMEDY)
-        stage_runs = apply_recorded(planned, contexts, folder)
-        if config.chain.stop_early:
-            stages = read_summary(folder)["stages"]
-            stage_runs = replay_stops(stage_runs, stages, contexts)
-        for stage_run in stage_runs:
-            if finished(stage_run.folder, stage_run.digest) is None:
-                raise ConfigError(
-                    f"{stage_run.folder}: {stage_run.title} is no longer in the store"
-                )
-        yield stage_runs, contexts
+        yield finished_stages(folder, config, saved, stop)
+
+
+def finished_stages(
+    folder: Path, config: Config, saved: SavedRun, stop: StopRequest
+) -> tuple[list[StageRun], ContextBySeed]:
+    """Return the intact finished stages of a run whose lock is held, and contexts by seed.
+
+    Raises:
+        ConfigError: a stage is not in the store.
+        DamagedError: a file of the run fails its checksum.
+        DataError, WeightsError: the data or weights of its training have changed.
+    """
+    planned, contexts = rebuilt(config, saved, stop, REMEDY)
+    stage_runs = apply_recorded(planned, contexts, folder)
+    if config.chain.stop_early:
+        stages = read_summary(folder)["stages"]
+        stage_runs = replay_stops(stage_runs, stages, contexts)
+    for stage_run in stage_runs:
+        if finished(stage_run.folder, stage_run.digest) is None:
+            raise ConfigError(f"{stage_run.folder}: {stage_run.title} is no longer in the store")
+    return stage_runs, contexts
