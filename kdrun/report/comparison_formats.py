@@ -126,7 +126,12 @@ def table(content: Content) -> Table:
 def notes(content: Content) -> list[str]:
     """Notes below the table: tests, comparability, and left-out runs."""
     lines = [*_tests(content["settings"]), *_comparability(content["settings"])]
-    lines += content["tested_images"]
+    return [*lines, *content["tested_images"], *left_out(content)]
+
+
+def left_out(content: Content) -> list[str]:
+    """Notes on runs and folders that are not in the table."""
+    lines = []
     for row in content["repeated"]:
         same = "the same result" if row["equal"] else "a different result"
         seed = "" if row["seed"] is None else f"seed {row['seed']} of "
@@ -138,6 +143,8 @@ def notes(content: Content) -> list[str]:
         error = printable(job["error"])
         state = printable(job["status"])
         lines.append(f"{printable(job['run'])} is left out: {state}{': ' * bool(error)}{error}")
+    for one in content["passed_over"]:
+        lines.append(f"{printable(one['folder'])} is passed over: {printable(one['why'])}")
     return lines
 
 

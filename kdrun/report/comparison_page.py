@@ -1,5 +1,6 @@
 """`kdrun report` of several runs or a sweep: a table, text or HTML page."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from kdrun.report.comparison_formats import (
     TEXTS,
     cells,
     columns,
+    left_out,
     notes,
     runs_words,
     table,
     tie_notes,
 )
 from kdrun.report.figure import Plot, house_style
-from kdrun.report.run_page import render, weights_words
+from kdrun.report.html import render, weights_words
 from kdrun.report.seeds_table import gain_words
 from kdrun.store.files import write_atomic
 from kdrun.store.folders import refuse_links
@@ -41,6 +43,9 @@ def report_comparison(folders: Sequence[Path], form: str) -> None:
         show(f"written: {write_page(folders, content)}")
     elif form in TEXTS:
         show(TEXTS[form](content))
+        # A text has no notes, so that it can be piped into a file; JSON holds all of it.
+        for note in left_out(content) if form != "json" else ():
+            show(f"kdrun: {note}", file=sys.stderr)
     else:
         console().print(table(content))
         for note in [*tie_notes(content), *notes(content)]:
