@@ -66,14 +66,23 @@ def split_measures(answers: Predictions) -> dict[str, Any]:
     }
 
 
-def model_measures(answers: Mapping[str, Predictions]) -> dict[str, Any]:
-    """Measures of every split, train-test gap, and entropy over temperatures."""
+def model_measures(answers: Mapping[str, Predictions], chosen: bool) -> dict[str, Any]:
+    """Measures of every split, train-test gap, and entropy over temperatures.
+
+    Args:
+        answers: predictions by split.
+        chosen: whether the weights are those of the epoch that was best on validation, so that the
+            interval of validation accuracy is too high.
+    """
     train, test = answers["train"], answers["test"]
     probs = [softmax_with_temperature(one.logits.double(), 1.0) for one in (train, test)]
     gap = train_test_gap(probs[0], train.labels, probs[1], test.labels)
     curve = temperature_curve(test.logits, CURVE)
     return {
-        "splits": {name: split_measures(one) for name, one in answers.items()},
+        "splits": {
+            name: split_measures(one) | {"chose_epoch": chosen and name == "validation"}
+            for name, one in answers.items()
+        },
         "gap": asdict(gap),
         "temperature_curve": {
             "temperatures": curve.temperatures,
