@@ -43,7 +43,9 @@ def title(summary: Mapping[str, Any]) -> str:
 def chosen_note(stages: Sequence[Mapping[str, Any]]) -> str:
     """End of a caption: validation accuracies that chose the epoch are too high."""
     chose = any(one["epochs"] and one["accuracy"]["best_validation"] is not None for one in stages)
-    return "; validation accuracies chose the epoch and are therefore too high" if chose else ""
+    return (
+        "; validation accuracies chose the epoch, so on average they are too high" if chose else ""
+    )
 
 
 def noise_note(config: Any) -> str:

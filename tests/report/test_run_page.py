@@ -219,7 +219,7 @@ def test_links_are_not_followed(altered, tmp_path):
 
 def test_validation_accuracies_that_chose_the_epoch_are_marked(altered, finished_run):
     assert (
-        "validation accuracies chose the epoch and are therefore too high"
+        "validation accuracies chose the epoch, so on average they are too high"
         in write_report(altered()).read_text()
     )
     for model in read_sealed(finished_run / "analysis.json")["models"]:
@@ -342,3 +342,13 @@ def test_what_a_killed_process_left_among_the_figures_is_removed(finished_run, t
     (folder / "plots" / ".tmp-1-losses.png").touch()
     write_report(folder)
     assert not list((folder / "plots").glob(".tmp-*"))
+
+
+def test_negative_numbers_have_a_true_minus(altered):
+    def lower(content):
+        for model in content["models"]:
+            model["gap"]["gap"] = -0.0278
+
+    page = write_report(altered(analysis=lower)).read_text()
+    assert "<td>−2.78</td>" in page
+    assert "<td>-" not in page
