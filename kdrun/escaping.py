@@ -17,8 +17,14 @@ _MARKDOWN = {ord(sign): f"\\{sign}" for sign in "\\`*_{}[]<>#|$~&!"}
 _LATEX = str.maketrans(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-        **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
-        **{"±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "−": "$-$"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "±": r"$\pm$",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "–": "--",
+        "−": "$-$",
     }
 )
 

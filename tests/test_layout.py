@@ -34,6 +34,7 @@ def test_the_top_of_the_package_holds_few_files():
         "runs.sweep.hydra_callback",
         "runs.resume_overrides",
         "report.sweep_table",
+        "report.comparison_page",
     ],
 )
 def test_what_answers_at_once_imports_no_torch(module):

@@ -20,8 +20,10 @@ from kdrun.analysis.calibration import (
 from kdrun.analysis.chain import ChainDifferences, ChainStep, chain_differences
 from kdrun.analysis.class_similarity import (
     Confusion,
+    SimilarityRows,
     class_similarity,
     class_similarity_information,
+    similarity_rows,
     top_confusions,
 )
 from kdrun.analysis.dark_knowledge import (
@@ -49,6 +51,7 @@ __all__ = [
     "GradientProbe",
     "Interval",
     "ReliabilityBin",
+    "SimilarityRows",
     "TemperatureCurve",
     "TrainTestGap",
     "agreement",
@@ -72,6 +75,7 @@ __all__ = [
     "negative_log_likelihood",
     "relation_similarity",
     "reliability_diagram",
+    "similarity_rows",
     "temperature_curve",
     "top_confusions",
     "train_test_gap",

@@ -8,12 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdrun.analysis.class_similarity import (
-    Confusion,
-    class_similarity_information,
-    mean_by_class,
-    top_confusions,
-)
+from kdrun.analysis.class_similarity import Confusion, mean_by_class
 from kdrun.analysis.entropy import kl_divergence
 from kdrun.analysis.inputs import (
     checked_temperatures,
@@ -62,8 +57,8 @@ def dark_knowledge(probs: Tensor, labels: Tensor, split: str = "") -> DarkKnowle
     indices = class_indices(labels, rows)
     _warn_of_few(indices, split)
     similarity = mean_by_class(rows, indices)
-    information = class_similarity_information(similarity)[indices].mean().item()
-    return DarkKnowledge(*_bracket(rows, indices), information, top_confusions(similarity))
+    information = similarity.information()[similarity.row].mean().item()
+    return DarkKnowledge(*_bracket(rows, indices), information, similarity.confusions())
 
 
 def dark_knowledge_curve(

@@ -45,8 +45,8 @@ VERBS: dict[str, Verb] = {
     "report": Verb(
         "kdrun.cli.commands.report:report",
         {
-            "kdrun report DIR... [--format F]": "the page of a run, or a comparison of several; F "
-            "is one of table, md, csv, json, latex, html"
+            "kdrun report DIR... [--format F]": "the page of a run, or a comparison of several, "
+            "of a sweep's jobs, or of all below DIR; F is one of table, md, csv, json, latex, html"
         },
     ),
     "export": Verb(

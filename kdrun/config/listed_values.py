@@ -142,8 +142,11 @@ def chosen_values(
 
 
 NAMES = {
-    **{"teacher": "teacher.arch", "student": "student.arch", "dataset": "dataset.name"},
-    **{"chain": "chain.method", "temperature": "temperature.schedule"},
+    "teacher": "teacher.arch",
+    "student": "student.arch",
+    "dataset": "dataset.name",
+    "chain": "chain.method",
+    "temperature": "temperature.schedule",
 }
 """Groups by the key that names the selected option."""
 

@@ -96,7 +96,8 @@ class Analysis:
         network, normalizer = load_finished(stage_run, self.run.contexts[stage_run.stage.seed])
         image = normalizer(next(iter(self.data.test.batches(2))).images[:1])
         sizes |= {"latency": cpu_latency(network, image)}
-        return self.label(place) | sizes | model_measures(self.run.of(place))
+        chosen = not stage_run.stage.pretrained
+        return self.label(place) | sizes | model_measures(self.run.of(place), chosen)
 
     def teacher(self, places: tuple[int, ...], student: int) -> dict[str, Any]:
         """Dark knowledge and class similarity of a teacher or ensemble at its student's T."""

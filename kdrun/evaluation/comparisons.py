@@ -1,11 +1,9 @@
 """Compared pairs of models, and their measures."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from kdrun.analysis import agreement, ensemble_gradient_probe, generalization_bound, mean_kl
 from kdrun.evaluation.predictions import Predictions, check_same_images
@@ -109,26 +107,24 @@ def split_pair(student: Predictions, other: Predictions) -> dict[str, Any]:
 def confusion_differences(student: Predictions, other: Predictions) -> list[dict[str, int]]:
     """The confusions that differ most in number: label, decision, and count of each model."""
     ours, theirs = (confusions(predictions) for predictions in (student, other))
-    difference = (ours - theirs).abs().flatten()
-    largest, places = difference.sort(descending=True, stable=True)
     classes = student.logits.shape[1]
+    differences = {cell: abs(ours[cell] - theirs[cell]) for cell in ours | theirs}
+    largest = sorted(differences, key=lambda cell: (-differences[cell], cell))[:MOST_CONFUSIONS]
     return [
         {
-            "label": place // classes,
-            "decision": place % classes,
-            "student": int(ours.flatten()[place]),
-            "other": int(theirs.flatten()[place]),
+            "label": cell // classes,
+            "decision": cell % classes,
+            "student": ours[cell],
+            "other": theirs[cell],
         }
-        for amount, place in zip(
-            largest[:MOST_CONFUSIONS].tolist(), places[:MOST_CONFUSIONS].tolist(), strict=True
-        )
-        if amount
+        for cell in largest
+        if differences[cell]
     ]
 
 
-def confusions(answers: Predictions) -> Tensor:
-    """Return the (K, K) confusion counts, label by row, with a zero diagonal."""
+def confusions(answers: Predictions) -> Counter[int]:
+    """Count the mistakes by label * K + decision: no more cells than images, for any K."""
     classes = answers.logits.shape[1]
-    cells = answers.labels * classes + answers.logits.argmax(dim=1)
-    counts = torch.bincount(cells, minlength=classes * classes)
-    return counts.view(classes, classes).fill_diagonal_(0)
+    decided = answers.logits.argmax(dim=1)
+    cells = (answers.labels * classes + decided)[decided != answers.labels]
+    return Counter(cells.tolist())

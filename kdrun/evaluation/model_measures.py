@@ -13,20 +13,21 @@ from kdrun.analysis import (
     DarkKnowledgeCurve,
     brier_score,
     calibration_temperature,
-    class_similarity,
-    class_similarity_information,
     dark_knowledge,
     entropy,
     expected_calibration_error,
     negative_log_likelihood,
     reliability_diagram,
+    similarity_rows,
     temperature_curve,
     train_test_gap,
     wilson_interval,
 )
+from kdrun.analysis.class_similarity import spread
 from kdrun.evaluation.predictions import Predictions
 from kdrun.losses.temperature import softmax_with_temperature
 
+SPLIT_TITLES = {"train": "training"}
 CURVE = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0, 22.6, 32.0)
 """Temperatures of the curves."""
 
@@ -66,17 +67,23 @@ def split_measures(answers: Predictions) -> dict[str, Any]:
     }
 
 
-SPLIT_TITLES = {"train": "training"}
+def model_measures(answers: Mapping[str, Predictions], chosen: bool) -> dict[str, Any]:
+    """Measures of every split, train-test gap, and entropy over temperatures.
 
-
-def model_measures(answers: Mapping[str, Predictions]) -> dict[str, Any]:
-    """Measures of every split, train-test gap, and entropy over temperatures."""
+    Args:
+        answers: predictions by split.
+        chosen: whether the weights are those of the epoch that was best on validation, so that the
+            interval of validation accuracy is too high.
+    """
     train, test = answers["train"], answers["test"]
     probs = [softmax_with_temperature(one.logits.double(), 1.0) for one in (train, test)]
     gap = train_test_gap(probs[0], train.labels, probs[1], test.labels)
     curve = temperature_curve(test.logits, CURVE)
     return {
-        "splits": {name: split_measures(one) for name, one in answers.items()},
+        "splits": {
+            name: split_measures(one) | {"chose_epoch": chosen and name == "validation"}
+            for name, one in answers.items()
+        },
         "gap": asdict(gap),
         "temperature_curve": {
             "temperatures": curve.temperatures,
@@ -133,15 +140,17 @@ def similarity_measures(
         T: for the record.
         class_names: K of them.
     """
-    table = class_similarity(probs, labels)
-    others = table.clone().fill_diagonal_(0.0)
-    order = torch.argsort(others.sum(dim=1) + others.sum(dim=0), descending=True, stable=True)
+    found = similarity_rows(probs, labels)
+    others = found.others()
+    given, taken = spread(others.sum(dim=1), found.classes, len(class_names)), others.sum(dim=0)
+    order = torch.argsort(given + taken, descending=True, stable=True)
     shown = sorted(order[:MOST_CLASSES].tolist())
+    information = spread(found.information(), found.classes, len(class_names))
     return {
         "T": T,
         "classes": [class_names[place] for place in shown],
         "of": len(class_names),
-        "probability": table[shown][:, shown].tolist(),
-        "information": class_similarity_information(table)[shown].tolist(),
+        "probability": found.table(shown).tolist(),
+        "information": information[shown].tolist(),
         "most_information": math.log(max(1, len(class_names) - 1)),
     }

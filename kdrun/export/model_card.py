@@ -28,6 +28,7 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         f"An image classifier of {count(card['parameters'])} parameters and {count(card['macs'])} "
         f"multiply-accumulates an image, trained by kdrun. Its accuracy on {images} test images is "
         f"**{percent(card['test_accuracy'])}** (95 % interval {low:.2%} – {high:.2%}), in float32.",
+        *(f"It is {line}." for line in [seed_words(card)] if line),
         "",
         *(f"- {markdown_text(line)}" for line in verdict(dict(summary))),
         "",
@@ -61,6 +62,17 @@ def model_card(card: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def seed_words(card: Mapping[str, Any]) -> str:
+    """Which of several seeds' students was exported; empty for a run of one seed."""
+    seeds = card.get("seeds") or []
+    if len(seeds) < 2:
+        return ""
+    return (
+        f"the student of seed {card['seed']}, the first of the seeds {', '.join(map(str, seeds))}"
+        ", neither the best nor a mean"
+    )
 
 
 def _input_and_output(card: Mapping[str, Any]) -> list[str]:

@@ -25,12 +25,13 @@ from kdrun.store.files import (
 )
 from kdrun.store.finished_runs import read_summary
 from kdrun.store.folders import make_folder, remove_file, remove_leftovers
+from kdrun.store.run_folder import EXPORT
 from kdrun.store.summary import student_place
 from kdrun.training.context import RunContext, StageRun
 from kdrun.training.initial_weights import stage_weights
 from kdrun.training.stage_model import build, load_finished, normalization, without_weights
 
-EXPORT, CARD = "export", "student.json"
+CARD = "student.json"
 CHECK_BATCH = 256
 
 
@@ -65,6 +66,7 @@ def export_student(
         for name, one in formats.items():
             files[name] = exported(one, stage_run, context, model, images, eager, target)
         card = card_of(stage_run, context, images, eager) | {"files": files}
+        card |= {"seed": stage_run.stage.seed, "seeds": list(summary.get("seeds", []))}
         card["latency_eager"] = timed(model, images[0][0][:1])
         write_json(target / CARD, card)
         write_atomic(target / "README.md", model_card(card, summary).encode())

@@ -1,12 +1,13 @@
 """Tables of chains and generations, from `summary.json`."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich.table import Table
 
 from kdrun.loggers.tables import add_columns, count, percent, plain_table
-from kdrun.report.gain_words import gain_cell, points_cell
+from kdrun.report.gain_words import gain_cell, points_cell, signed
 from kdrun.report.gains import recorded_gain
 from kdrun.report.paired_gain import paired_gain
 from kdrun.report.result_table import spread
@@ -38,7 +39,7 @@ def chain_table(chains: Sequence[Mapping[str, Any]]) -> Table:
 
 def _differences(costs: Sequence[Mapping[str, float]]) -> tuple[str, str]:
     return (
-        spread([cost["loss_difference"] for cost in costs], "{:+.4f}".format),
+        spread([cost["loss_difference"] for cost in costs], partial(signed, digits=4)),
         points_cell([100 * cost["error_difference"] for cost in costs]),
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError
+from kdrun.report.found_runs import UNREADABLE, Chosen, chosen_runs
 from kdrun.report.other_images import (
     mark_chosen,
     separate_trained,
@@ -15,14 +16,13 @@ from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
 from kdrun.report.run_settings import fill_settings, result_overrides
 from kdrun.report.seeds_table import SEED, rank_of
 from kdrun.report.setting_rows import Row, setting_rows
-from kdrun.report.sweep_jobs import FOREIGN, foreign_jobs
+from kdrun.report.sweep_jobs import FOREIGN
 from kdrun.report.tested_images import images_hash, separate
 from kdrun.store.correct_images import CorrectImages, read_correct
 from kdrun.store.formats import PLAN as PLAN_SHAPE
-from kdrun.store.run_folder import CONFIG, OVERRIDES, PLAN, SUMMARY, read_status
+from kdrun.store.run_folder import PLAN, SUMMARY, read_status
 from kdrun.store.shapes import read_shaped
 from kdrun.store.summary import places, result_of, student_place
-from kdrun.store.sweep_folder import SWEEP, listed_jobs
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
@@ -32,12 +32,15 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
         ConfigError: a folder is no run or sweep, or nothing is finished.
         DamagedError: a file is not as kdrun writes it.
     """
-    found = [job for folder in folders for job in run_folders(folder)]
-    foreign = {job: why for folder in folders for job, why in foreign_jobs(folder).items()}
-    done = [job for job in found if (job / SUMMARY).exists() and job not in foreign]
-    if not done:
-        raise ConfigError(f"{', '.join(map(str, folders))}: no finished run to report")
-    rows = [row for folder in done for row in run_rows(folder)]
+    chosen = chosen_runs(folders)
+    finished = [
+        run for run in chosen.runs if (run / SUMMARY).exists() and run not in chosen.foreign
+    ]
+    rows = [row for run in finished for row in chosen_rows(run, chosen)]
+    if not rows:
+        raise ConfigError(
+            f"{', '.join(map(str, folders))}: no finished run to report{rest(chosen)}"
+        )
     apart = separate(rows)
     varied = fill_settings(rows)
     apart += separate_trained(rows) + mark_chosen(rows, "run")
@@ -55,26 +58,34 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
         "repeated": repeated,
         "tested_images": apart,
         "unfinished": [
-            {"run": str(job), "status": FOREIGN, "error": foreign[job]}
-            if job in foreign
-            else unfinished(job)
-            for job in found
-            if job not in done
+            {"run": str(run), "status": FOREIGN, "error": chosen.foreign[run]}
+            if run in chosen.foreign
+            else unfinished(run)
+            for run in chosen.runs
+            if run not in finished
+        ],
+        "passed_over": [
+            {"folder": str(folder), "why": why} for folder, why in chosen.passed_over.items()
         ],
     }
 
 
-def run_folders(folder: Path) -> list[Path]:
-    """The run itself, or all jobs of a sweep in order, started or not."""
-    if not (folder / SWEEP).exists():
-        if not (folder / CONFIG).exists():
-            raise ConfigError(f"{folder}: no run or sweep of kdrun")
-        return [folder]
-    begun = {path.parent.name for path in folder.glob(f"*/{OVERRIDES}")}
-    return [
-        folder / name
-        for name in sorted(begun | set(listed_jobs(folder) or ()), key=lambda name: name.zfill(9))
-    ]
+def chosen_rows(run: Path, chosen: Chosen) -> list[Row]:
+    """The rows of a finished run; none if it was found below a folder and is damaged."""
+    try:
+        return run_rows(run)
+    except UNREADABLE as error:
+        if run not in chosen.found:
+            raise
+        chosen.pass_over(run, error)
+        return []
+
+
+def rest(chosen: Chosen) -> str:
+    """What to do about runs of which none can be reported."""
+    if left := [run for run in chosen.runs if run not in chosen.passed_over]:
+        return f"; 'kdrun resume {left[0]}' continues one of {len(left)} that are not finished"
+    return "".join(f"; {folder}: {why}" for folder, why in chosen.passed_over.items())
 
 
 def unfinished(folder: Path) -> dict[str, str]:
@@ -83,13 +94,11 @@ def unfinished(folder: Path) -> dict[str, str]:
         return {"run": str(folder), "status": "not begun", "error": ""}
     try:
         status = read_status(folder)
-        return {
-            "run": str(folder),
-            "status": str(status["status"]),
-            "error": str(status.get("error", {}).get("message", "")),
-        }
     except DamagedError:
         return {"run": str(folder), "status": "missing", "error": ""}
+    state, error = str(status["status"]), str(status.get("error", {}).get("message", ""))
+    # A run that is reopened for more epochs has no summary but still its status.
+    return {"run": str(folder), "status": "reopened" if state == "done" else state, "error": error}
 
 
 def run_rows(folder: Path) -> list[Row]:

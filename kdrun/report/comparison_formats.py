@@ -1,20 +1,21 @@
-"""Output formats of a comparison: terminal table, Markdown, LaTeX, CSV and JSON."""
+"""Output formats of a comparison: terminal table, Markdown, CSV and JSON."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from kdrun.escaping import csv_cell, latex_text, markdown_text, printable
+from kdrun.escaping import csv_cell, markdown_text, printable
 from kdrun.loggers.tables import add_columns, add_settings, count, percent, plain_table
 from kdrun.report.gain_words import MORE_SEEDS, p_cell
 from kdrun.report.paired_gain import MCNEMAR, PAIRED_T
 from kdrun.report.seeds_table import SEED, gain_words
+from kdrun.report.shown_settings import shown_settings
 from kdrun.store.summary import chosen_by
 
 Content = Mapping[str, Any]
@@ -76,7 +77,7 @@ def cells(content: Content) -> list[list[str]]:
             *(printable(row["settings"].get(name, "-")) for name in settings_of(content)),
             *(_measured(row)[head] for head in measured(content)),
         ]
-        for row in content["settings"]
+        for row in shown_settings(content["settings"])
     ]
 
 
@@ -126,7 +127,12 @@ def table(content: Content) -> Table:
 def notes(content: Content) -> list[str]:
     """Notes below the table: tests, comparability, and left-out runs."""
     lines = [*_tests(content["settings"]), *_comparability(content["settings"])]
-    lines += content["tested_images"]
+    return [*lines, *content["tested_images"], *left_out(content)]
+
+
+def left_out(content: Content) -> list[str]:
+    """Notes on runs and folders that are not in the table."""
+    lines = []
     for row in content["repeated"]:
         same = "the same result" if row["equal"] else "a different result"
         seed = "" if row["seed"] is None else f"seed {row['seed']} of "
@@ -138,6 +144,8 @@ def notes(content: Content) -> list[str]:
         error = printable(job["error"])
         state = printable(job["status"])
         lines.append(f"{printable(job['run'])} is left out: {state}{': ' * bool(error)}{error}")
+    for one in content["passed_over"]:
+        lines.append(f"{printable(one['folder'])} is passed over: {printable(one['why'])}")
     return lines
 
 
@@ -203,16 +211,6 @@ def markdown(content: Content) -> str:
     return "\n".join([line(names), line(rule), *map(line, rows)])
 
 
-def latex(content: Content) -> str:
-    r"""The comparison as a LaTeX tabular with booktabs rules."""
-    names, rows = columns(content), cells(content)
-    lines = [" & ".join(map(latex_text, row)) + r" \\" for row in [names, *rows]]
-    count = len(numbers(content))
-    form = "l" * (len(names) - count) + "r" * count
-    head = [rf"\begin{{tabular}}{{{form}}}", r"\toprule", lines[0]]
-    return "\n".join([*head, r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"])
-
-
 def csv_text(content: Content) -> str:
     """The comparison as CSV: one row per run, numbers in full precision."""
     buffer = io.StringIO()
@@ -231,11 +229,3 @@ def csv_text(content: Content) -> str:
 def json_text(content: Content) -> str:
     """The whole comparison as JSON."""
     return json.dumps(content, indent=2, allow_nan=False)
-
-
-TEXTS: dict[str, Callable[[Content], str]] = {
-    "md": markdown,
-    "csv": csv_text,
-    "json": json_text,
-    "latex": latex,
-}

@@ -1,6 +1,7 @@
 """`kdrun report` of several runs or a sweep: a table, text or HTML page."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +10,35 @@ from kdrun.loggers.tables import console, percent
 from kdrun.report import comparison_plots
 from kdrun.report.comparison import compare
 from kdrun.report.comparison_formats import (
-    TEXTS,
+    Content,
     cells,
     columns,
+    csv_text,
+    json_text,
+    left_out,
+    markdown,
     notes,
     runs_words,
     table,
     tie_notes,
 )
+from kdrun.report.comparison_latex import latex
 from kdrun.report.figure import Plot, house_style
-from kdrun.report.run_page import render, weights_words
+from kdrun.report.html import render, weights_words
 from kdrun.report.seeds_table import gain_words
+from kdrun.report.shown_settings import shown_settings
 from kdrun.store.files import write_atomic
 from kdrun.store.folders import refuse_links
 from kdrun.store.run_folder import REPORT
 from kdrun.store.summary import chosen_by
 from kdrun.store.sweep_folder import SWEEP
+
+TEXTS: dict[str, Callable[[Content], str]] = {
+    "md": markdown,
+    "csv": csv_text,
+    "json": json_text,
+    "latex": latex,
+}
 
 FORMATS = ("table", *TEXTS, "html")
 
@@ -41,6 +55,9 @@ def report_comparison(folders: Sequence[Path], form: str) -> None:
         show(f"written: {write_page(folders, content)}")
     elif form in TEXTS:
         show(TEXTS[form](content))
+        # A text has no notes, so that it can be piped into a file; JSON holds all of it.
+        for note in left_out(content) if form != "json" else ():
+            show(f"kdrun: {note}", file=sys.stderr)
     else:
         console().print(table(content))
         for note in [*tie_notes(content), *notes(content)]:
@@ -53,6 +70,7 @@ def write_page(folders: Sequence[Path], content: dict[str, Any]) -> Path:
     path = folders[0] / REPORT if single else Path("comparison.html")
     if single:
         refuse_links(folders[0])
+    content = content | {name: shown_settings(content[name]) for name in ("settings", "runs")}
     with house_style():
         figures = list(comparison_figures(content))
     page = {

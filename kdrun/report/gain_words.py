@@ -26,9 +26,9 @@ class Compared:
     over: str
 
 
-def signed(points: float) -> str:
-    """Format points with a sign: `+1.86` or `−1.74`."""
-    return f"{points:+.2f}".replace("-", "−")
+def signed(value: float, digits: int = 2) -> str:
+    """Format points, or another number, with a sign: `+1.86` or `−1.74`."""
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def interval_words(gain: PairedGain) -> str:

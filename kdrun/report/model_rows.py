@@ -1,6 +1,6 @@
 """Rows of a run's table of models, one per stage or per stage over seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import Any
 
@@ -8,6 +8,7 @@ from kdrun.analysis.intervals import wilson_interval
 from kdrun.loggers.console import clock
 from kdrun.loggers.tables import count, percent
 from kdrun.report.figure import label
+from kdrun.report.gain_words import signed
 from kdrun.report.result_table import over_control, spread
 from kdrun.report.run_files import RunFiles
 from kdrun.store.summary import group_of, groups, places, stage_title, student_place
@@ -52,13 +53,13 @@ def _row(files: RunFiles, places: Sequence[int]) -> Row:
         "macs": count(stages[0]["macs"]),
         "validation": spread([stage["accuracy"]["best_validation"] for stage in stages], percent),
         "test": spread([s["accuracy"]["test_at_best_validation"] for s in stages], percent),
-        "nll": average([float(test["nll"]) for test in tests], "{:.3f}"),
-        "calibration": average([test["calibration_error"] for test in tests], "{:.3f}"),
-        "gap": average([100 * model["gap"]["gap"] for model in models], "{:+.2f}"),
+        "nll": average([float(test["nll"]) for test in tests], "{:.3f}".format),
+        "calibration": average([test["calibration_error"] for test in tests], "{:.3f}".format),
+        "gap": average([100 * model["gap"]["gap"] for model in models], signed),
         "time": clock(sum(new)) if new else "reused",
     }
 
 
-def average(values: Sequence[float], form: str) -> str:
+def average(values: Sequence[float], shown: Callable[[float], str]) -> str:
     """Format the mean, or a dash without values."""
-    return form.format(mean(values)) if values else "–"
+    return shown(mean(values)) if values else "–"

@@ -40,6 +40,28 @@ def title(summary: Mapping[str, Any]) -> str:
     return f"{models} on {summary['dataset']}"
 
 
+def chosen_note(stages: Sequence[Mapping[str, Any]]) -> str:
+    """End of a caption: validation accuracies that chose the epoch are too high."""
+    chose = any(one["epochs"] and one["accuracy"]["best_validation"] is not None for one in stages)
+    return (
+        "; validation accuracies chose the epoch, so on average they are too high" if chose else ""
+    )
+
+
+def noise_note(config: Any) -> str:
+    """Sentence on the clean held-out labels of a run with label noise; empty without noise."""
+    section = config.get("dataset")
+    noise = section.get("label_noise") if isinstance(section, Mapping) else None
+    if not isinstance(noise, float) or not 0 < noise < 1:
+        return ""
+    held_out = section.get("val_fraction") != 0
+    told = f"{noise:.3g} of the training labels are wrong (dataset.label_noise)"
+    if not held_out:
+        return f"{told}. Test labels are clean."
+    chosen = "the epoch was chosen on labels cleaner than those of training"
+    return f"{told}. Validation and test labels are clean: {chosen}."
+
+
 def pair_rows(analysis: dict[str, Any]) -> list[dict[str, str]]:
     """One row per pair of models: agreement and divergence, over seeds."""
     found: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from statistics import mean
 
+from kdrun.report.gain_words import signed
 from kdrun.report.gains import gain_between
 from kdrun.report.paired_gain import CONFIDENCE, PairedGain
 from kdrun.store.summary import Entry, group_of, result_of, seeds, tests
@@ -42,7 +43,7 @@ def unresolved(summary: Entry) -> Iterator[str]:
     setting = f": seeds={list(range(runs))}".replace(" ", "") if more else ""
     yield (
         f"{summary['test_images']} test images are too few to resolve a gain of "
-        f"{gain.points:+.2f} points; {images}{more} would resolve 1 point"
+        f"{signed(gain.points)} points; {images}{more} would resolve 1 point"
         f"{setting.replace(':', ': ', 1)}"
     )
 
@@ -64,9 +65,10 @@ def few_seeds(gain: PairedGain, spread: float) -> Iterator[str]:
         return
     setting = ": seeds=" + str(list(range(runs))).replace(" ", "")
     yield (
-        f"{gain.seeds} seeds are too few to resolve a gain of {gain.points:+.2f} points: it varies "
-        f"by {100 * spread:.2f} points from seed to seed, and more test images would not change "
-        f"that; about {runs} seeds would resolve 1 point{setting if runs <= MOST_SEEDS else ''}"
+        f"{gain.seeds} seeds are too few to resolve a gain of {signed(gain.points)} points: it "
+        f"varies by {100 * spread:.2f} points from seed to seed, and more test images would not "
+        f"change that; about {runs} seeds would resolve 1 point"
+        f"{setting if runs <= MOST_SEEDS else ''}"
     )
 
 

@@ -1,18 +1,15 @@
 """`report.html` of a run: a self-contained page, and its figures as files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from kdrun import __version__
 from kdrun.errors import DamagedError, first_line
-from kdrun.escaping import printable_page
 from kdrun.report import model_plots, page_tables, pair_plots, training_plots
 from kdrun.report.diagnosis import diagnosis
 from kdrun.report.figure import Plot, house_style, label
 from kdrun.report.findings import verdict
+from kdrun.report.html import render, weights_words
 from kdrun.report.model_rows import mean_rows, stage_rows
 from kdrun.report.result_table import control_note
 from kdrun.report.run_files import MALFORMED, RunFiles, read_run_files
@@ -50,19 +47,6 @@ def write_plots(folder: Path, plots: list[Plot]) -> None:
     for plot in plots:
         write_atomic(folder / f"{plot.name}.svg", plot.svg)
         write_atomic(folder / f"{plot.name}.png", plot.png)
-
-
-def render(template: str, content: dict[str, Any]) -> str:
-    """Render a template, escaping all values and removing control characters."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(template).render(version=__version__, **content)
-    return printable_page(page)
 
 
 def run_plots(files: RunFiles) -> list[Plot]:
@@ -146,12 +130,6 @@ def main_pairs(files: RunFiles) -> dict[str, dict[str, Any]]:
     return found
 
 
-def weights_words(validation: Iterable[float | None]) -> str:
-    """Description of the tested weights, from the best validation accuracies."""
-    held_out = any(one is not None for one in validation)
-    return "that were best on validation" if held_out else "of the last epoch"
-
-
 KINDS = ("teacher", "ensemble", "origin", "control", "direct")
 
 
@@ -171,6 +149,8 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         "verdict": verdict(summary),
         "diagnosis": diagnosis(summary, files.metrics, files.choices),
         "weights": weights_words(s["accuracy"]["best_validation"] for s in summary["stages"]),
+        "chosen_note": page_tables.chosen_note(summary["stages"]),
+        "noise": page_tables.noise_note(files.config),
         "stages": stage_rows(files),
         "means": mean_rows(files) if len(seeds(summary)) > 1 else [],
         "control_note": control_note(summary),
@@ -183,6 +163,7 @@ def page_content(files: RunFiles, plots: list[Plot]) -> dict[str, Any]:
         else [],
         "generations": page_tables.generations(summary),
         "chains": page_tables.chains(analysis) if analysis else [],
+        "chain_heading": "Chain" if "chain" in summary else "From teacher to student",
         "matched": teacher["inside"]["matched"] if teacher and teacher["inside"] else [],
         "relations": teacher["inside"] if teacher else None,
         "taught": [label(taught["student"]), label(taught["other"])] if taught else [],

@@ -133,4 +133,6 @@ def configured(config: Any, name: str) -> str:
         return f"[{','.join(map(str, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
-    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):  # in all digits, so that close values are not merged
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return "-" if value is None else str(value)

@@ -9,6 +9,7 @@ from typing import Any
 from kdrun.report.gains import discordant
 from kdrun.report.paired_gain import PairedGain, paired_gain
 from kdrun.report.seeds_table import SEED, rank_of
+from kdrun.report.shown_settings import shown_settings
 from kdrun.report.ties import Score, adjusted, scores_gain, ties_with_best, ties_words
 from kdrun.store.correct_images import same_images
 from kdrun.store.summary import mean_of
@@ -98,7 +99,8 @@ def ties_of(settings: Sequence[Row], groups: Sequence[Mapping[str, Row]]) -> lis
         return []
     ties = ties_with_best([scores(group) for group in groups])
     names = [
-        ", ".join(f"{k}={v}" for k, v in row["settings"].items()) or row["arch"] for row in settings
+        ", ".join(f"{k}={v}" for k, v in row["settings"].items()) or row["arch"]
+        for row in shown_settings(settings)
     ]
     tied = [settings[place]["settings"] for place in ties.tied]
     counts = {"untested": len(ties.untested), "unknown": len(ties.unknown)}

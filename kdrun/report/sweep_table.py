@@ -12,6 +12,7 @@ from kdrun.report.gains import read_gain
 from kdrun.report.other_images import TRAINING, common_first, mark_jobs
 from kdrun.report.result_table import OVER_CONTROL
 from kdrun.report.seeds_table import SEED, gain_words, over_seeds, seeds_table
+from kdrun.report.shown_settings import shown_settings
 from kdrun.report.sweep_jobs import read_jobs
 from kdrun.report.tested_images import IMAGES, separate_jobs
 from kdrun.report.ties import Ties, control_p_words, scores_of, ties_with_best, ties_words
@@ -34,14 +35,14 @@ def show_sweep(folder: Path, config_dir: Path | None = None) -> dict[str, Any]:
     apart = separate_jobs(jobs) + mark_jobs(jobs)
     jobs = common_first(jobs)
     varied = varied_settings(jobs)
-    console().print(sweep_table(jobs))
+    console().print(sweep_table(shown_settings(jobs)))
     rows = common_first(over_seeds(jobs))
     means = rows if SEED in varied else []
     if means:
-        console().print(seeds_table(means, varied))
+        console().print(seeds_table(shown_settings(means), varied))
     for name in unlisted_folders(folder, {job["job"] for job in jobs}):
         show(f"{folder / name} is left out: the sweep lists no job {name}")
-    names = [setting_name(row, varied) for row in rows]
+    names = [setting_name(row, varied) for row in shown_settings(rows)]
     gains = [None if row["gain"] is None else read_gain(row["gain"]) for row in rows]
     ties = sweep_ties(folder, rows)
     notes = [control_p_words(list(zip(names, gains, strict=True)))]

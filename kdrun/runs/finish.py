@@ -26,6 +26,7 @@ from kdrun.runs.born_again import ensemble_gains, generations_report
 from kdrun.store.correct_images import Correct, write_correct
 from kdrun.store.files import file_entry, strict, write_sealed
 from kdrun.store.run_folder import (
+    ANALYSIS,
     CONFIG,
     CORRECT,
     ENVIRONMENT,
@@ -59,42 +60,68 @@ def close(
         "stages": stages,
     }
     run = RunPredictions(stage_runs, contexts, REPORTED if config.analysis == "off" else SPLITS)
-    if config.analysis != "off":
-        work = partial(write_analysis, folder, run, config.analysis)
-        optional("analysis", context.reporter, work)
     if config.chain.method != "none":
         summary |= strict(whole_chain(config, run, stages))
     summary["gains"] = gains(config, run, summary, folder)
     names = [CONFIG, OVERRIDES, ENVIRONMENT, PLAN, METRICS]
     names += [name for name in (TEMPERATURE, CORRECT) if (folder / name).exists()]
     summary["files"] = {name: file_entry(folder / name) for name in names}
+    # Before the analysis, which may need more memory than there is: the run is finished without.
     write_sealed(folder / SUMMARY, summary)
-    for table in result_tables(summary):
-        context.reporter.show(table)
-    for line in verdict(summary):
-        context.reporter.say(line)
-    for line in diagnose_folder(folder, summary):
-        context.reporter.say(line, style="yellow")
+    show_results(folder, summary, context.reporter)
+    if config.analysis != "off":
+        work = partial(write_analysis, folder, run, config.analysis)
+        measure(folder, config.analysis, context.reporter, work)
     write_page(config, folder, context.reporter)
     context.reporter.say(f"results: {from_here(folder)}")
     return summary
 
 
+def show_results(folder: Path, summary: dict[str, Any], reporter: Reporter) -> None:
+    """Show the tables, the findings and the diagnosis of a run."""
+    for table in result_tables(summary):
+        reporter.show(table)
+    for line in verdict(summary):
+        reporter.say(line)
+    for line in diagnose_folder(folder, summary):
+        reporter.say(line, style="yellow")
+
+
+def unmeasured(config: Config, folder: Path) -> bool:
+    """Whether the config asks for an analysis and the finished run has none."""
+    return config.analysis != "off" and not (folder / ANALYSIS).exists()
+
+
+def measure(folder: Path, level: str, reporter: Reporter, work: Callable[[], object]) -> None:
+    """Measure a finished run by the work; a failure leaves the run finished.
+
+    Args:
+        folder: of the run.
+        level: of the analysis, `basic` or `full`.
+        reporter: of the failure, with the command that measures the run.
+        work: writes the analysis.
+    """
+    here = from_here(folder)
+    reporter.say(f"measuring the models (analysis={level}); if stopped: 'kdrun resume {here}'")
+    remedy = f"; the run is finished without; 'kdrun analyze {here}' measures it"
+    optional("analysis", reporter, work, remedy)
+
+
 def write_page(config: Config, folder: Path, reporter: Reporter) -> None:
-    """Write the report page of a measured run."""
+    """Write the report page of a run, unless its config asks for no analysis."""
     if config.analysis != "off":
         optional("report", reporter, lambda: write_report(folder))
 
 
-def optional(what: str, reporter: Reporter, work: Callable[[], object]) -> None:
-    """Do optional work: a failure is reported and does not fail the run."""
+def optional(what: str, reporter: Reporter, work: Callable[[], object], remedy: str = "") -> None:
+    """Do optional work: a failure is reported with its remedy and does not fail the run."""
     try:
         work()
     except Stopped:
         raise
     except Exception as error:
         message = first_line(error)
-        reporter.say(f"no {what}: {message}", style="yellow")
+        reporter.say(f"no {what}: {message}{remedy}", style="yellow")
 
 
 def gains(

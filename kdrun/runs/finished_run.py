@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kdrun.config.schema import Config
 from kdrun.errors import ConfigError
 from kdrun.runs.born_again import replay_stops
-from kdrun.runs.resume import changed_config, rebuilt
-from kdrun.runs.saved_run import read_run
+from kdrun.runs.rebuild import changed_config, rebuilt
+from kdrun.runs.saved_run import SavedRun, read_run
 from kdrun.runs.temperature_selection import apply_recorded
-from kdrun.signals import stop_requests
+from kdrun.signals import StopRequest, stop_requests
 from kdrun.store.finished_runs import linked_stage, read_summary
 from kdrun.store.run_folder import SUMMARY, occupied
 from kdrun.store.stages import finished
@@ -46,12 +47,24 @@ def finished_jobs(
         raise ConfigError(f"{folder}: the run is not finished; 'kdrun resume {folder}' continues")
     config = changed_config(folder, saved, changes or {})
     with stop_requests() as stop, occupied(folder):
-        planned, contexts = rebuilt(config, saved, stop, REMEDY)
-        stage_runs = apply_recorded(planned, contexts, folder)
-        if config.chain.stop_early:
-            stages = read_summary(folder)["stages"]
-            stage_runs = replay_stops(stage_runs, stages, contexts)
-        yield [own_stage(folder, *numbered) for numbered in enumerate(stage_runs)], contexts
+        yield finished_stages(folder, config, saved, stop)
+
+
+def finished_stages(
+    folder: Path, config: Config, saved: SavedRun, stop: StopRequest
+) -> tuple[list[StageRun], ContextBySeed]:
+    """Return the finished stages of a run whose lock is held, and contexts by seed.
+
+    Raises:
+        DamagedError: a file of the run fails its checksum, or a link leads to another stage.
+        DataError, WeightsError: the data or weights of its training have changed.
+    """
+    planned, contexts = rebuilt(config, saved, stop, REMEDY)
+    stage_runs = apply_recorded(planned, contexts, folder)
+    if config.chain.stop_early:
+        stages = read_summary(folder)["stages"]
+        stage_runs = replay_stops(stage_runs, stages, contexts)
+    return [own_stage(folder, *numbered) for numbered in enumerate(stage_runs)], contexts
 
 
 def own_stage(folder: Path, place: int, stage_run: StageRun) -> StageRun:

@@ -5,16 +5,18 @@ next process that opens the run finds this file and applies the rest.
 """
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from kdrun.config.schema import Config
 from kdrun.errors import DamagedError, OutputError
+from kdrun.escaping import show
 from kdrun.runs.run_record import plan_content
 from kdrun.store.files import read_sealed, sync_folder, write_atomic, write_sealed
-from kdrun.store.folders import remove_file
-from kdrun.store.run_folder import ANALYSIS, CONFIG, PLAN, REPORT, SUMMARY
+from kdrun.store.folders import remove_file, rename
+from kdrun.store.run_folder import ANALYSIS, CONFIG, EXPORT, PLAN, REPORT, SUMMARY
 from kdrun.training.context import StageRun
 
 INTENT = "reopening.json"
@@ -65,8 +67,26 @@ def finish_reopening(folder: Path) -> None:
         raise DamagedError(f"{path} is damaged: config or plan is missing")
     for stale in (SUMMARY, ANALYSIS, REPORT):
         remove_file(folder / stale)
+    set_export_aside(folder)
     sync_folder(folder)
     write_sealed(folder / PLAN, plan)
     write_atomic(folder / CONFIG, config.encode())
     remove_file(path)
     sync_folder(folder)
+
+
+def set_export_aside(folder: Path) -> None:
+    """Rename the export of the shorter run's student, so that it does not look like the new one.
+
+    Raises:
+        OutputError: the folder cannot be renamed.
+    """
+    export = folder / EXPORT
+    if not export.is_dir() or export.is_symlink():
+        return
+    names = (f"{EXPORT}-earlier-{number}" for number in count(1))
+    aside = rename(export, next(folder / name for name in names if not (folder / name).exists()))
+    show(
+        f"{export} held the student of the shorter run and is now {aside.name}; "
+        f"'kdrun export {folder}' exports the longer run's when it is finished"
+    )

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from kdrun.config.schema import Config
 from kdrun.errors import ConfigError, DamagedError
 from kdrun.escaping import show
+from kdrun.evaluation.analysis_file import write_analysis
+from kdrun.evaluation.run_predictions import RunPredictions
 from kdrun.loggers.console import Reporter
 from kdrun.loggers.sinks import check_logger
 from kdrun.loggers.tables import console
@@ -19,23 +19,24 @@ from kdrun.report.checked_metrics import read_metrics
 from kdrun.report.diagnosis import diagnose_folder
 from kdrun.report.findings import verdict
 from kdrun.runs.cpu_load import Watch
-from kdrun.runs.data_warnings import data_notes, refuse_older
-from kdrun.runs.finish import result_tables, write_page
+from kdrun.runs.data_warnings import data_notes
+from kdrun.runs.finish import measure, result_tables, unmeasured, write_page
+from kdrun.runs.finished_run import check_finished, finished_stages
 from kdrun.runs.lockstep.group import make_executor
 from kdrun.runs.lockstep.siblings import Siblings, no_siblings
-from kdrun.runs.plan_sizes import plan_for
-from kdrun.runs.prepare import make_contexts, make_stage_run, make_stage_runs
+from kdrun.runs.prepare import make_stage_run
+from kdrun.runs.rebuild import changed_config, rebuilt
 from kdrun.runs.reopen import INTENT, finish_reopening, refuse_copied_stages, reopen
 from kdrun.runs.resume_overrides import EPOCHS, checked_overrides
-from kdrun.runs.runner import run_plan
-from kdrun.runs.saved_run import SavedRun, as_recorded, check_same, output_root, parsed, read_run
+from kdrun.runs.runner import resumable, run_plan
+from kdrun.runs.saved_run import SavedRun, read_run
 from kdrun.runs.temperature_selection import apply_recorded
 from kdrun.signals import StopRequest, stop_requests
 from kdrun.store.files import write_atomic
 from kdrun.store.finished_runs import linked_stage, read_summary
 from kdrun.store.folders import make_folder, refuse_hard_link
 from kdrun.store.regular_files import read_regular
-from kdrun.store.run_folder import CONFIG, LOG, SUMMARY, Status, occupied
+from kdrun.store.run_folder import LOG, SUMMARY, Status, occupied
 from kdrun.store.stages import CHECKPOINTS, finished, own_digest
 from kdrun.training import checkpoint
 from kdrun.training.context import ContextBySeed, StageRun
@@ -65,7 +66,7 @@ def resume_run(
         config = changed_config(folder, saved, changes)
         raised = EPOCHS in changes and raise_allowed(config, saved)
         if (folder / SUMMARY).exists() and not raised:
-            return show_finished(folder, config, saved)
+            return show_finished(folder, config, saved, stop)
         return go_on(folder, config, saved, raised, stop, siblings)
 
 
@@ -117,33 +118,10 @@ def go_on(
     return run_plan(config, stage_runs, contexts, folder, Status(folder, saved.trained), executor)
 
 
-def rebuilt(
-    config: Config, saved: SavedRun, stop: StopRequest, remedy: str = "start a new run"
-) -> tuple[list[StageRun], ContextBySeed]:
-    """Rebuild the run's stages and contexts, with its precision and threads.
-
-    Args:
-        config: config of the run, with allowed changes.
-        saved: content of the run's folder.
-        stop: stop request, checked between batches.
-        remedy: advice to the user if something has changed.
-
-    Raises:
-        DataError, WeightsError, ConfigError: data, weights or code have changed.
-    """
-    precise = replace(config, train=replace(config.train, precision=saved.precision))
-    contexts = make_contexts(precise, stop)
-    torch.set_num_threads(config.train.threads or saved.threads)
-    shape = next(iter(contexts.values())).data.shape
-    stages = as_recorded(plan_for(precise, shape), saved.stages)
-    stage_runs = make_stage_runs(stages, contexts)
-    refuse_older(stage_runs, saved.stages, contexts)
-    check_same(stage_runs, saved.stages, remedy)
-    return stage_runs, contexts
-
-
-def show_finished(folder: Path, config: Config, saved: SavedRun) -> dict[str, Any]:
-    """Show the result of a finished run; write the files still missing after a kill at its end.
+def show_finished(
+    folder: Path, config: Config, saved: SavedRun, stop: StopRequest
+) -> dict[str, Any]:
+    """Show the result of a finished run; measure it and write its page if a kill prevented that.
 
     Raises:
         DamagedError: a file of the run or of its stages fails its checksum.
@@ -161,12 +139,25 @@ def show_finished(folder: Path, config: Config, saved: SavedRun) -> dict[str, An
     for line in [*verdict(summary), *diagnose_folder(folder, summary)]:
         show(line)
     status = Status(folder, saved.trained)
-    if not status.done:
-        reporter = Reporter(console(), folder / LOG)
-        write_page(config, folder, reporter)
-        status.write("done")
+    if unmeasured(config, folder) or not status.done:
+        with status.kept(), resumable(folder):
+            complete(folder, config, saved, stop)
     show(f"{folder} was already finished")
     return summary
+
+
+def complete(folder: Path, config: Config, saved: SavedRun, stop: StopRequest) -> None:
+    """Measure a finished run unless it is measured, and write its page."""
+
+    def work() -> None:
+        stage_runs, contexts = finished_stages(folder, config, saved, stop)
+        check_finished(stage_runs)
+        write_analysis(folder, RunPredictions(stage_runs, contexts), config.analysis)
+
+    reporter = Reporter(console(), folder / LOG)
+    if unmeasured(config, folder):
+        measure(folder, config.analysis, reporter, work)
+    write_page(config, folder, reporter)
 
 
 def check_linked(folder: Path, summary: Mapping[str, Any]) -> None:
@@ -181,14 +172,6 @@ def check_linked(folder: Path, summary: Mapping[str, Any]) -> None:
             show(f"{folder}: {stage['role']} {stage['arch']} is no longer in stages/")
         else:
             finished(target, stage.get("hash") or own_digest(target))
-
-
-def changed_config(folder: Path, saved: SavedRun, changes: Mapping[str, Any]) -> Config:
-    """Return the saved config with the changes and the current output root."""
-    config = parsed(saved.config, folder / CONFIG, changes)
-    if "output_root" in changes:
-        return config
-    return replace(config, output_root=str(output_root(folder, config)))
 
 
 def raise_allowed(config: Config, saved: SavedRun) -> bool:

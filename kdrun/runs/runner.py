@@ -1,6 +1,7 @@
 """Run of a plan: reuse finished stages, train the others, write the results."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -127,14 +128,20 @@ def run_plan(
 ) -> dict[str, Any]:
     """Run the remaining stages in order and update the status; return the run's summary."""
     reporter = next(iter(contexts.values())).reporter
-    with status.kept(), reporter.hearing():
+    with status.kept(), reporter.hearing(), resumable(folder):
         write_json_lines(folder / METRICS, [])  # every stage records its metrics again
-        try:
-            with tracking(config.logger, folder, flat(config), reporter.say) as track:
-                active = ActiveRun(config, contexts, folder, status, executor, track)
-                return run_stages(active, stage_runs)
-        except Stopped as error:
-            raise Stopped(f"{error}; 'kdrun resume {folder}' continues from there") from error
+        with tracking(config.logger, folder, flat(config), reporter.say) as track:
+            active = ActiveRun(config, contexts, folder, status, executor, track)
+            return run_stages(active, stage_runs)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Add the command that continues the run to the message of a stop in the block."""
+    try:
+        yield
+    except Stopped as error:
+        raise Stopped(f"{error}; 'kdrun resume {folder}' continues from there") from error
 
 
 def run_stages(active: ActiveRun, stage_runs: list[StageRun]) -> dict[str, Any]:

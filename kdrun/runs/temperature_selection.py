@@ -18,10 +18,7 @@ from kdrun.runs.temperature_methods import choose
 from kdrun.training.context import ContextBySeed, RunContext, StageRun
 from kdrun.training.evaluate import predictor, unless_stopped
 from kdrun.training.stage_model import load_finished
-from kdrun.training.teacher_measures import collect_logits
-
-IMAGES = 10_000
-"""Largest number of training images for evaluating the teacher."""
+from kdrun.training.teacher_measures import collect_logits, most_images
 
 
 def select_temperature(
@@ -121,15 +118,21 @@ def pilot_stage(stage: Stage, T: float) -> Stage:
 
 @torch.inference_mode()
 def sampled_logits(
-    stage_run: StageRun, context: RunContext, most: int = IMAGES
+    stage_run: StageRun, context: RunContext, most: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return (N, K) float64 logits and (N,) labels of a seeded sample of training images.
+
+    Args:
+        stage_run: of the teacher.
+        context: of the run.
+        most: number of images; None for `most_images`.
 
     Raises:
         Stopped: a stop was requested by a signal.
     """
     network, normalizer = load_finished(stage_run, context)
     predict = predictor(network, normalizer, context)
+    most = most or most_images(len(context.data.class_names))
     size = min(most, stage_run.stage.train.eval_batch_size)
     seed = stage_run.stage.train.seed
     batches = context.data.train.train_batches(size, seed=seed, view=0, augment="none")

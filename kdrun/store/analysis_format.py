@@ -24,6 +24,7 @@ _BIN: Shape = {"count": COUNT, "confidence": FRACTION, "accuracy": FRACTION}
 _SPLIT: Shape = {
     "images": COUNT,
     "accuracy": FRACTION,
+    "chose_epoch?": FLAG,
     "nll": MEASURE,
     "calibration_error": FRACTION,
     "calibrated_error": Maybe(FRACTION),

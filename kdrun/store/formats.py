@@ -37,11 +37,14 @@ CERTAINTY: Shape = {
     "images": SEVERAL,
     "entropy": Each(FRACTION, 1),
     "calibration_T": Maybe(AMOUNT),
-    **{"nll": AMOUNT, "calibrated_nll": AMOUNT},
+    "nll": AMOUNT,
+    "calibrated_nll": AMOUNT,
 }
 CLASS_ORDER: Shape = {
     "outputs": Some(Some(COUNT, 2)),
-    **{"moved": SEVERAL, "accuracy": FRACTION, "relabelled": FRACTION},
+    "moved": SEVERAL,
+    "accuracy": FRACTION,
+    "relabelled": FRACTION,
 }
 STAGE_SUMMARY: Shape = {
     "hash?": HASH,
@@ -57,6 +60,7 @@ STAGE_SUMMARY: Shape = {
     "skipped?": COUNT,
     "seconds": AMOUNT,
     "images_per_second?": Maybe(AMOUNT),
+    "layers?": Each(Some(TEXT)),
     "accuracy": ACCURACY,
     "certainty?": CERTAINTY,
     "class_order?": CLASS_ORDER,
@@ -69,10 +73,17 @@ BORN_AGAIN: Shape = {
     "monotone?": [FLAG],
 }
 GAIN: Shape = {
-    **{"model": TEXT, "over": TEXT, "split": TEXT, "points": NUMBER, "seeds": SEVERAL},
-    **{name: Maybe(NUMBER) for name in ("low", "high")},
-    **{"p": Maybe(FRACTION), "test": Maybe(one_of("paired_t", "mcnemar"))},
-    **{name: Maybe(COUNT) for name in ("only_ours", "only_theirs")},
+    "model": TEXT,
+    "over": TEXT,
+    "split": TEXT,
+    "points": NUMBER,
+    "seeds": SEVERAL,
+    "low": Maybe(NUMBER),
+    "high": Maybe(NUMBER),
+    "p": Maybe(FRACTION),
+    "test": Maybe(one_of("paired_t", "mcnemar")),
+    "only_ours": Maybe(COUNT),
+    "only_theirs": Maybe(COUNT),
 }
 RUN_SUMMARY: Shape = {
     "status": one_of("done"),
@@ -120,7 +131,11 @@ ENVIRONMENT: Shape = {
     "command?": [TEXT],
 }
 CHOICE: Shape = {
-    **{"stage": COUNT, "method": TEXT, "teacher": HASH, "T": POSITIVE, "for?": HASH},
+    "stage": COUNT,
+    "method": TEXT,
+    "teacher": HASH,
+    "T": POSITIVE,
+    "for?": HASH,
     "pilots?": Some({"T": POSITIVE, "validation": Maybe(FRACTION)}),
 }
 TEMPERATURES: Shape = {"choices": [CHOICE]}

@@ -20,7 +20,7 @@ from kdrun.store.stages import LEVELS, STORE
 CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
 ENVIRONMENT, PLAN = "environment.json", "plan.json"
 STATUS, SUMMARY, METRICS, LOG = "status.json", "summary.json", "metrics.jsonl", "run.log"
-ANALYSIS, REPORT, PLOTS = "analysis.json", "report.html", "plots"
+ANALYSIS, REPORT, PLOTS, EXPORT = "analysis.json", "report.html", "plots", "export"
 TEMPERATURE, CORRECT = "temperature.json", "correct.json"
 SWEEP_NOTES = "sweep.yaml"
 

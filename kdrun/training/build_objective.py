@@ -64,7 +64,7 @@ def build_objective(loss: LossConfig, models: ObjectiveModels) -> tuple[Objectiv
         own = replace(asked, section=f"loss.{section_of(name)}")
         terms[name] = code.build(as_namespace(term.options), own)
     weights = {name: term.weight for name, term in active.items()}
-    return Objective(terms, weights), asked.observed
+    return Objective(terms, weights, asked.observed.compared), asked.observed
 
 
 def term_class(row: Term, *, learned: bool = False) -> type[LossTerm]:

@@ -15,13 +15,20 @@ class Objective(nn.Module):
     Args:
         terms: modules by name, called with (student, teacher, labels, context).
         weights: weight of each term, above 0.
+        compared: 'STUDENT:TEACHER' for each pair of compared layers, by section of the config.
     """
 
-    def __init__(self, terms: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        terms: Mapping[str, nn.Module],
+        weights: Mapping[str, float],
+        compared: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         super().__init__()
         assert terms.keys() == weights.keys()
         self.terms = nn.ModuleDict(terms)
         self.weights = dict(weights)
+        self.compared = {section: list(pairs) for section, pairs in (compared or {}).items()}
 
     def forward(
         self, student: Outputs, teacher: Outputs | None, labels: Tensor, context: StepContext

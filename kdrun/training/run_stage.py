@@ -93,6 +93,7 @@ def outcome_of(training: TrainState) -> dict[str, Any]:
         "skipped": training.skipped,
         "seconds": round(seconds, 2),
         "images_per_second": round(images / max(seconds, 1e-9), 1),
+        **({"layers": training.objective.compared} if training.objective.compared else {}),
         "accuracy": {
             "train": history[-1]["train_accuracy"],
             "last": history[-1]["validation_accuracy"],

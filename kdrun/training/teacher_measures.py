@@ -15,8 +15,8 @@ from kdrun.plan.stage import ASSISTANT, GENERATION, TEACHER
 from kdrun.training.context import RunContext, StageRun
 from kdrun.training.evaluate import predictor, unless_stopped
 
-IMAGES = 10_000
-"""Largest number of held-out images used."""
+IMAGES, LOGITS = 10_000, 20_000_000
+"""Largest number of images used, and of their logits, 160 MB in float64."""
 
 NAMED = 4
 """Largest number of permuted classes to name."""
@@ -67,16 +67,22 @@ def sample_logits(
 ) -> tuple[Tensor, Tensor]:
     """Return (N, K) float64 logits and (N,) labels of the split, or of a seeded sample of it."""
     size = stage_run.stage.train.eval_batch_size
-    if len(split) <= IMAGES:
+    most = most_images(len(context.data.class_names))
+    if len(split) <= most:
         batches = split.batches(size)
     else:
-        size = min(size, IMAGES)
+        size = min(size, most)
         seed = stage_run.stage.train.seed
         batches = islice(
-            split.train_batches(size, seed=seed, view=0, augment="none"), -(-IMAGES // size)
+            split.train_batches(size, seed=seed, view=0, augment="none"), -(-most // size)
         )
     predict = predictor(network, normalizer, context)
-    return collect_logits(predict, unless_stopped(stage_run, context, batches), IMAGES)
+    return collect_logits(predict, unless_stopped(stage_run, context, batches), most)
+
+
+def most_images(classes: int) -> int:
+    """Return the largest number of images of so many classes whose logits are held at once."""
+    return max(1, min(IMAGES, LOGITS // classes))
 
 
 def collect_logits(

@@ -15,15 +15,23 @@ from kdrun.models.heads import PENULTIMATE
 
 @dataclass
 class ObservedLayers:
-    """Layers of student and teacher that the terms read."""
+    """Layers of student and teacher that the terms read.
+
+    Attributes:
+        compared: 'STUDENT:TEACHER' for each pair, by the section of the term that compares them.
+    """
 
     student_hidden: list[str] = field(default_factory=list)
     teacher_hidden: list[str] = field(default_factory=list)
     student_attention: list[str] = field(default_factory=list)
     teacher_attention: list[str] = field(default_factory=list)
+    compared: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, pairs: Sequence[Pair], *, attention: bool = False) -> None:
-        """Add the layers of the pairs."""
+    def add(self, section: str, pairs: Sequence[Pair], *, attention: bool = False) -> None:
+        """Add the layers of the pairs that the term of a section compares."""
+        compared = self.compared.setdefault(section, [])
+        names = [f"{pair.student}:{pair.teacher}" for pair in pairs]
+        compared += [name for name in names if name not in compared]
         ours = self.student_attention if attention else self.student_hidden
         theirs = self.teacher_attention if attention else self.teacher_hidden
         ours += [pair.student for pair in pairs if pair.student not in ours]
@@ -67,14 +75,14 @@ class TermModels:
         else:
             found = match(*(_stages_of(model, key) for model in (student, teacher)))
         pairs = [Pair(s, t, student.width(s), teacher.width(t)) for s, t in found]
-        self.observed.add(pairs)
+        self.observed.add(self.section, pairs)
         return pairs
 
     def penultimate(self) -> Pair:
         """Return the pair of inputs of the classifiers."""
         student, teacher = self._inspected()
         pair = Pair(PENULTIMATE, PENULTIMATE, student.penultimate, teacher.penultimate)
-        self.observed.add([pair])
+        self.observed.add(self.section, [pair])
         return pair
 
     def have_attention(self) -> bool:
@@ -102,7 +110,7 @@ class TermModels:
                         f"{model.name}{near_miss(path, model.attention)}"
                     )
         pairs = [Pair(*pair) for pair in found]
-        self.observed.add(pairs, attention=True)
+        self.observed.add(self.section, pairs, attention=True)
         return pairs
 
     def teacher_head(self) -> nn.Module:

@@ -52,6 +52,9 @@ def fit(
     """
     stage = stage_run.stage
     objective, wanted = make_objective(stage, network, teachers, normalizer, context)
+    for section, pairs in objective.compared.items():
+        line = f"{section} compares the layers {', '.join(pairs)} (student:teacher)"
+        context.reporter.say(f"{stage_run.title}: {line}")
     state = make_train_state(stage, network, objective, context)
     settings = make_loop_settings(stage, context, normalizer, teachers, state, wanted)
     with StageTrainer.resume(stage_run, context, settings, state, record) as trainer:

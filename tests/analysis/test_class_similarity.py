@@ -8,8 +8,10 @@ from kdrun.analysis import (
     class_similarity,
     class_similarity_information,
     dark_knowledge,
+    similarity_rows,
     top_confusions,
 )
+from kdrun.analysis.class_similarity import MOST_CLASSES
 from tests.analysis.draws import labels, probs
 
 
@@ -64,3 +66,40 @@ def test_confusions_are_the_largest_entries_beside_the_diagonal():
         (0, 1),
         (0, 2),
     ]
+
+
+def test_rows_of_classes_with_samples_are_those_of_the_whole_table():
+    rows, targets = probs(5, 40, 6), torch.tensor([4, 1, 4, 0] * 10)
+    whole, found = class_similarity(rows, targets), similarity_rows(rows, targets)
+    assert found.classes.tolist() == [0, 1, 4]
+    assert torch.equal(found.means, whole[found.classes])
+    assert torch.equal(found.information(), class_similarity_information(whole)[found.classes])
+    assert found.confusions() == top_confusions(whole)
+    shown = [1, 2, 4, 5]
+    assert torch.equal(found.table(shown), whole[shown][:, shown])
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 7, 100])
+def test_of_equal_confusions_the_first_ones_are_named(count):
+    similarity = torch.tensor([[9.0, 0.1, 0.3], [0.1, 9.0, 0.1], [0.3, 0.0, 9.0]]).double()
+    cells = [(r, c) for r in range(3) for c in range(3) if r != c and similarity[r, c] > 0]
+    expected = sorted(cells, key=lambda cell: -similarity[cell])[:count]
+    assert [(one.label, one.other) for one in top_confusions(similarity, count)] == expected
+
+
+@pytest.mark.filterwarnings("ignore:fewer than 20", "ignore:one sample")
+def test_more_classes_than_memory_for_a_table_have_rows_but_no_table():
+    # A (K, K) table would take 80 GB.
+    classes = 100_000
+    rows = torch.full((3, classes), 0.4 / (classes - 2), dtype=torch.float64)
+    rows[:, 7], rows[:, 9] = 0.4, 0.2
+    targets = torch.tensor([7, 7, 9])
+    result = dark_knowledge(rows, targets)
+    assert [(one.label, one.other) for one in result.confusions[:2]] == [(9, 7), (7, 9)]
+    others = [0.4 / 0.8, *[0.4 / (classes - 2) / 0.8] * (classes - 2)]
+    own = math.log(classes - 1) + math.fsum(p * math.log(p) for p in others)
+    others = [0.2 / 0.6, *[0.4 / (classes - 2) / 0.6] * (classes - 2)]
+    other = math.log(classes - 1) + math.fsum(p * math.log(p) for p in others)
+    assert result.similarity == pytest.approx((2 * other + own) / 3)
+    with pytest.raises(ValueError, match=rf"80\.0 GB, allowed are {MOST_CLASSES} classes"):
+        class_similarity(rows, targets)

@@ -12,10 +12,14 @@ from PIL import Image
 
 from kdrun.analysis import class_similarity, dark_knowledge
 from kdrun.errors import ConfigError, DamagedError, Stopped
+from kdrun.export.student import export_student
 from kdrun.plan.build import build_plan
+from kdrun.report.run_page import write_report
 from kdrun.runs.analyze import analyze_run
 from kdrun.runs.prepare import make_context, make_stage_runs
+from kdrun.runs.resume import resume_run
 from kdrun.runs.runner import run
+from kdrun.runs.verify import show_verified
 from kdrun.store.files import read_json, read_sealed
 from kdrun.training.stage_model import load_finished
 
@@ -168,15 +172,23 @@ def test_measures_that_fail_cost_a_line_and_not_the_run(make_config, tmp_path, m
     def fail(*given):
         raise RuntimeError("no such luck\nand more")
 
-    monkeypatch.setattr(finish, "write_analysis", fail)
     config = make_config(*SMALL, "student=mlp", f"output_root={tmp_path}", "train.epochs=1")
-    assert run(config, tmp_path / "run", [])["status"] == "done"
-    assert "no analysis: RuntimeError: no such luck\n" in capsys.readouterr().out
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(finish, "write_analysis", fail)
+        assert run(config, folder, [])["status"] == "done"
+    out = capsys.readouterr().out
+    assert "no analysis: RuntimeError: no such luck; the run is finished without; " in out
+    assert f"'kdrun analyze {folder}' measures it\n" in out
+    assert read_json(folder / "status.json")["status"] == "done"
+    assert "There is no analysis yet" in (folder / "report.html").read_text()
+    resume_run(folder, [])
+    assert read_sealed(folder / "analysis.json")["level"] == "basic"
+    assert "There is no analysis yet" not in (folder / "report.html").read_text()
 
 
 def test_a_run_stopped_while_it_measures_goes_on_from_there(make_config, tmp_path, monkeypatch):
     from kdrun.evaluation import run_predictions
-    from kdrun.runs.resume import resume_run
 
     def stop(*given):
         raise Stopped("stopped while measuring")
@@ -189,6 +201,62 @@ def test_a_run_stopped_while_it_measures_goes_on_from_there(make_config, tmp_pat
     assert not (tmp_path / "run" / "summary.json").exists()
     assert resume_run(tmp_path / "run", [])["status"] == "done"
     assert (tmp_path / "run" / "analysis.json").exists()
+
+
+class Killed(BaseException):
+    """A process that ends at once, with no time to record why."""
+
+
+def test_a_run_killed_while_it_measures_is_finished_and_is_measured_by_resume(
+    make_config, tmp_path, monkeypatch, capsys
+):
+    from kdrun.runs import finish
+
+    def die(*given):
+        raise Killed
+
+    words = (*SMALL, "student=mlp", "chain.control=false", "train.epochs=1")
+    for name in ("whole", "killed"):
+        folder, config = tmp_path / name / "run", make_config(*words, f"output_root={tmp_path}")
+        with monkeypatch.context() as patched:
+            if name == "killed":
+                patched.setattr(finish, "write_analysis", die)
+                with pytest.raises(Killed):
+                    run(config, folder, [])
+            else:
+                run(config, folder, [])
+    assert "'kdrun resume" in capsys.readouterr().out
+    assert not (folder / "analysis.json").exists()
+    assert read_json(folder / "status.json")["status"] == "running"
+    show_verified(folder)
+    assert "There is no analysis yet" in write_report(folder).read_text()
+    assert export_student(folder, ["safetensors"])["test_images"] > 0
+    assert resume_run(folder, [])["status"] == "done"
+    assert read_json(folder / "status.json")["status"] == "done"
+    both = [read_sealed(tmp_path / name / "run" / "analysis.json") for name in ("whole", "killed")]
+    for model in (model for content in both for model in content["models"]):
+        del model["latency"]
+    assert both[0] == both[1]
+    show_verified(folder)
+
+
+def test_a_run_stopped_while_it_is_measured_by_resume_says_how_to_continue(
+    make_config, tmp_path, monkeypatch
+):
+    from kdrun.runs import resume
+
+    def stop(*given):
+        raise Stopped("stopped while measuring")
+
+    folder = tmp_path / "run"
+    run(make_config(*SMALL, "student=mlp", "train.epochs=1", f"output_root={tmp_path}"), folder, [])
+    (folder / "analysis.json").unlink()
+    monkeypatch.setattr(resume, "write_analysis", stop)
+    with pytest.raises(Stopped, match="kdrun resume"):
+        resume_run(folder, [])
+    assert read_json(folder / "status.json")["status"] == "stopped"
+    assert resume_run(folder, ["analysis=off"])["status"] == "done"
+    assert read_json(folder / "status.json")["status"] == "done"
 
 
 def test_an_ensemble_is_compared_as_the_mean_that_taught(make_config, tmp_path):

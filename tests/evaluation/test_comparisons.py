@@ -72,6 +72,22 @@ def test_confusions_are_counted_by_label_and_decision():
     ]
 
 
+def test_confusions_of_more_classes_than_memory_for_a_table_are_counted():
+    # 40 K^2 bytes would be 400 GB.
+    classes, labels = 100_000, torch.tensor([0, 0, 99_999])
+
+    def decided(*decisions):
+        logits = torch.zeros(3, classes)
+        logits[range(3), decisions] = 1.0
+        return Predictions(logits, labels, torch.arange(3), 3, 0)
+
+    assert confusion_differences(decided(5, 5, 99_998), decided(0, 5, 4)) == [
+        {"label": 0, "decision": 5, "student": 2, "other": 1},
+        {"label": 99_999, "decision": 4, "student": 0, "other": 1},
+        {"label": 99_999, "decision": 99_998, "student": 1, "other": 0},
+    ]
+
+
 def test_generations_of_several_seeds_are_held_against_rivals_of_their_own_seed(make_config):
     config = make_config("chain=born_again", "chain.generations=3", "seeds=[0,1,2]")
     stages = build_plan(config)

@@ -14,6 +14,7 @@ from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.report import run_page
 from kdrun.report.figure import COLOURS, WIDTH, colours
 from kdrun.report.heat_map import legible_on
+from kdrun.report.page_tables import chosen_note, noise_note
 from kdrun.report.run_page import what_taught, write_report
 from kdrun.runs.runner import run
 from kdrun.store.files import read_sealed
@@ -216,6 +217,44 @@ def test_links_are_not_followed(altered, tmp_path):
     assert not list(target.iterdir())
 
 
+def test_validation_accuracies_that_chose_the_epoch_are_marked(altered, finished_run):
+    assert (
+        "validation accuracies chose the epoch, so on average they are too high"
+        in write_report(altered()).read_text()
+    )
+    for model in read_sealed(finished_run / "analysis.json")["models"]:
+        chose = {split: one["chose_epoch"] for split, one in model["splits"].items()}
+        assert chose == {"train": False, "validation": True, "test": False}
+    given = {"epochs": 0, "accuracy": {"best_validation": 0.9}}
+    assert chosen_note([given]) == ""
+    assert chosen_note([{"epochs": 2, "accuracy": {"best_validation": None}}]) == ""
+    assert chosen_note([given, given | {"epochs": 2}]) != ""
+
+
+def test_label_noise_that_spares_the_held_out_labels_is_told(make_config, tmp_path):
+    words = ("student=mlp", "teacher=mlp", "train.epochs=1", "chain.control=false")
+    folder = tmp_path / "run"
+    options = (*words, "dataset.label_noise=0.2", "dataset.limit=200", f"output_root={tmp_path}")
+    run(make_config(*options, "teacher.min_accuracy=0", "analysis=off"), folder, [])
+    page = write_report(folder).read_text()
+    told = "0.2 of the training labels are wrong (dataset.label_noise). Validation and test labels"
+    assert told in page
+    assert noise_note({"dataset": {"label_noise": 0.1, "val_fraction": 0}}).endswith(
+        "(dataset.label_noise). Test labels are clean."
+    )
+    assert noise_note({"dataset": {"label_noise": 0.0}}) == noise_note({}) == ""
+
+
+def test_only_a_run_with_a_chain_has_a_link_and_a_section_of_that_name(altered):
+    folder = altered()
+    page = write_report(folder).read_text()
+    assert page.count(">From teacher to student<") == 2
+    assert ">Chain<" not in page
+    shutil.rmtree(folder)
+    chained = altered(summary=lambda content: content.update(chain=[{"steps": []}]))
+    assert write_report(chained).read_text().count(">Chain<") == 2
+
+
 def test_a_run_that_was_not_measured_has_a_page_too(altered):
     folder = altered()
     (folder / "analysis.json").unlink()
@@ -303,3 +342,13 @@ def test_what_a_killed_process_left_among_the_figures_is_removed(finished_run, t
     (folder / "plots" / ".tmp-1-losses.png").touch()
     write_report(folder)
     assert not list((folder / "plots").glob(".tmp-*"))
+
+
+def test_negative_numbers_have_a_true_minus(altered):
+    def lower(content):
+        for model in content["models"]:
+            model["gap"]["gap"] = -0.0278
+
+    page = write_report(altered(analysis=lower)).read_text()
+    assert "<td>−2.78</td>" in page
+    assert "<td>-" not in page

@@ -5,6 +5,7 @@ from statistics import mean, stdev
 
 import pytest
 
+from kdrun.cli.entry import main
 from kdrun.errors import ConfigError, DataError
 from kdrun.export.student import export_student
 from kdrun.report.comparison import run_rows
@@ -109,6 +110,15 @@ def test_it_can_be_compared_and_exported(folder):
     seeds = read_sealed(folder / "summary.json")["seeds"]
     assert len(run_rows(folder)) == max(1, len(seeds))
     assert export_student(folder, ["safetensors"])["test_accuracy"] >= 0
+
+
+def test_an_export_of_several_seeds_says_whose_student_it_is(folder, capsys):
+    seeds = read_sealed(folder / "summary.json")["seeds"]
+    with pytest.raises(SystemExit):
+        main(["export", str(folder), "--format", "safetensors"])
+    card = (folder / "export" / "README.md").read_text()
+    told = f"the student of seed {seeds[0]}, the first of the seeds" if seeds else "of seed"
+    assert (told in card, told in capsys.readouterr().out) == (bool(seeds), bool(seeds))
 
 
 def test_a_run_on_images_that_were_moved_says_where_they_may_be_told(make_config, tmp_path):

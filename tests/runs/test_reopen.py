@@ -1,5 +1,6 @@
 """A finished run that is given more epochs: killed anywhere, it ends as if left alone."""
 
+import json
 import os
 import shutil
 
@@ -94,6 +95,22 @@ def test_a_page_of_the_shorter_run_does_not_outlive_it(roots, tmp_path):
     write_report(folder)
     resume_run(folder, MORE)
     assert not (folder / "report.html").exists()
+
+
+def test_an_export_of_the_shorter_run_is_set_aside_and_named(roots, tmp_path, capsys):
+    begun, _ = roots
+    shutil.copytree(begun, tmp_path / "root", symlinks=True)
+    folder = tmp_path / "root" / "run"
+    for number, epochs in ((1, 3), (2, 4)):
+        card = export_student(folder, ["safetensors"])
+        resume_run(folder, [f"train.epochs={epochs}"])
+        assert not (folder / "export").exists()
+        aside = f"export-earlier-{number}"
+        assert json.loads((folder / aside / "student.json").read_text())["stage"] == card["stage"]
+        out = capsys.readouterr().out
+        assert f"held the student of the shorter run and is now {aside}; 'kdrun export" in out
+    show_verified(folder)
+    assert export_student(folder, ["safetensors"])["stage"] != card["stage"]
 
 
 def test_a_run_that_is_half_reopened_is_not_exported(roots, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from safetensors.torch import load_file, save_file
 
 from kdrun.errors import WeightsError
 from kdrun.runs.runner import run
+from kdrun.training.teacher_measures import LOGITS, most_images
 
 QUICK = (
     *("teacher=convnet", "teacher.width=8", "student=mlp", "student.width=16", "train.threads=1"),
@@ -58,3 +59,9 @@ def test_a_teacher_of_few_updates_is_told_to_be_nearly_uniform(do, capsys):
     assert summary["stages"][0]["certainty"]["entropy"]["1"] > 0.9
     assert "certainty" not in summary["stages"][1]
     assert "teacher convnet is nearly uniform" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_logits_of_many_classes_are_held_for_fewer_images():
+    assert [most_images(classes) for classes in (2, 10, 2000)] == [10_000] * 3
+    assert most_images(21_841) == LOGITS // 21_841
+    assert most_images(LOGITS + 1) == 1

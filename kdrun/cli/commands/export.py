@@ -21,12 +21,15 @@ def export(words: Sequence[str]) -> None:
             hint = near_miss(name, EXPORTS)
             raise ConfigError(f"--format {name}: must be one of {', '.join(EXPORTS)}{hint}")
     with importing():
+        from kdrun.export.model_card import seed_words
         from kdrun.export.student import export_student
         from kdrun.loggers.tables import percent
 
     card = export_student(folder, wanted, changes)
     right = f"{percent(card['test_accuracy'])} of {card['test_images']} test images"
     show(f"{card['arch']}: {right}, in float32")
+    if seeds := seed_words(card):
+        show(f"  {seeds}")
     for entry in card["files"].values():
         show(
             f"  {folder / 'export' / entry['file']}: {entry['bytes']:,} bytes, same accuracy, "

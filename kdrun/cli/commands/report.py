@@ -9,14 +9,17 @@ from kdrun.signals import importing
 
 
 def report(words: Sequence[str]) -> None:
-    """Report a run, or compare several or a sweep: `kdrun report DIR... [--format F]`."""
+    """Report a run, or compare several, a sweep or all below a folder: `kdrun report DIR...`."""
     form, names = taken_option(words, "--format")
     folders = [named_folder("report", names[place:])[0] for place in range(max(1, len(names)))]
-    if form is None and len(folders) == 1 and not (folders[0] / "sweep.yaml").exists():
+    single = len(folders) == 1 and (folders[0] / "config.yaml").exists()
+    if form is None and single and not (folders[0] / "sweep.yaml").exists():
         with importing():
             from kdrun.report.run_page import write_report
 
         show(f"written: {write_report(folders[0])}")
+        if not (folders[0] / "analysis.json").exists():
+            show(f"the run has no analysis yet: 'kdrun analyze {folders[0]}' measures it")
         return
     with importing():
         from kdrun.report.comparison_page import FORMATS, report_comparison
