@@ -1,7 +1,6 @@
 """Config composition by Hydra, with one-line errors."""
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,11 +24,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from kdrun.config import model_groups
-from kdrun.config.parse import explain, parse, unknown_key
-from kdrun.config.paths import config_folder, shipped_options
+from kdrun.config.flags import CONFIG, Words, check_modes, split_words
+from kdrun.config.hydra_faults import hydra_line, quiet_warnings
+from kdrun.config.option_faults import choice_faults, missing_option
+from kdrun.config.parse import keys, parse, unknown_key
+from kdrun.config.paths import config_folder
 from kdrun.config.preset_lists import check_preset_lists
 from kdrun.config.schema import Config
-from kdrun.errors import ConfigError, near_miss
+from kdrun.config.unreadable import read_words, several_values, unreadable
+from kdrun.config.value_faults import explain, is_list
+from kdrun.errors import ConfigError
 
 Task = Callable[[DictConfig], Any]
 
@@ -61,13 +66,18 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
         ConfigError: all errors found by Hydra or `parse`, one line each.
         Exception: the first exception of the task, or else of a callback.
     """
+    words = split_words(arguments)
+    check_modes(words)
+    if "--shell-completion" not in words.flags:
+        check_overrides(words)
     register()
-    sys.argv = ["kdrun", *arguments]
+    sys.argv = ["kdrun", *words.as_arguments()]
     raised: list[Exception] = []
 
     def quiet(composed: DictConfig) -> Any:
         try:
             hydra_config = HydraConfig.get()
+            check_hydra(hydra_config)
             sources = [Path(one.path) for one in hydra_config.runtime.config_sources]
             check_preset_lists(list(hydra_config.overrides.task), sources)
             return task(composed)
@@ -78,8 +88,8 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
     try:
         with _hydra_raises():
             app(quiet)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError("\n".join(_all_faults(arguments, error))) from error
+    except (HydraException, OmegaConfBaseException, UserWarning) as error:
+        raise ConfigError("\n".join(_all_faults(words, error))) from error
     except CallbackFailed as failed:
         raise [*raised, failed.error][0] from None
     except SystemExit:
@@ -89,13 +99,45 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
         raise raised[0]
 
 
+def check_overrides(words: Words) -> None:
+    """Refuse words that are not settings, and choices that are not names of options.
+
+    Raises:
+        ConfigError: one line per fault.
+    """
+    overrides = read_words(words.rest)
+    faults = choice_faults(overrides, words.rest)
+    if "--multirun" not in words.flags:
+        lists = {key for key in keys() if is_list(key)}
+        pairs = zip(overrides, words.rest, strict=True)
+        faults += [several_values(word, lists) for one, word in pairs if one.is_sweep_override()]
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def check_hydra(section: HydraConf | DictConfig) -> None:
+    """Refuse settings of Hydra that kdrun's paths do not allow.
+
+    Raises:
+        ConfigError: one of them is set.
+    """
+    if section.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true: relative folders would change their meaning; leave it out"
+        )
+    for key, value in (("hydra.run.dir", section.run.dir), ("hydra.sweep.dir", section.sweep.dir)):
+        if not str(value).strip():
+            raise ConfigError(f"{key}={value}: must name a folder; leave it out for a new one")
+
+
 @contextmanager
 def _hydra_raises() -> Iterator[None]:
     """Make Hydra raise its errors instead of printing them and exiting with status 1."""
     given = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"
     try:
-        yield
+        with quiet_warnings():
+            yield
     finally:
         if given is None:
             del os.environ[FULL_ERROR]
@@ -139,68 +181,66 @@ def _composed(
 ) -> DictConfig:
     register()
     added = [] if config_dir is None else [f"file://{config_dir.absolute()}"]
-    path = f"hydra.searchpath=[{','.join(['architectures://', *added])}]"
+    path = [f"hydra.searchpath=[{','.join(added)}]"] if added else []
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = compose("config", [path, *overrides], return_hydra_config=hydra_too)
+        with quiet_warnings(), initialize_config_dir(str(config_folder()), version_base="1.3"):
+            composed = compose("config", [*path, *overrides], return_hydra_config=hydra_too)
             folders = [config_folder(), *([] if config_dir is None else [config_dir])]
             check_preset_lists(overrides, folders)
             return composed
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_one_line(error)) from error
+    except (HydraException, OmegaConfBaseException, UserWarning) as error:
+        raise ConfigError(one_line(error)) from error
 
 
-def _all_faults(arguments: Sequence[str], error: Exception) -> list[str]:
+def _all_faults(words: Words, error: Exception) -> list[str]:
     """Return the errors of single overrides, then those of the config composed of the others."""
-    overrides = [a for a in arguments if re.match(r"[+~]*[A-Za-z_][\w./@]*=", a)]
-    if len(overrides) != len(arguments):  # flags such as -m or --config-dir change the rules
-        return [_one_line(error)]
+    if set(words.flags) & {*CONFIG, "--multirun"} or any(
+        one.startswith("hydra") for one in words.rest
+    ):
+        return [one_line(error, words.rest)]  # other presets than kdrun's
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        found = {override: _fault_of([override]) for override in overrides}
-        faults = [fault for fault in found.values() if fault] or [_one_line(error)]
+        found = {override: _fault_of(override) for override in words.rest}
+        faults = [fault for fault in found.values() if fault] or [one_line(error)]
         try:
             parse(compose("config", [o for o, fault in found.items() if fault is None]))
         except ConfigError as rest:
             faults += str(rest).splitlines()
+        except (HydraException, OmegaConfBaseException):  # a sweep's values
+            pass
     return faults
 
 
-def _fault_of(overrides: list[str]) -> str | None:
+def _fault_of(override: str) -> str | None:
     try:
-        compose("config", overrides)
+        compose("config", [override])
     except (HydraException, OmegaConfBaseException) as error:
-        return _one_line(error)
+        return one_line(error, [override])
     return None
 
 
-def _one_line(error: Exception) -> str:
-    """Return the error of Hydra or OmegaConf on one line, with a near miss."""
+def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
+    """Return the error of Hydra or OmegaConf on one line, with what to write instead.
+
+    Args:
+        overrides: overrides that may have caused it.
+    """
     if isinstance(error, MissingConfigException):
-        return _missing_option(error)
+        return missing_option(error)
     if isinstance(error, OverrideParseException):
-        given = " ".join(str(error.override).split())  # the override may contain line breaks
-        return f"cannot read {given}: put a value with = or , in quotes: 'key=\"a=b\"'"
+        return unreadable(error.override, error)
     cause = error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
-        return unknown_key(str(cause.full_key))
+        return unknown_key(_as_given(str(cause.full_key), overrides))
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        return explain(str(cause.full_key), cause)
+        return explain(_as_given(str(cause.full_key), overrides), cause)
     if isinstance(error, OmegaConfBaseException):
         return explain(str(error.full_key), error)
-    return " ".join(str(error).split())
+    return hydra_line(error)
 
 
-def _missing_option(error: MissingConfigException) -> str:
-    group, _, option = str(error.missing_cfg_file or "").rpartition("/")
-    options = error.options or shipped_options(group)  # Hydra gives none for a list
-    if not group:
-        return " ".join(str(error).split())
-    above, _, inner = group.partition("/")
-    if nested := [name for name in shipped_options(above) if "/" in name]:
-        group, option, options = above, "/".join(filter(None, (inner, option))), nested
-    same = [name for name in options if name.endswith(f"/{option}")]
-    close = f"; did you mean '{same[0]}'?" if same else near_miss(option, options)
-    hint = close or f"; one of {', '.join(options[:8])}"
-    return f"unknown {group} '{option}'{hint} ({len(options)} options: kdrun --help lists them)"
+def _as_given(key: str, overrides: Sequence[str]) -> str:
+    """Return the whole key of the override that OmegaConf's error names only in part."""
+    given = (one.lstrip("+~").partition("=")[0] for one in overrides)
+    return next((one for one in given if one.startswith(f"{key}.")), key)

@@ -35,7 +35,20 @@ def planned_jobs(hydra: DictConfig, config_dir: Path | None = None) -> list[list
         ConfigError: an override cannot be stored as a plain value.
     """
     subdir = OmegaConf.to_container(hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload, index]
-    if hydra.sweeper._target_ != BASIC or subdir != NUMBERS:
+    return basic_jobs(hydra, config_dir) if subdir == NUMBERS else None
+
+
+def basic_jobs(hydra: DictConfig, config_dir: Path | None = None) -> list[list[str]] | None:
+    """Return the overrides of every job of Hydra's basic sweeper as plain values; None for others.
+
+    Args:
+        hydra: section `hydra` of the sweep's config.
+        config_dir: folder with the user's own YAML.
+
+    Raises:
+        ConfigError: an override cannot be stored as a plain value, or there is no job.
+    """
+    if hydra.sweeper._target_ != BASIC:
         return None
     params = hydra.sweeper.get("params") or {}
     given = [f"{key}={value}" for key, value in params.items()] + as_typed(hydra)
@@ -45,6 +58,11 @@ def planned_jobs(hydra: DictConfig, config_dir: Path | None = None) -> list[list
     except HydraException as error:
         raise ConfigError(" ".join(str(error).split())) from error
     jobs = [list(job) for batch in batches for job in batch]
+    if not jobs:
+        empty = " ".join(o.input_line or "" for o in overrides if o.is_sweep_override())
+        raise ConfigError(
+            f"{empty}: an empty range, so the sweep has no job; give at least a value"
+        )
     roots = {one for job in jobs for one in job if one.startswith("output_root=")}
     if len(roots) > 1:
         raise ConfigError(f"{', '.join(sorted(roots))}: all jobs of a sweep need one output root")

@@ -1,16 +1,17 @@
 """`kdrun resume`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from kdrun.cli.arguments import named_folder, taken_option
+from kdrun.cli.arguments import existing_folder, named_folder, taken_option
 from kdrun.early_signals import resumable_by
+from kdrun.errors import ConfigError
 from kdrun.signals import importing
 
 
 def resume(words: Sequence[str]) -> None:
     """Resume a run or a sweep in its folder: `kdrun resume DIR [overrides]`."""
-    folder, rest = named_folder("resume", words)
+    given, names = taken_option(words, "--config-dir")
+    folder, rest = named_folder("resume", names)
     from kdrun.store.sweep_folder import SWEEP
 
     if (folder / SWEEP).exists():
@@ -18,11 +19,13 @@ def resume(words: Sequence[str]) -> None:
             from kdrun.runs.sweep.resume import resume_sweep
             from kdrun.store.run_folder import occupied
 
-        given, overrides = taken_option(rest, "--config-dir", "-cd")
+        own = None if given is None else existing_folder(given)
         with occupied(folder):
             resumable_by(f"'kdrun resume {folder}' continues")
-            resume_sweep(folder, overrides, None if given is None else Path(given))
+            resume_sweep(folder, rest, own)
         return
+    if given is not None:
+        raise ConfigError(f"--config-dir: {folder} is a run, which has its config; leave it out")
     from kdrun.runs.resume_overrides import checked_overrides
 
     checked_overrides(rest)  # before seconds of imports

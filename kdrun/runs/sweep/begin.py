@@ -5,7 +5,9 @@ from pathlib import Path
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
-from kdrun.config.sweep_overrides import as_typed, planned_jobs
+from kdrun.config.compose import check_hydra
+from kdrun.config.sweep_checks import check_jobs
+from kdrun.config.sweep_overrides import as_typed, basic_jobs, planned_jobs
 from kdrun.early_signals import resumable_by
 from kdrun.runs.sweep.claims import CLAIMS
 from kdrun.runs.sweep.shared_settings import shared_settings
@@ -18,12 +20,16 @@ def begin(config: DictConfig) -> None:
     """Claim the folder of a new sweep and record its jobs.
 
     Raises:
-        ConfigError: an override cannot be stored.
+        ConfigError: an override cannot be stored, or a job has a wrong one.
         OutputError: the folder holds a sweep or run, is in use, or cannot be written.
     """
     folder = Path(config.hydra.sweep.dir)
+    check_hydra(config.hydra)
     jobs = planned_jobs(config.hydra, own_yaml(config.hydra))
     refuse_taken(folder, jobs)  # first, because a claim leaves a lock file
+    listed = basic_jobs(config.hydra, own_yaml(config.hydra)) if jobs is None else jobs
+    if listed is not None:
+        check_jobs(config, listed)
     CLAIMS.enter_context(occupied(folder))
     refuse_taken(folder, jobs, claimed=True)  # another process may have been faster
     make_store(Path(config.output_root))  # a resumed sweep finds its output root by the store
