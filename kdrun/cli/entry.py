@@ -13,8 +13,9 @@ from kdrun import __version__
 from kdrun.cli.help import help_text
 from kdrun.cli.verbs import OTHER_VERBS, VERBS
 from kdrun.config.flags import Words, allow_flags, split_words
-from kdrun.errors import ConfigError, KdrunError, first_line, near_miss
+from kdrun.errors import ConfigError, KdrunError, OutputError, first_line, near_miss
 from kdrun.escaping import show, write_any_text
+from kdrun.loggers.streams import lost_output
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,6 +31,8 @@ def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
     """Do the work; report exceptions on stderr and return the exit code."""
     try:
         work()
+        if lost := lost_output():
+            raise OutputError(f"stdout cannot be written ({lost.strerror}); redirect it elsewhere")
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -12,11 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from kdrun.config.compose import one_line
-from kdrun.config.listed_values import group_choices
+from kdrun.config.listed_values import group_names
 from kdrun.config.option_faults import choice_faults
 from kdrun.config.parse import parse, unknown_key
 from kdrun.config.preset_lists import check_preset_lists
-from kdrun.config.value_faults import explain
+from kdrun.config.sweep_overrides import as_typed
+from kdrun.config.value_faults import declared_type, explain
 from kdrun.errors import ConfigError
 from kdrun.escaping import show
 
@@ -72,7 +73,7 @@ def job_faults(
     Args:
         composed: configs by their choice of groups, extended by this job's.
     """
-    choices = group_choices(job)
+    choices = tuple(one for one in job if chooses(one))
     if choices not in composed:
         composed[choices] = chosen_config(config, choices)
     base = composed[choices]
@@ -87,15 +88,28 @@ def job_faults(
     return faults
 
 
+def chooses(override: str) -> bool:
+    """Whether a plain override is for Hydra: an option of kdrun's or the user's groups."""
+    key = override.partition("=")[0]
+    return key in group_names() or declared_type(key) is None
+
+
 def chosen_config(config: DictConfig, choices: Sequence[str]) -> DictConfig | ConfigError:
     """Compose the config of a choice of groups with the running Hydra, or return the error."""
     read = OverridesParser.create().parse_overrides(list(choices))
     if faults := choice_faults(read, choices):
         return ConfigError("\n".join(faults))
     try:
+        # Plain overrides have lost the + of groups that only the user has.
+        added = {one.lstrip("+").partition("=")[0]: one for one in as_typed(config.hydra)}
+        composed_as = [
+            "+" * (len(typed) - len(typed.lstrip("+"))) + one
+            for one in choices
+            if (typed := added.get(one.partition("=")[0], one))
+        ]
         folders = [Path(one.path) for one in config.hydra.runtime.config_sources]
         check_preset_lists(choices, folders)
-        whole = GlobalHydra.instance().config_loader().load_sweep_config(config, list(choices))
+        whole = GlobalHydra.instance().config_loader().load_sweep_config(config, composed_as)
         plain = {key: whole._get_node(key) for key in whole if key != "hydra"}
         return OmegaConf.create(plain, flags={"struct": True})
     except ConfigError as error:

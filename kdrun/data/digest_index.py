@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from kdrun.errors import OutputError, first_line
 from kdrun.store.files import write_atomic
+from kdrun.store.home import expand_home
 
 RECORD = np.dtype(
     [("path", "<u8"), ("stamp", "<i8", (4,)), ("digest", "u1", (32,)), ("check", "<u8")]
@@ -28,7 +29,7 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 def cache_folder() -> Path:
     """$KDRUN_CACHE, by default ~/.cache/kdrun."""
-    return Path(os.environ.get("KDRUN_CACHE") or "~/.cache/kdrun").expanduser()
+    return expand_home(os.environ.get("KDRUN_CACHE") or "~/.cache/kdrun", "KDRUN_CACHE=FOLDER")
 
 
 class DigestIndex:

@@ -13,6 +13,7 @@ from kdrun.models.pretrained import find_weights
 from kdrun.models.safe_load import file_sha256
 from kdrun.models.timm_models import timm_config, timm_normalization
 from kdrun.store.finished_runs import linked_stage, planned_hashes, read_summary
+from kdrun.store.home import expand_home
 from kdrun.store.run_folder import PLAN
 from kdrun.store.stage_figures import run_faults
 from kdrun.store.stages import SUMMARY, WEIGHTS, finished, own_digest, read_identity
@@ -54,7 +55,7 @@ def resolve_weights(weights: str, *, arch: str, library: str) -> WeightsSource:
     Raises:
         WeightsError: no such file or name, or the folder has no finished model.
     """
-    path = Path(weights).expanduser()
+    path = expand_home(weights)
     if path.is_dir():
         stage = _stage_folder(path)
         return stage_weights(stage, weights, own_digest(stage))

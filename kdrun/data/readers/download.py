@@ -7,11 +7,14 @@ from pathlib import Path
 from filelock import FileLock
 
 from kdrun.errors import DataError, first_line
+from kdrun.store.home import expand_home
 
 
 def data_root(root: str | None) -> Path:
     """The given folder, else $KDRUN_DATA, else ~/.cache/kdrun."""
-    return Path(root or os.environ.get("KDRUN_DATA") or "~/.cache/kdrun").expanduser()
+    return expand_home(
+        root or os.environ.get("KDRUN_DATA") or "~/.cache/kdrun", "dataset.root=FOLDER"
+    )
 
 
 def fetch(name: str, root: Path, layout: str, download: Callable[[], object]) -> None:

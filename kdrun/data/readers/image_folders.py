@@ -13,6 +13,7 @@ from kdrun.data.regular_files import Stamp, check_regular, stamp
 from kdrun.data.source import Files, Source
 from kdrun.errors import DataError, Stopped, some_of
 from kdrun.signals import Stop
+from kdrun.store.home import expand_home
 
 SUFFIXES = (
     ".bmp",
@@ -72,7 +73,7 @@ def given_root(name: str, root: str | None) -> Path:
     """
     if root is None:
         raise DataError(f"{name}: set dataset.root to a folder that holds {LAYOUT}")
-    return Path(root).expanduser()
+    return expand_home(root)
 
 
 def list_classes(folder: Path) -> tuple[str, ...]:

@@ -1,0 +1,23 @@
+"""Paths below the user's home folder."""
+
+from pathlib import Path
+
+from kdrun.errors import ConfigError
+
+
+def expand_home(path: str | Path, remedy: str = "write the path without ~") -> Path:
+    """Return the path with a leading `~` replaced by the home folder.
+
+    Args:
+        path: as the user gave it.
+        remedy: what to do where no home folder is known.
+
+    Raises:
+        ConfigError: HOME is not set and the user has no name, as in some containers.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{path}: this user has no home folder (HOME is not set); set HOME, or {remedy}"
+        ) from error
