@@ -82,7 +82,7 @@ def dispatch(given: Sequence[str]) -> None:
         print(help_text())
     elif first in VERBS:
         call(first, Words(words.flags, words.rest[1:]))
-    elif first and "=" not in first.lstrip("=") and first[0] not in "+~":
+    elif first and "=" not in first and first[0] not in "+~":
         raise ConfigError(unknown_command(words.rest))
     else:
         call("run", words)
@@ -93,10 +93,10 @@ def unknown_command(words: Sequence[str]) -> str:
     from kdrun.config.unreadable import known_names, not_a_setting  # imports Hydra
 
     first = words[0]
-    known = {*known_names(), first.partition(":")[0]} if ":" in first else known_names()
+    named = first.partition(":")[0] in known_names()
     spaced = len(words) > 1 and words[1][:1] == "="
     other = OTHER_VERBS.get(first.casefold())
-    meant = first in known and (other is None or len(words) > 1)
+    meant = named and (other is None or len(words) > 1)
     if meant or spaced or not first.strip() or Path(first).is_dir():
         return not_a_setting(words, 0)
     hint = f"; did you mean '{other}'?" if other else near_miss(first, VERBS)

@@ -32,7 +32,7 @@ from kdrun.config.paths import config_folder
 from kdrun.config.preset_lists import check_preset_lists
 from kdrun.config.schema import Config
 from kdrun.config.unreadable import read_words, several_values, unreadable
-from kdrun.config.value_faults import explain, is_list
+from kdrun.config.value_faults import declared_type, explain, is_list
 from kdrun.errors import ConfigError
 
 Task = Callable[[DictConfig], Any]
@@ -79,7 +79,8 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
             hydra_config = HydraConfig.get()
             check_hydra(hydra_config)
             sources = [Path(one.path) for one in hydra_config.runtime.config_sources]
-            check_preset_lists(list(hydra_config.overrides.task), sources)
+            typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # type: ignore[arg-type]
+            check_preset_lists([str(one) for one in typed], sources)
             return task(composed)
         except Exception as error:  # Hydra would print its own message before raising
             raised.append(error)
@@ -234,7 +235,8 @@ def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         return unknown_key(_as_given(str(cause.full_key), overrides))
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        return explain(_as_given(str(cause.full_key), overrides), cause)
+        key = _as_given(str(cause.full_key), overrides)
+        return explain(key, cause) if declared_type(key) else unknown_key(key)
     if isinstance(error, OmegaConfBaseException):
         return explain(str(error.full_key), error)
     return hydra_line(error)

@@ -56,7 +56,7 @@ def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
 
 def leave_to_kdrun() -> None:
     """Let Hydra not compose all jobs again; that takes a minute for 200 jobs."""
-    Sweeper.validate_batch_is_legal = _nothing  # type: ignore[method-assign]
+    Sweeper.validate_batch_is_legal = _nothing  # type: ignore[method-assign, assignment]
 
 
 def _nothing(sweeper: Sweeper, batch: object) -> None:

@@ -32,7 +32,7 @@ def read_words(words: Sequence[str]) -> list[Override]:
     found: list[Override] = []
     faults: list[str] = []
     for place, word in enumerate(words):
-        if "=" not in word.lstrip("=") and word[:1] != "~":
+        if "=" not in word and word[:1] != "~":
             # The words around it belong to the same mistake.
             raise ConfigError("\n".join([*faults, not_a_setting(words, place)]))
         try:

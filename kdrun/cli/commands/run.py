@@ -45,7 +45,8 @@ def run_task(composed: Any) -> float | None:
         return run_job(composed, folder, as_typed(hydra), hydra, own_yaml(hydra))
     config = parse(composed)
     with importing():
+        from kdrun.config.sweep_overrides import as_typed
         from kdrun.runs.runner import run
 
-    run(config, folder if hydra.run.dir != "." else None, list(hydra.overrides.task))
+    run(config, folder if hydra.run.dir != "." else None, as_typed(hydra))
     return None
