@@ -207,7 +207,9 @@ def _all_faults(words: Words, error: Exception) -> list[str]:
         try:
             parse(compose("config", [o for o, fault in found.items() if fault is None]))
         except ConfigError as rest:
-            faults += str(rest).splitlines()
+            named = {fault.partition("=")[0] for fault in faults}
+            # Whatever was left out for its own fault has its default here.
+            faults += [one for one in str(rest).splitlines() if one.partition(":")[0] not in named]
         except (HydraException, OmegaConfBaseException):  # a sweep's values
             pass
     return faults

@@ -7,6 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from kdrun.config.parse import keys, unknown_key
+from kdrun.config.paths import shipped_groups
 from kdrun.errors import ConfigError
 from kdrun.plan.identity import NO_IDENTITY
 
@@ -34,8 +35,11 @@ def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals:
-            raise ConfigError(f"{override}: is not a setting; write key=value")
-        if key not in keys():
+            raise ConfigError(
+                f"{override}: is not a setting; write key=value, or leave it out (one folder at a "
+                "time)"
+            )
+        if key not in (*keys(), *shipped_groups()):
             raise ConfigError(unknown_key(key))
         if key not in CHANGEABLE | {EPOCHS}:
             raise ConfigError(
