@@ -50,7 +50,8 @@ def test_help_lists_verbs_groups_models_and_settings(capsys, words):
 
 def test_help_and_config_errors_import_neither_torch_nor_what_draws():
     resume = ["resume", ".", "train.lr=1"]
-    for words in (["--help"], ["loss.T=0"], ["teacher=nothing"], resume):
+    wrong_device = ["train.device=gpu"]
+    for words in (["--help"], ["loss.T=0"], wrong_device, ["teacher=nothing"], resume):
         code = (
             "import sys; from kdrun.cli import main\n"
             f"try: main({words!r})\n"

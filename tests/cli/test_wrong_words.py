@@ -95,6 +95,10 @@ READ_BY_HYDRA = [
     ("seeds=3", "seeds=3: must be a list of whole numbers; write seeds=[3]"),
     ("loss.T=abc", "loss.T=abc: must be a number above 0 and at most 1000, or inf"),
     ("train.epochs=10min", "must be a whole number at least 1 and at most 100000; write 10"),
+    (
+        "train.device=gpu",
+        "must be auto, cpu, mps, cuda or one such as cuda:1; did you mean 'cuda'?",
+    ),
     ("cache=off", "cache=off: is a section; write cache.mode=off"),
     ("logger=[wandb,mlflow]", "must be one of none, tensorboard, mlflow, wandb"),
     ("loss.T=${nope}", "interpolation key 'nope' not found"),
