@@ -70,12 +70,17 @@ def some_of(names: Sequence[object], most: int = 8) -> str:
 
 
 def near_miss(name: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest choice; empty if none is close."""
+    """`; did you mean 'x'?` for the closest choice; empty if none is close. Case is ignored."""
+    given = name.casefold()
+    spelled: dict[str, str] = {}
+    for one in choices:
+        if one not in spelled.values():
+            spelled[one if one.casefold() in spelled else one.casefold()] = one
 
     def likeness(one: str) -> tuple[float, int]:
         # Ties go to the longest common prefix: resnet20 for resnet21.
-        begins = next((n for n, (a, b) in enumerate(zip(name, one, strict=False)) if a != b), 0)
-        return SequenceMatcher(None, name, one).ratio(), begins
+        begins = next((n for n, (a, b) in enumerate(zip(given, one, strict=False)) if a != b), 0)
+        return SequenceMatcher(None, given, one).ratio(), begins
 
-    close = get_close_matches(name, list(choices), n=5, cutoff=0.6)
-    return f"; did you mean '{max(close, key=likeness)}'?" if close else ""
+    close = get_close_matches(given, list(spelled), n=5, cutoff=0.6)
+    return f"; did you mean '{spelled[max(close, key=likeness)]}'?" if close else ""

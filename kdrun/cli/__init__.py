@@ -13,6 +13,10 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
     """Run `kdrun` with the arguments (default: the command line's) and exit with its code."""
     before = set_early_handlers()
     try:
+        if arguments is None:  # before any file is opened
+            from kdrun.loggers.streams import outlive_readers
+
+            outlive_readers()
         from kdrun.cli.entry import main as whole
 
         put_back(before, signal.SIGINT)  # from here on a KeyboardInterrupt is caught

@@ -1,11 +1,11 @@
 """Arguments shared by commands. Light imports only."""
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdrun.errors import ConfigError, near_miss
+from kdrun.config.flags import split_words
+from kdrun.errors import ConfigError, near_miss, some_of
 from kdrun.signals import importing
 
 
@@ -16,26 +16,47 @@ def places_given(words: Sequence[str]) -> dict[str, Any]:
     return checked_places(words)
 
 
-def taken_option(words: Sequence[str], *names: str) -> tuple[str | None, list[str]]:
+def taken_option(words: Sequence[str], name: str) -> tuple[str | None, list[str]]:
     """Return the value of an option, None if not given, and the other words."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument(*names, dest="value")
-    try:
-        known, rest = parser.parse_known_args(list(words))
-    except argparse.ArgumentError as error:
-        raise ConfigError(str(error)) from error
-    return known.value, rest
+    split = split_words(words)
+    return split.flags.get(name), split.rest
 
 
-def named_folder(verb: str, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
-    """Return the folder given as a command's first argument, and the other arguments."""
-    if not words or "=" in words[0] or words[0].startswith("-"):
+def named_folder(verb: str, words: Sequence[str]) -> tuple[Path, list[str]]:
+    """Return the folder among a command's arguments, and the other arguments."""
+    # Hydra may name folders by settings, such as loss.T=1.
+    likely = (word for word in words if "=" not in word or Path(word).is_dir())
+    given = next(likely, None)
+    if given is None:
         raise ConfigError(f"{verb} needs a folder: kdrun {verb} outputs/...")
-    folder = Path(words[0])
-    if not folder.is_dir():
-        siblings = [path.name for path in folder.parent.glob("*") if path.is_dir()]
-        raise ConfigError(f"{folder}: no such folder{near_miss(folder.name, siblings)}")
-    return folder, words[1:]
+    rest = list(words)
+    rest.remove(given)
+    return existing_folder(given), rest
+
+
+def existing_folder(given: str) -> Path:
+    """Return a folder given on the command line.
+
+    Raises:
+        ConfigError: it does not exist, or is a file.
+    """
+    folder = Path(given)
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise ConfigError(f"{folder}: no folder but a file; give its folder: {folder.parent}")
+    siblings = [path.name for path in folder.parent.glob("*") if path.is_dir()]
+    remedy = near_miss(folder.name, siblings) or f"; {folders_in(folder.parent, siblings)}"
+    raise ConfigError(f"{folder}: no such folder{remedy}")
+
+
+def folders_in(parent: Path, names: Sequence[str]) -> str:
+    """Return which folders there are, as a remedy."""
+    if not parent.is_dir():
+        return f"{parent} does not exist either; give the folder that kdrun named at its end"
+    if not names:
+        return f"there is no folder in {parent.resolve()}"
+    return f"in {parent} there are {some_of(sorted(names))}"
 
 
 def show(work: Callable[[Any], None], words: Sequence[str]) -> None:

@@ -7,13 +7,16 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from kdrun import __version__
 from kdrun.cli.help import help_text
 from kdrun.cli.several_processes import refuse_several_processes
-from kdrun.cli.verbs import VERBS
-from kdrun.errors import ConfigError, KdrunError, Stopped, first_line, near_miss
+from kdrun.cli.verbs import OTHER_VERBS, VERBS
+from kdrun.config.flags import Words, allow_flags, split_words
+from kdrun.errors import ConfigError, KdrunError, OutputError, Stopped, first_line, near_miss
 from kdrun.escaping import show, write_any_text
+from kdrun.loggers.streams import lost_output
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,6 +32,8 @@ def guarded(work: Callable[[], None], traceback_wanted: bool) -> int:
     """Do the work; report exceptions on stderr and return the exit code."""
     try:
         work()
+        if lost := lost_output():
+            raise OutputError(f"stdout cannot be written ({lost.strerror}); redirect it elsewhere")
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -68,30 +73,44 @@ def complain(error: KdrunError) -> None:
         show(f"kdrun: {line}", file=sys.stderr)
 
 
-def dispatch(words: Sequence[str]) -> None:
-    """Call the command named by the first word; `run` by default."""
-    first = words[0] if words else ""
-    if first == "--version":
+def dispatch(given: Sequence[str]) -> None:
+    """Call the command that the words name, in whatever order; `run` by default."""
+    words = split_words(given)
+    first = words.rest[0] if words.rest else ""
+    if "--version" in words.flags:
         print(f"kdrun {__version__}")
-    elif {"--help", "-h"} & set(words):
+    elif "--help" in words.flags or first == "help":
         print(help_text())
     elif first in VERBS:
-        call(first, words[1:])
-    elif first and first[0] not in "-+~" and "=" not in first:
-        raise ConfigError(
-            f"unknown command '{first}'{near_miss(first, VERBS)} (commands: {', '.join(VERBS)}; "
-            "settings are written key=value)"
-        )
+        call(first, Words(words.flags, words.rest[1:]))
+    elif first and "=" not in first and first[0] not in "+~":
+        raise ConfigError(unknown_command(words.rest))
     else:
         call("run", words)
 
 
-def call(verb: str, words: Sequence[str]) -> None:
+def unknown_command(words: Sequence[str]) -> str:
+    """Return the error for a first word that is neither a command nor a setting."""
+    from kdrun.config.unreadable import known_names, not_a_setting  # imports Hydra
+
+    first = words[0]
+    named = first.partition(":")[0] in known_names()
+    spaced = len(words) > 1 and words[1][:1] == "="
+    other = OTHER_VERBS.get(first.casefold())
+    meant = named and (other is None or len(words) > 1)
+    if meant or spaced or not first.strip() or Path(first).is_dir():
+        return not_a_setting(words, 0)
+    hint = f"; did you mean '{other}'?" if other else near_miss(first, VERBS)
+    listed = f"(commands: {', '.join(VERBS)}; settings are written key=value)"
+    return f"unknown command '{first}'{hint} {listed}"
+
+
+def call(verb: str, words: Words) -> None:
     """Call the command; the words of a run may not contain another command."""
     refuse_several_processes()
     if verb == "run":
-        before = ["", *words]  # a word after an option, such as --config-dir, is its value
-        late = [b for a, b in zip(before, words, strict=False) if b in VERBS and a[:1] != "-"]
+        late = [word for word in words.rest if word in VERBS]
         if late:
             raise ConfigError(f"'{late[0]}' is a command; put it first: kdrun {late[0]} ...")
-    VERBS[verb](list(words))
+    allow_flags(words, verb, VERBS[verb].flags)
+    VERBS[verb](words.as_arguments())

@@ -9,6 +9,7 @@ from kdrun.catalog.rows import readers
 from kdrun.config.loss_mixture import needs_teacher
 from kdrun.config.schema import Config
 from kdrun.config.stage_overrides import stage_options
+from kdrun.config.value_faults import written
 from kdrun.errors import near_miss
 
 LARGEST_SEED = 2**53
@@ -28,9 +29,9 @@ def _options_of_other_chains(config: Config) -> str | None:
         found = readers(CHAIN_METHODS, name)
         given = value is True or (isinstance(value, list) and value)
         if given and found and chain.method not in found:
-            shown = f"={value}" if isinstance(value, list) else ""
+            shown = f"={written(value)}" if isinstance(value, list) else ""
             chains = " or ".join(f"chain={one}" for one in found)
-            return f"chain.{name}{shown}: is for {chains}, not {chain.method}"
+            return f"chain.{name}{shown}: is for {chains}, not {chain.method}; add {chains}"
     return None
 
 
@@ -42,6 +43,8 @@ def _known_assistants(config: Config) -> str | None:
 
 
 def _no_model_twice(config: Config) -> str | None:
+    if config.chain.method not in readers(CHAIN_METHODS, "assistants"):
+        return None  # refused for that
     # Assistants have the default width and depth of their architecture.
     assistants = [(name, None, None) for name in config.chain.assistants]
     ends = [(model.arch, model.width, model.depth) for model in (config.teacher, config.student)]
@@ -82,7 +85,7 @@ def _seeds(config: Config) -> str | None:
     seeds = config.seeds
     if len(set(seeds)) == len(seeds) and all(0 <= seed <= LARGEST_SEED for seed in seeds):
         return None
-    return f"seeds={seeds}: must be different whole numbers, at least 0"
+    return f"seeds={written(seeds)}: must be different whole numbers, at least 0, as in [0,1,2]"
 
 
 CHAIN_CHECKS: tuple[Callable[[Config], str | None], ...] = (

@@ -1,6 +1,7 @@
 """Checks across keys; each returns an error line or None."""
 
 import math
+import re
 from collections.abc import Callable
 
 from kdrun.catalog.architectures import ARCHITECTURES
@@ -109,6 +110,15 @@ def _lockstep(config: Config) -> str | None:
     return None
 
 
+def _device_name(config: Config) -> str | None:
+    """Refuse a word that is no device of torch, without importing torch."""
+    device = config.train.device
+    if re.fullmatch(r"auto|(cpu|cuda|mps|xpu|hpu|mtia|meta)(:\d+)?", device):
+        return None
+    hint = "; did you mean 'cuda'?" if "gpu" in device.casefold() else ""
+    return f"train.device={device}: must be auto, cpu, mps, cuda or one such as cuda:1{hint}"
+
+
 CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _teacher_arch,
     _student_arch,
@@ -123,4 +133,5 @@ CHECKS: tuple[Callable[[Config], str | None], ...] = (
     _one_mixing,
     _output_root,
     _lockstep,
+    _device_name,
 )

@@ -1,7 +1,6 @@
 """Config composition by Hydra, with one-line errors."""
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,12 +24,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from kdrun.config import model_groups, optuna_sweeper
-from kdrun.config.parse import explain, parse, unknown_key
-from kdrun.config.path_overrides import ambiguous, readable, unreadable
-from kdrun.config.paths import config_folder, shipped_options
+from kdrun.config.flags import CONFIG, Words, check_modes, split_words
+from kdrun.config.hydra_faults import hydra_line, quiet_warnings
+from kdrun.config.option_faults import choice_faults, missing_option
+from kdrun.config.parse import keys, parse, unknown_key
+from kdrun.config.path_overrides import readable
+from kdrun.config.paths import config_folder
 from kdrun.config.preset_lists import check_preset_lists
 from kdrun.config.schema import Config
-from kdrun.errors import ConfigError, near_miss
+from kdrun.config.unreadable import read_words, several_values, unreadable
+from kdrun.config.value_faults import declared_type, explain, is_list
+from kdrun.errors import ConfigError
+from kdrun.store.home import expand_home
 
 Task = Callable[[DictConfig], Any]
 
@@ -67,9 +73,13 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
         ConfigError: all errors found by Hydra or `parse`, one line each.
         Exception: the first exception of the task, or else of a callback.
     """
+    words = split_words(arguments)
+    words = readable_words(words)
+    check_modes(words)
+    if "--shell-completion" not in words.flags:
+        check_overrides(words)
     register()
-    arguments = readable(arguments)
-    sys.argv = ["kdrun", *arguments]
+    sys.argv = ["kdrun", *words.as_arguments()]
     raised: list[Exception] = []
 
     def quiet(composed: DictConfig) -> Any:
@@ -77,8 +87,10 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
             hydra_config = HydraConfig.get()
             if hydra_config.job.chdir:
                 os.chdir(hydra_config.runtime.cwd)  # to which relative paths belong
+            check_hydra(hydra_config)
             sources = [Path(one.path) for one in hydra_config.runtime.config_sources]
-            check_preset_lists(list(hydra_config.overrides.task), sources)
+            typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # type: ignore[arg-type]
+            check_preset_lists([str(one) for one in typed], sources)
             return task(composed)
         except JobFailed:  # for the sweeper
             raise
@@ -89,8 +101,8 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
     try:
         with _hydra_raises():
             app(quiet)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError("\n".join(_all_faults(arguments, error))) from error
+    except (HydraException, OmegaConfBaseException, UserWarning) as error:
+        raise ConfigError("\n".join(_all_faults(words, error))) from error
     except CallbackFailed as failed:
         raise [*raised, failed.error][0] from None
     except SystemExit:
@@ -100,13 +112,48 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
         raise raised[0]
 
 
+def readable_words(words: Words) -> Words:
+    """Return the words with paths that Hydra reads as they were meant."""
+    folders = {name: value and str(expand_home(value)) for name, value in words.flags.items()}
+    flags = {name: folders[name] if name in CONFIG else words.flags[name] for name in words.flags}
+    return Words(flags, readable(words.rest, "--multirun" in words.flags))
+
+
+def check_overrides(words: Words) -> None:
+    """Refuse words that are not settings, and choices that are not names of options.
+
+    Raises:
+        ConfigError: one line per fault.
+    """
+    overrides = read_words(words.rest)
+    faults = choice_faults(overrides, words.rest)
+    if "--multirun" not in words.flags:
+        lists = {key for key in keys() if is_list(key)}
+        pairs = zip(overrides, words.rest, strict=True)
+        faults += [several_values(word, lists) for one, word in pairs if one.is_sweep_override()]
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def check_hydra(section: HydraConf | DictConfig) -> None:
+    """Refuse settings of Hydra that kdrun's paths do not allow.
+
+    Raises:
+        ConfigError: one of them is set.
+    """
+    for key, value in (("hydra.run.dir", section.run.dir), ("hydra.sweep.dir", section.sweep.dir)):
+        if not str(value).strip():
+            raise ConfigError(f"{key}={value}: must name a folder; leave it out for a new one")
+
+
 @contextmanager
 def _hydra_raises() -> Iterator[None]:
     """Make Hydra raise its errors instead of printing them and exiting with status 1."""
     given = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"
     try:
-        yield
+        with quiet_warnings():
+            yield
     finally:
         if given is None:
             del os.environ[FULL_ERROR]
@@ -154,75 +201,76 @@ def hydra_ready() -> Iterator[None]:
         yield
 
 
-def search_path(config_dir: Path | None) -> str:
-    """Return the override that adds the user's own YAML to what is searched."""
-    added = [] if config_dir is None else [f"file://{config_dir.absolute()}"]
-    return f"hydra.searchpath=[{','.join(['architectures://', *added])}]"
+def search_path(config_dir: Path | None) -> list[str]:
+    """Return the override that adds the user's own YAML to what is searched, if there is any."""
+    return [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
 
 
 def _composed(
     overrides: Sequence[str], config_dir: Path | None, hydra_too: bool = False
 ) -> DictConfig:
     try:
-        with hydra_ready():
-            words = [search_path(config_dir), *readable(overrides)]
+        with quiet_warnings(), hydra_ready():
+            words = [*search_path(config_dir), *readable(overrides)]
             composed = compose("config", words, return_hydra_config=hydra_too)
             folders = [config_folder(), *([] if config_dir is None else [config_dir])]
             check_preset_lists(overrides, folders)
             return composed
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, UserWarning) as error:
         raise ConfigError(one_line(error)) from error
 
 
-def _all_faults(arguments: Sequence[str], error: Exception) -> list[str]:
+def _all_faults(words: Words, error: Exception) -> list[str]:
     """Return the errors of single overrides, then those of the config composed of the others."""
-    overrides = [a for a in arguments if re.match(r"[+~]*[A-Za-z_][\w./@]*=", a)]
-    if len(overrides) != len(arguments):  # flags such as -m or --config-dir change the rules
-        return [one_line(error)]
+    if set(words.flags) & {*CONFIG, "--multirun"} or any(
+        one.startswith("hydra") for one in words.rest
+    ):
+        return [one_line(error, words.rest)]  # other presets than kdrun's
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        found = {override: _fault_of([override]) for override in overrides}
+        found = {override: _fault_of(override) for override in words.rest}
         faults = [fault for fault in found.values() if fault] or [one_line(error)]
         try:
             parse(compose("config", [o for o, fault in found.items() if fault is None]))
         except ConfigError as rest:
-            faults += str(rest).splitlines()
+            named = {fault.partition("=")[0] for fault in faults}
+            # Whatever was left out for its own fault has its default here.
+            faults += [one for one in str(rest).splitlines() if one.partition(":")[0] not in named]
+        except (HydraException, OmegaConfBaseException):  # a sweep's values
+            pass
     return faults
 
 
-def _fault_of(overrides: list[str]) -> str | None:
+def _fault_of(override: str) -> str | None:
     try:
-        compose("config", overrides)
+        compose("config", [override])
     except (HydraException, OmegaConfBaseException) as error:
-        return one_line(error)
+        return one_line(error, [override])
     return None
 
 
-def one_line(error: Exception) -> str:
-    """Return the error of Hydra or OmegaConf on one line, with a near miss."""
+def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
+    """Return the error of Hydra or OmegaConf on one line, with what to write instead.
+
+    Args:
+        overrides: overrides that may have caused it.
+    """
     if isinstance(error, MissingConfigException):
-        return _missing_option(error)
+        return missing_option(error)
     if isinstance(error, OverrideParseException):
-        return unreadable(str(error.override))
+        return unreadable(error.override, error)
     cause = error.__cause__
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
-        return unknown_key(str(cause.full_key))
+        return unknown_key(_as_given(str(cause.full_key), overrides))
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        return explain(str(cause.full_key), cause)
+        key = _as_given(str(cause.full_key), overrides)
+        return explain(key, cause) if declared_type(key) else unknown_key(key)
     if isinstance(error, OmegaConfBaseException):
         return explain(str(error.full_key), error)
-    return ambiguous(str(error)) or " ".join(str(error).split())
+    return hydra_line(error)
 
 
-def _missing_option(error: MissingConfigException) -> str:
-    group, _, option = str(error.missing_cfg_file or "").rpartition("/")
-    options = error.options or shipped_options(group)  # Hydra gives none for a list
-    if not group:
-        return " ".join(str(error).split())
-    above, _, inner = group.partition("/")
-    if nested := [name for name in shipped_options(above) if "/" in name]:
-        group, option, options = above, "/".join(filter(None, (inner, option))), nested
-    same = [name for name in options if name.endswith(f"/{option}")]
-    close = f"; did you mean '{same[0]}'?" if same else near_miss(option, options)
-    hint = close or f"; one of {', '.join(options[:8])}"
-    return f"unknown {group} '{option}'{hint} ({len(options)} options: kdrun --help lists them)"
+def _as_given(key: str, overrides: Sequence[str]) -> str:
+    """Return the whole key of the override that OmegaConf's error names only in part."""
+    given = (one.lstrip("+~").partition("=")[0] for one in overrides)
+    return next((one for one in given if one.startswith(f"{key}.")), key)

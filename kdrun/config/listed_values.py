@@ -13,9 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kdrun.config.compose import compose_job
 from kdrun.config.model_groups import GROUPS
-from kdrun.config.parse import keys
-from kdrun.config.paths import config_folder
-from kdrun.config.schema import Config
+from kdrun.config.parse import empty_config, keys
+from kdrun.config.paths import shipped_groups
 from kdrun.errors import ConfigError
 from kdrun.store.saved_config import texts
 
@@ -82,7 +81,7 @@ def group_choices(job: Sequence[str]) -> tuple[str, ...]:
 @cache
 def group_names() -> frozenset[str]:
     """Return the names of all groups."""
-    return frozenset({path.name for path in config_folder().iterdir() if path.is_dir()} | {*GROUPS})
+    return frozenset({*shipped_groups(), *GROUPS})
 
 
 @cache
@@ -101,7 +100,7 @@ def plain_values(job: Sequence[str]) -> Values:
 @cache
 def typed_value(key: str, text: str) -> Any:
     """Return the typed value of `key=text`; the text itself if it is not a valid value."""
-    typed = OmegaConf.structured(Config)
+    typed = empty_config()
     OmegaConf.set_struct(typed.chain.stage, False)
     try:
         value = OverridesParser.create().parse_override(f"{key}={text}").value()

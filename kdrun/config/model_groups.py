@@ -4,12 +4,15 @@ This is a Hydra config source because a ConfigStore of this many nodes is copied
 at a cost of one second.
 """
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
 from kdrun.catalog.architectures import ARCHITECTURES
+from kdrun.config.paths import config_folder
 
 GROUPS = ("teacher", "student")
 
@@ -53,6 +56,22 @@ class ArchitectureSource(ConfigSource):
         )
 
 
+class KdrunSearchPath(SearchPathPlugin):
+    """Search path of kdrun's presets and models, whatever `hydra.searchpath` or primary config.
+
+    It is registered by this process: an installed plugin would change every program that uses
+    Hydra.
+    """
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append kdrun's configs, unless the primary config is there, and the models."""
+        presets = f"file://{config_folder()}"
+        if all(element.path != presets for element in search_path.get_path()):
+            search_path.append("kdrun", presets)
+        search_path.append("architectures", f"{ArchitectureSource.scheme()}://")
+
+
 def register() -> None:
-    """Register the source with Hydra; `config.yaml` lists its scheme in `hydra.searchpath`."""
+    """Register the source and its place in the search path with Hydra."""
     Plugins.instance().register(ArchitectureSource)
+    Plugins.instance().register(KdrunSearchPath)

@@ -1,6 +1,5 @@
 """Overrides with paths, and other values that Hydra's grammar needs in quotes."""
 
-import os
 import re
 import shlex
 from collections.abc import Iterable
@@ -9,61 +8,33 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from kdrun.store.home import expand_home
+
 PATH = re.compile(
     r"(\+{0,2}(?:dataset\.root|output_root|(?:teacher|student)\.weights|hydra\.(?:run|sweep)\.dir))"
     r"=(.*)",
     re.DOTALL,
 )
 EXPANDED = re.compile(
-    r"(\+{0,2}(?:output_root|hydra\.(?:run|sweep)\.dir)|--config-dir|-cd|--config-path|-cp)=(~.*)",
+    r"(\+{0,2}(?:output_root|hydra\.(?:run|sweep)\.dir))=(~.*)",
     re.DOTALL,
 )
 """What nothing else expands: Hydra makes these folders itself."""
 
-PLAIN = re.compile(r"[\w/\-\\+.$%*@?|:\s]", re.ASCII)
-"""Characters that Hydra reads without quotes."""
 
-AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*?)'", re.DOTALL)
+def readable(words: Iterable[str], sweep: bool = False) -> list[str]:
+    """Expand `~` in folders, and quote paths that Hydra could not read otherwise.
 
-
-def readable(words: Iterable[str]) -> list[str]:
-    """Expand `~` in folders, and quote paths that Hydra could not read otherwise."""
-    words = list(words)
-    sweep = not {"-m", "--multirun"}.isdisjoint(words)
+    Args:
+        words: of the command line, flags left away.
+        sweep: whether commas separate several paths.
+    """
     return [_quoted_path(_expanded(word), sweep) for word in words]
 
 
-def unreadable(override: str) -> str:
-    """The error message for an override that Hydra cannot read, with the quotes it needs."""
-    key, equals, value = override.partition("=")
-    if not equals or not reads(f"{key}=x"):
-        return f"cannot read {one_line(override)}: write settings as key=value"
-    sign = trouble(value)
-    name = f"'{sign}'" if sign != "'" else "an apostrophe"
-    closing = dict(zip("([{", ")]}", strict=True)).get(sign, sign)
-    needs = "needs" if value.count(sign) == value.count(closing) else f"needs a '{closing}', or"
-    quoted = one_line(example(key, value))
-    return f"cannot read {one_line(override)}: {name} {needs} quotes: {quoted}"
-
-
-def ambiguous(message: str) -> str | None:
-    """The error message for a list of values outside a sweep; None for other messages of Hydra."""
-    found = AMBIGUOUS.search(message)
-    if found is None:
-        return None
-    key, _, value = found[1].partition("=")
-    return (
-        f"{one_line(found[1])}: ',' separates the values of a sweep; for one value with a comma "
-        f"write {one_line(example(key, value))}, for a list {key}=[{one_line(value)}], for a "
-        "sweep add -m"
-    )
-
-
-def trouble(value: str) -> str:
-    """The first character that needs quotes: one that is never plain, else a bracket, = or ,."""
-    special = [sign for sign in value if not PLAIN.match(sign)]
-    never = [sign for sign in special if sign not in "()[]{}=,"]
-    return ([*never, *special] or [value[:1]])[0]
+def is_path(key: str) -> bool:
+    """Whether the value of the key is a path."""
+    return PATH.fullmatch(f"{key}=") is not None
 
 
 def example(key: str, value: str) -> str:
@@ -94,7 +65,7 @@ def one_line(text: str) -> str:
 
 def _expanded(word: str) -> str:
     found = EXPANDED.fullmatch(word)
-    return word if found is None else f"{found[1]}={os.path.expanduser(found[2])}"
+    return word if found is None else f"{found[1]}={expand_home(found[2])}"
 
 
 def _quoted_path(word: str, sweep: bool) -> str:

@@ -9,6 +9,11 @@ def config_folder() -> Path:
     return next(d for d in (package / "configs", package.parent / "configs") if d.is_dir())
 
 
+def shipped_groups() -> list[str]:
+    """Return the names of the shipped groups."""
+    return sorted(path.name for path in config_folder().iterdir() if path.is_dir())
+
+
 def shipped_options(group: str) -> list[str]:
     """Return the options of a group in the shipped YAML; nested options by their path."""
     folder = config_folder() / group

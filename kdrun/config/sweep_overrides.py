@@ -73,7 +73,13 @@ def hydras_jobs(hydra: DictConfig) -> list[list[str]] | None:
         batches = BasicSweeper.split_arguments(overrides, None)
     except HydraException as error:
         raise ConfigError(" ".join(str(error).split())) from error
-    return [list(job) for batch in batches for job in batch]
+    jobs = [list(job) for batch in batches for job in batch]
+    if not jobs:
+        empty = " ".join(o.input_line or "" for o in overrides if o.is_sweep_override())
+        raise ConfigError(
+            f"{empty}: an empty range, so the sweep has no job; give at least a value"
+        )
+    return jobs
 
 
 def job_folders(

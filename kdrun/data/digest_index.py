@@ -9,7 +9,6 @@ hashed. This assumes a file system that records every change in one of them.
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from kdrun.errors import OutputError, first_line
 from kdrun.store.files import write_atomic
+from kdrun.store.home import expand_home
 
 RECORD = np.dtype(
     [("path", "<u8"), ("stamp", "<i8", (4,)), ("digest", "u1", (32,)), ("check", "<u8")]
@@ -29,9 +29,8 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def cache_folder() -> Path:
-    """$KDRUN_CACHE, by default ~/.cache/kdrun; the temporary folder for a user without a home."""
-    folder = os.path.expanduser(os.environ.get("KDRUN_CACHE") or "~/.cache/kdrun")
-    return Path(tempfile.gettempdir(), "kdrun") if folder.startswith("~") else Path(folder)
+    """$KDRUN_CACHE, by default ~/.cache/kdrun."""
+    return expand_home(os.environ.get("KDRUN_CACHE") or "~/.cache/kdrun", "KDRUN_CACHE=FOLDER")
 
 
 class DigestIndex:

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from kdrun.escaping import printable_lines
+from kdrun.loggers.streams import output_error
 from kdrun.loggers.tables import PrintableConsole
 from kdrun.store.files import append_text
 
@@ -28,12 +29,16 @@ class Reporter:
         self.console = console
         self.log = log
         self.prefix = prefix
+        self.alone = False
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line and log it with the time."""
         text = printable_lines(text)
         self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
         self.record(text)
+        if not self.alone and (error := output_error()):
+            self.alone = True
+            self.record(f"stdout ended ({error.strerror}); the work continues, noted here alone")
 
     def record(self, text: str) -> None:
         """Log without printing."""
@@ -44,7 +49,7 @@ class Reporter:
     def show(self, renderable: RenderableType) -> None:
         """Print a table and log it as text."""
         self.console.print(renderable)
-        plain = PrintableConsole(width=160, no_color=True, markup=False)
+        plain = PrintableConsole(width=160, color_system=None, force_terminal=False, markup=False)
         with plain.capture() as capture:
             plain.print(renderable)
         self.record("\n" + capture.get())
@@ -73,6 +78,11 @@ class Reporter:
         with progress.bar:
             yield progress
         progress.leave_line()
+
+
+def redraws(console: Console) -> bool:
+    """Whether the console is a terminal that can redraw a line; TERM=dumb cannot."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 class _ReporterHandler(logging.Handler):
@@ -110,7 +120,7 @@ class StageProgress:
             console=reporter.console,
             transient=True,
             refresh_per_second=4,  # each redraw takes a millisecond of training
-            disable=not reporter.console.is_terminal,
+            disable=not redraws(reporter.console),
         )
         self.task = self.bar.add_task(
             title, total=epochs * images, completed=done, epoch="", rate="", values=""

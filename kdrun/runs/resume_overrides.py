@@ -7,7 +7,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from kdrun.config.parse import keys, unknown_key
-from kdrun.config.path_overrides import readable, unreadable
+from kdrun.config.path_overrides import readable
+from kdrun.config.paths import shipped_groups
+from kdrun.config.unreadable import unreadable
 from kdrun.errors import ConfigError
 from kdrun.plan.identity import NO_IDENTITY
 
@@ -35,8 +37,11 @@ def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     for override in readable(overrides):
         key, equals, _ = override.partition("=")
         if not equals:
-            raise ConfigError(f"{override}: is not a setting; write key=value")
-        if key not in keys():
+            raise ConfigError(
+                f"{override}: is not a setting; write key=value, or leave it out (one folder at a "
+                "time)"
+            )
+        if key not in (*keys(), *shipped_groups()):
             raise ConfigError(unknown_key(key))
         if key not in CHANGEABLE | {EPOCHS}:
             raise ConfigError(
@@ -69,7 +74,7 @@ def value_of(override: str) -> Any:
     try:
         read = OverridesParser.create().parse_override(override)
     except HydraException as error:
-        raise ConfigError(unreadable(override)) from error
+        raise ConfigError(unreadable(override, error)) from error
     if read.is_sweep_override():
         raise ConfigError(f"{override}: resume takes one value per key")
     return read.value()

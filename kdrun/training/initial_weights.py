@@ -1,6 +1,5 @@
 """Initial weights: published ones by name, a file, or a finished run."""
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from kdrun.models.timm_models import timm_config, timm_normalization
 from kdrun.models.weights.other_formats import describe_folder
 from kdrun.models.weights.safe_load import file_sha256
 from kdrun.store.finished_runs import linked_stage, planned_hashes, read_summary
+from kdrun.store.home import expand_home
 from kdrun.store.run_folder import PLAN
 from kdrun.store.stage_figures import run_faults
 from kdrun.store.stages import SUMMARY, WEIGHTS, finished, own_digest, read_identity
@@ -69,7 +69,7 @@ def resolve_weights(
     Raises:
         WeightsError: no such file or name, or the folder has no finished model.
     """
-    path = Path(os.path.expanduser(weights))  # leaves the home of an unknown user as it is
+    path = expand_home(weights)
     if path.is_file():
         return replace(_file(path, weights, arch, library), key=key)
     if key is not None:

@@ -50,7 +50,8 @@ def test_help_lists_verbs_groups_models_and_settings(capsys, words):
 
 def test_help_and_config_errors_import_neither_torch_nor_what_draws():
     resume = ["resume", ".", "train.lr=1"]
-    for words in (["--help"], ["loss.T=0"], ["teacher=nothing"], resume):
+    wrong_device = ["train.device=gpu"]
+    for words in (["--help"], ["loss.T=0"], wrong_device, ["teacher=nothing"], resume):
         code = (
             "import sys; from kdrun.cli import main\n"
             f"try: main({words!r})\n"
@@ -126,14 +127,14 @@ WRONG = [
     (2, ["train.epohcs=3"], "did you mean 'train.epochs'?"),
     (2, ["+foo=1"], "unknown key 'foo'"),
     (2, ["loss.foo=1"], "unknown key 'loss.foo' (kdrun --cfg job lists all)"),
-    (2, ["los.T=1"], "unknown key 'los'; did you mean 'loss'?"),
+    (2, ["los.T=1"], "unknown key 'los.T'; did you mean 'loss.T'?"),
     (2, ["loss.T=0"], "loss.T=0: must be above 0"),
     (2, ["loss.T=-1"], "loss.T=-1: must be above 0"),
     (2, ["loss.T=nan"], "loss.T=nan: must be above 0"),
-    (2, ["loss.T=hot"], "loss.T: value 'hot'"),
+    (2, ["loss.T=hot"], "loss.T=hot: must be a number above 0"),
     (2, ["loss.alpha=2"], "loss.alpha=2: must be at least 0 and at most 1"),
     (2, ["train.epochs=0"], "train.epochs=0: must be at least 1"),
-    (2, ["train.epochs=1.5"], "train.epochs: value '1.5'"),
+    (2, ["train.epochs=1.5"], "train.epochs=1.5: must be a whole number at least 1"),
     (2, ["loss=kdd"], "unknown loss 'kdd'; did you mean 'kd'?"),
     (2, ["loss=[kd,kdd]"], "unknown loss 'kdd'; did you mean 'kd'?"),
     (2, ["loss.t=4"], "unknown key 'loss.t'; did you mean 'loss.T'?"),

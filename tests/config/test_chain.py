@@ -46,7 +46,10 @@ def test_an_assistant_may_be_a_wider_network_of_the_students_kind(make_config):
         (["chain.stage.1.loss.TT=2"], r"did you mean 'chain\.stage\.1\.loss\.T'\?"),
         (["chain.stage.1.los.T=2"], r"did you mean 'chain\.stage\.1\.loss'\?"),
         (["chain.stage.1.loss.T=0"], r"chain\.stage\.1\.loss\.T=0: must be above 0"),
-        (["chain.stage.1.train.epochs=1.5"], r"chain\.stage\.1\.train\.epochs: value '1\.5'"),
+        (
+            ["chain.stage.1.train.epochs=1.5"],
+            r"chain\.stage\.1\.train\.epochs=1\.5: must be a whole number",
+        ),
         (["chain.stage.1.train.warmup_epochs=99"], r"chain\.stage\.1: train\.warmup_epochs=99"),
         (["chain.stage.1.train.seed=3"], "applies to the whole run; set train.seed"),
         (["chain.stage.1.loss=2"], "is a section"),

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdrun.config.compose import compose_job, run_app
-from kdrun.config.path_overrides import in_quotes, readable, unreadable
+from kdrun.config.compose import compose_job, readable_words, run_app
+from kdrun.config.flags import split_words
+from kdrun.config.path_overrides import in_quotes, readable
+from kdrun.config.unreadable import several_values, unreadable
 from kdrun.errors import ConfigError
 from kdrun.runs.resume_overrides import checked_overrides
 
@@ -56,8 +59,8 @@ def test_a_path_of_any_name_is_read_as_it_was_typed(key, name):
 
 
 def test_several_paths_of_a_sweep_are_quoted_one_by_one():
-    words = readable(["-m", "dataset.root=数据,b", "dataset.root=a,b"])
-    assert words == ["-m", 'dataset.root="数据","b"', "dataset.root=a,b"]
+    words = readable(["dataset.root=数据,b", "dataset.root=a,b"], sweep=True)
+    assert words == ['dataset.root="数据","b"', "dataset.root=a,b"]
     assert readable(["dataset.root=数据,b"]) == ["dataset.root=数据,b"]
 
 
@@ -74,7 +77,7 @@ def test_whatever_is_put_in_quotes_is_read_back(text):
         assert value_of(f"x={in_quotes(text)}") == text
 
 
-@pytest.mark.parametrize("key", ["output_root", "hydra.run.dir", "hydra.sweep.dir", "--config-dir"])
+@pytest.mark.parametrize("key", ["output_root", "hydra.run.dir", "hydra.sweep.dir"])
 def test_the_home_folder_is_expanded_where_hydra_makes_the_folder(monkeypatch, key):
     monkeypatch.setenv("HOME", "/home/me")
     assert readable([f"{key}=~/out"]) == [f"{key}=/home/me/out"]
@@ -85,7 +88,7 @@ def test_resume_reads_paths_alike(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     changes = checked_overrides(["output_root=~/out (1)", "dataset.root=~/数据"])
     assert changes == {"output_root": "/home/me/out (1)", "dataset.root": "~/数据"}
-    with pytest.raises(ConfigError, match="';' needs quotes: 'logger=\"a;b\"'"):
+    with pytest.raises(ConfigError, match="values are separated by commas"):
         checked_overrides(["logger=a;b"])
 
 
@@ -97,19 +100,18 @@ def test_other_words_stay(word):
 @pytest.mark.parametrize(
     ("override", "sign"),
     [
-        ("logger=a~b", "~"),
-        ("logger=a(b)", "("),
         ("logger=a=b", "="),
         ("logger=a=é", "é"),
         ("logger=a#b", "#"),
-        ("teacher.ensemble=[~/a.pt,mlp]", "~"),
         ("teacher.ensemble=[mlp,数据/a.pt]", "数"),
     ],
 )
 def test_the_character_that_is_the_trouble_is_named_with_quoting_that_works(override, sign):
-    line = unreadable(override)
-    assert line.startswith(f"cannot read {override}: '{sign}' needs quotes: ")
-    (typed,) = shlex.split(line.partition("needs quotes: ")[2])
+    with pytest.raises(HydraException) as refused:
+        OverridesParser.create().parse_override(override)
+    line = unreadable(override, refused.value)
+    assert line.startswith(f"{override}: '{sign}'")
+    (typed,) = shlex.split(line.partition("write ")[2])
     value, key = value_of(typed), override.partition("=")[0]
     given = override.partition("=")[2]
     assert typed.startswith(f"{key}=")
@@ -125,20 +127,14 @@ def test_relative_paths_start_where_the_command_was_typed(tmp_path, monkeypatch)
     assert Path.cwd() == tmp_path
 
 
-def test_a_bracket_that_is_not_closed_is_told_so():
-    assert unreadable("train.milestones=[0.5") == (
-        "cannot read train.milestones=[0.5: '[' needs a ']', or quotes: 'train.milestones=\"[0.5\"'"
+def test_a_path_with_a_comma_is_told_how_to_quote_it():
+    assert several_values("dataset.root=D,1", []) == (
+        "dataset.root=D,1: several values are a sweep; write kdrun -m dataset.root=D,1, or give "
+        "one value with a comma as 'dataset.root=\"D,1\"'"
     )
 
 
-def test_a_word_without_a_key_is_told_so():
-    assert unreadable("é=3") == "cannot read é=3: write settings as key=value"
-
-
-def test_several_values_without_a_sweep_are_told_with_the_three_ways():
-    with pytest.raises(ConfigError) as caught:
-        compose_job(["dataset=imagefolder", "dataset.root=D,1"])
-    assert str(caught.value) == (
-        "dataset.root=D,1: ',' separates the values of a sweep; for one value with a comma write "
-        "'dataset.root=\"D,1\"', for a list dataset.root=[D,1], for a sweep add -m"
-    )
+def test_the_home_folder_of_a_config_dir_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    words = readable_words(split_words(["--config-dir=~/conf", "loss.T=2", "-cn", "x"]))
+    assert words.flags == {"--config-dir": "/home/me/conf", "--config-name": "x"}

@@ -16,6 +16,7 @@ def idle(make_config):
     ("words", "why"),
     [
         (["loss=dist", "loss.alpha=0.9"], "loss.dist.weight=1 and loss.weights.hard=1 are set"),
+        (["seeds=[0,1]", "train.seed=3"], "seeds=[0,1] is set; leave one of them out"),
         (["loss=none", "loss.alpha=0.9"], "the loss has no soft term"),
         (["loss=hint", "loss.alpha=0.9"], "the loss has no soft term"),
         (["loss=hard", "loss.T=7"], "0.5 teacher_argmax + 0.5 cross-entropy reads no scheduled T"),

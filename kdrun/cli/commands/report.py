@@ -1,6 +1,7 @@
 """`kdrun report`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from kdrun.cli.arguments import named_folder, taken_option
 from kdrun.errors import ConfigError, near_miss
@@ -11,7 +12,12 @@ from kdrun.signals import importing
 def report(words: Sequence[str]) -> None:
     """Report a run, or compare several, a sweep or all below a folder: `kdrun report DIR...`."""
     form, names = taken_option(words, "--format")
-    folders = [named_folder("report", names[place:])[0] for place in range(max(1, len(names)))]
+    if settings := [name for name in names if "=" in name and not Path(name).is_dir()]:
+        key, _, value = settings[0].partition("=")
+        dashed = f"; write --format {value}" if key == "format" else ""
+        raise ConfigError(f"{settings[0]}: report takes folders and --format only{dashed}")
+    folders = [named_folder("report", [name])[0] for name in names]
+    folders = folders or [named_folder("report", [])[0]]
     single = len(folders) == 1 and (folders[0] / "config.yaml").exists()
     if form is None and single and not (folders[0] / "sweep.yaml").exists():
         with importing():

@@ -1,10 +1,10 @@
 """`kdrun resume`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from kdrun.cli.arguments import named_folder, taken_option
+from kdrun.cli.arguments import existing_folder, named_folder, taken_option
 from kdrun.early_signals import resumable_by
+from kdrun.errors import ConfigError
 from kdrun.signals import importing
 
 
@@ -13,7 +13,8 @@ def resume(words: Sequence[str]) -> None:
 
     `-m hydra/launcher=NAME` runs the jobs of a sweep on a launcher.
     """
-    folder, rest = named_folder("resume", words)
+    given, names = taken_option(words, "--config-dir")
+    folder, rest = named_folder("resume", [one for one in names if one != "--multirun"])
     from kdrun.store.sweep_folder import SWEEP
 
     if (folder / SWEEP).exists():
@@ -22,13 +23,14 @@ def resume(words: Sequence[str]) -> None:
             from kdrun.runs.sweep.resume import resume_sweep
             from kdrun.store.run_folder import occupied
 
-        given, words = taken_option(rest, "--config-dir", "-cd")
-        launcher, overrides = launcher_words(words)
+        own = None if given is None else existing_folder(given)
+        launcher, overrides = launcher_words(rest)
         with occupied(folder):
             resumable_by(f"'kdrun resume {folder}' continues")
-            own = None if given is None else Path(given)
             resume_sweep(folder, overrides, own, launcher)
         return
+    if given is not None:
+        raise ConfigError(f"--config-dir: {folder} is a run, which has its config; leave it out")
     from kdrun.runs.resume_overrides import checked_overrides
 
     checked_overrides(rest)  # before seconds of imports

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdrun.errors import OutputError
+from kdrun.errors import OutputError, reason
 from kdrun.signals import importing
 
 
@@ -20,7 +20,11 @@ def run(words: Sequence[str]) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:  # Hydra makes the folder of a sweep by itself
-        raise OutputError(f"cannot write {error.filename}: {error.strerror}") from error
+        place = "an output" if error.filename is None else error.filename
+        raise OutputError(
+            f"cannot write {place}: {error.strerror or reason(error)}; free space, or set "
+            "output_root to a folder that can be written"
+        ) from error
 
 
 def run_task(composed: Any) -> float | None:
@@ -41,7 +45,8 @@ def run_task(composed: Any) -> float | None:
         return run_job(composed, folder, as_typed(hydra), hydra, own_yaml(hydra))
     config = parse(composed)
     with importing():
+        from kdrun.config.sweep_overrides import as_typed
         from kdrun.runs.runner import run
 
-    run(config, folder if hydra.run.dir != "." else None, list(hydra.overrides.task))
+    run(config, folder if hydra.run.dir != "." else None, as_typed(hydra))
     return None

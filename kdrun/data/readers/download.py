@@ -7,19 +7,14 @@ from pathlib import Path
 from filelock import FileLock
 
 from kdrun.errors import DataError, first_line
+from kdrun.store.home import expand_home
 
 
 def data_root(root: str | None) -> Path:
-    """The given folder, else $KDRUN_DATA, else ~/.cache/kdrun.
-
-    Raises:
-        DataError: there is no home folder of that name.
-    """
-    given = root or os.environ.get("KDRUN_DATA") or "~/.cache/kdrun"
-    folder = os.path.expanduser(given)
-    if folder.startswith("~"):
-        raise DataError(f"{given}: there is no such home folder; set dataset.root to a full path")
-    return Path(folder)
+    """The given folder, else $KDRUN_DATA, else ~/.cache/kdrun."""
+    return expand_home(
+        root or os.environ.get("KDRUN_DATA") or "~/.cache/kdrun", "dataset.root=FOLDER"
+    )
 
 
 def fetch(name: str, root: Path, layout: str, download: Callable[[], object]) -> None:

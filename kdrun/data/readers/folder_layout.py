@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kdrun.data.readers.passed_over import hidden, shown
 from kdrun.errors import DataError, some_of
+from kdrun.store.home import expand_home
 
 LAYOUT = "train/CLASS/IMAGE and val/CLASS/IMAGE, or test/CLASS/IMAGE, or both"
 
@@ -45,7 +46,7 @@ def find_layout(name: str, root: str | None) -> Layout:
     """
     if root is None:
         raise DataError(f"{name}: set dataset.root to a folder that holds {LAYOUT}")
-    folder = Path(os.path.expanduser(root))  # leaves the home of an unknown user as it is
+    folder = expand_home(root)
     names = subfolders(folder)
     found = {part: _matching(part, names) for part in NAMES}
     parts = {part: _chosen(folder, part, given) for part, given in found.items() if given}

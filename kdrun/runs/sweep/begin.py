@@ -5,7 +5,9 @@ from pathlib import Path
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
+from kdrun.config.compose import check_hydra
 from kdrun.config.optuna_sweeper import refuse_minimizing
+from kdrun.config.sweep_checks import check_jobs
 from kdrun.config.sweep_overrides import as_typed, planned_jobs
 from kdrun.early_signals import resumable_by
 from kdrun.runs.sweep.claims import CLAIMS
@@ -20,15 +22,19 @@ def begin(config: DictConfig) -> None:
     """Claim the folder of a new sweep and record its jobs.
 
     Raises:
-        ConfigError: an override cannot be stored, or the sweeper would minimise.
+        ConfigError: an override cannot be stored, a job has a wrong one, or the sweeper would
+            minimise.
         OutputError: the folder holds a sweep or run, is in use, or cannot be written.
     """
     refuse_minimizing(config.hydra.sweeper)
     folder = Path(config.hydra.sweep.dir)
+    check_hydra(config.hydra)
     own = own_yaml(config.hydra)
     planned = planned_jobs(config, own)
     jobs = None if planned is None else planned.overrides
     refuse_taken(folder, jobs)  # first, because a claim leaves a lock file
+    if jobs is not None:
+        check_jobs(config, jobs)
     CLAIMS.enter_context(occupied(folder))
     refuse_taken(folder, jobs, claimed=True)  # another process may have been faster
     make_store(Path(config.output_root))  # a resumed sweep finds its output root by the store

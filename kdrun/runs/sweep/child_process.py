@@ -15,6 +15,7 @@ from typing import Any
 from kdrun.early_signals import SIGNALS, heard_signals, leave_at_once
 from kdrun.errors import Stopped
 from kdrun.escaping import write_any_text
+from kdrun.loggers.streams import outlive_readers
 
 
 class Child:
@@ -112,6 +113,7 @@ def _main(ready: Connection, target: Callable[..., None], arguments: tuple[Any, 
             signal.signal(number, _leave)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     ready.close()
+    outlive_readers()
     write_any_text()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     target(*arguments)

@@ -77,7 +77,7 @@ def launch(
     sweep = sweep.absolute()
     try:
         with hydra_ready():
-            runner = _instance([search_path(config_dir), *launcher], sweep, work)
+            runner = _instance([*search_path(config_dir), *launcher], sweep, work)
             folders = [[f"hydra.sweep.subdir={written(name)}"] for name in jobs]
             returns = runner.launch(folders, initial_job_idx=0)
     except (HydraException, OmegaConfBaseException) as error:

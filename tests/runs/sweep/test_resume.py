@@ -40,6 +40,7 @@ def test_one_that_cannot_be_found_must_be_named(tmp_path):
 
 def test_a_sweep_makes_its_store_before_its_first_job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kdrun.runs.sweep.begin.check_jobs", lambda config, jobs: None)
     assert main_code(["-m", "loss.T=0,-1", "output_root=o", "hydra.sweep.dir=o/sw"]) == 2
     assert root_of_sweep(tmp_path / "o" / "sw") == tmp_path / "o"
 
