@@ -31,7 +31,7 @@ from kdrun.config.parse import keys, parse, unknown_key
 from kdrun.config.paths import config_folder
 from kdrun.config.preset_lists import check_preset_lists
 from kdrun.config.schema import Config
-from kdrun.config.unreadable import read_words, several_values, unreadable
+from kdrun.config.unreadable import on_one_line, read_words, several_values, unreadable
 from kdrun.config.value_faults import declared_type, explain, is_list
 from kdrun.errors import ConfigError
 
@@ -113,7 +113,7 @@ def check_overrides(words: Words) -> None:
         pairs = zip(overrides, words.rest, strict=True)
         faults += [several_values(word, lists) for one, word in pairs if one.is_sweep_override()]
     if faults:
-        raise ConfigError("\n".join(faults))
+        raise ConfigError("\n".join(map(on_one_line, faults)))
 
 
 def check_hydra(section: HydraConf | DictConfig) -> None:
