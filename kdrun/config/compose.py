@@ -199,7 +199,7 @@ def _all_faults(words: Words, error: Exception) -> list[str]:
     if set(words.flags) & {*CONFIG, "--multirun"} or any(
         one.startswith("hydra") for one in words.rest
     ):
-        return [one_line(error, words.rest)]  # other presets than kdrun's
+        return [one_line(error, words.rest)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         found = {override: _fault_of(override) for override in words.rest}
@@ -208,7 +208,6 @@ def _all_faults(words: Words, error: Exception) -> list[str]:
             parse(compose("config", [o for o, fault in found.items() if fault is None]))
         except ConfigError as rest:
             named = {fault.partition("=")[0] for fault in faults}
-            # Whatever was left out for its own fault has its default here.
             faults += [one for one in str(rest).splitlines() if one.partition(":")[0] not in named]
         except (HydraException, OmegaConfBaseException):  # a sweep's values
             pass
