@@ -32,7 +32,7 @@ from kdrun.config.path_overrides import readable
 from kdrun.config.paths import config_folder
 from kdrun.config.preset_lists import check_preset_lists
 from kdrun.config.schema import Config
-from kdrun.config.unreadable import read_words, several_values, unreadable
+from kdrun.config.unreadable import on_one_line, read_words, several_values, unreadable
 from kdrun.config.value_faults import declared_type, explain, is_list
 from kdrun.errors import ConfigError
 from kdrun.store.home import expand_home
@@ -132,7 +132,7 @@ def check_overrides(words: Words) -> None:
         pairs = zip(overrides, words.rest, strict=True)
         faults += [several_values(word, lists) for one, word in pairs if one.is_sweep_override()]
     if faults:
-        raise ConfigError("\n".join(faults))
+        raise ConfigError("\n".join(map(on_one_line, faults)))
 
 
 def check_hydra(section: HydraConf | DictConfig) -> None:
@@ -225,7 +225,7 @@ def _all_faults(words: Words, error: Exception) -> list[str]:
     if set(words.flags) & {*CONFIG, "--multirun"} or any(
         one.startswith("hydra") for one in words.rest
     ):
-        return [one_line(error, words.rest)]  # other presets than kdrun's
+        return [one_line(error, words.rest)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         found = {override: _fault_of(override) for override in words.rest}
@@ -234,7 +234,6 @@ def _all_faults(words: Words, error: Exception) -> list[str]:
             parse(compose("config", [o for o, fault in found.items() if fault is None]))
         except ConfigError as rest:
             named = {fault.partition("=")[0] for fault in faults}
-            # Whatever was left out for its own fault has its default here.
             faults += [one for one in str(rest).splitlines() if one.partition(":")[0] not in named]
         except (HydraException, OmegaConfBaseException):  # a sweep's values
             pass

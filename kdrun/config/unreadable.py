@@ -35,7 +35,8 @@ def read_words(words: Sequence[str]) -> list[Override]:
     for place, word in enumerate(words):
         if "=" not in word and word[:1] != "~":
             # The words around it belong to the same mistake.
-            raise ConfigError("\n".join([*faults, not_a_setting(words, place)]))
+            fault = on_one_line(not_a_setting(words, place))
+            raise ConfigError("\n".join([*faults, fault]))
         try:
             found.append(parser.parse_override(word))
         except HydraException as error:
@@ -97,11 +98,15 @@ def known_names() -> list[str]:
 def unreadable(word: str, error: HydraException) -> str:
     """Return the error for a `key=value` that Hydra cannot read, with what to write instead."""
     key, _, value = word.partition("=")
-    shown = " ".join(word.split())
-    for find in DIAGNOSES:
-        if fault := find(key, value, error):
-            return f"{shown}: {fault}"
-    return f"{shown}: cannot be read; put the value in quotes: {example(key, value)}"
+    found = (find(key, value, error) for find in DIAGNOSES)
+    quoted = f"cannot be read; put the value in quotes: {example(key, value)}"
+    fault = next(filter(None, found), quoted)
+    return on_one_line(f"{word}: {fault}")
+
+
+def on_one_line(text: str) -> str:
+    """Return a message without the line breaks of the words in it."""
+    return " ".join(text.split())
 
 
 def _spaces(key: str, value: str, error: HydraException) -> str | None:
