@@ -190,6 +190,7 @@ def whole_config(overrides: Sequence[str], config_dir: Path | None = None) -> It
         yield whole
     finally:
         Singleton.set_state(state)
+        register()  # Hydra's state has no plugins that were registered by a process
 
 
 @contextmanager

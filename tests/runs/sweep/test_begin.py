@@ -88,7 +88,7 @@ def test_a_table_that_cannot_be_written_is_told_by_the_code(here, capsys, monkey
 
 
 def test_a_bug_in_a_callback_is_no_success(here, capsys, monkeypatch):
-    def broken(folder, config_dir):
+    def broken(folder, config_dir, broken_by=None):
         raise ZeroDivisionError("no jobs")
 
     monkeypatch.setattr(sweep, "close_sweep", broken)
