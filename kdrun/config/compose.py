@@ -15,25 +15,23 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.errors import (
-    ConfigCompositionException,
     HydraException,
-    MissingConfigException,
-    OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from kdrun.config import model_groups, optuna_sweeper
+from kdrun.config.composition_faults import all_faults, one_line
 from kdrun.config.flags import CONFIG, Words, check_modes, split_words
-from kdrun.config.hydra_faults import hydra_line, quiet_warnings
-from kdrun.config.option_faults import choice_faults, missing_option
-from kdrun.config.parse import keys, parse, unknown_key
+from kdrun.config.hydra_faults import quiet_warnings
+from kdrun.config.option_faults import choice_faults
+from kdrun.config.parse import keys
 from kdrun.config.path_overrides import readable
 from kdrun.config.paths import config_folder
 from kdrun.config.preset_lists import check_preset_lists
 from kdrun.config.schema import Config
-from kdrun.config.unreadable import on_one_line, read_words, several_values, unreadable
-from kdrun.config.value_faults import declared_type, explain, is_list
+from kdrun.config.unreadable import on_one_line, read_words, several_values
+from kdrun.config.value_faults import is_list
 from kdrun.errors import ConfigError
 from kdrun.store.home import expand_home
 
@@ -102,7 +100,7 @@ def run_app(arguments: Sequence[str], task: Task) -> None:
         with _hydra_raises():
             app(quiet)()
     except (HydraException, OmegaConfBaseException, UserWarning) as error:
-        raise ConfigError("\n".join(_all_faults(words, error))) from error
+        raise ConfigError("\n".join(all_faults(words, error))) from error
     except CallbackFailed as failed:
         raise [*raised, failed.error][0] from None
     except SystemExit:
@@ -219,58 +217,3 @@ def _composed(
             return composed
     except (HydraException, OmegaConfBaseException, UserWarning) as error:
         raise ConfigError(one_line(error)) from error
-
-
-def _all_faults(words: Words, error: Exception) -> list[str]:
-    """Return the errors of single overrides, then those of the config composed of the others."""
-    if set(words.flags) & {*CONFIG, "--multirun"} or any(
-        one.startswith("hydra") for one in words.rest
-    ):
-        return [one_line(error, words.rest)]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        found = {override: _fault_of(override) for override in words.rest}
-        faults = [fault for fault in found.values() if fault] or [one_line(error)]
-        try:
-            parse(compose("config", [o for o, fault in found.items() if fault is None]))
-        except ConfigError as rest:
-            named = {fault.partition("=")[0] for fault in faults}
-            faults += [one for one in str(rest).splitlines() if one.partition(":")[0] not in named]
-        except (HydraException, OmegaConfBaseException):  # a sweep's values
-            pass
-    return faults
-
-
-def _fault_of(override: str) -> str | None:
-    try:
-        compose("config", [override])
-    except (HydraException, OmegaConfBaseException) as error:
-        return one_line(error, [override])
-    return None
-
-
-def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
-    """Return the error of Hydra or OmegaConf on one line, with what to write instead.
-
-    Args:
-        overrides: overrides that may have caused it.
-    """
-    if isinstance(error, MissingConfigException):
-        return missing_option(error)
-    if isinstance(error, OverrideParseException):
-        return unreadable(error.override, error)
-    cause = error.__cause__
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
-        return unknown_key(_as_given(str(cause.full_key), overrides))
-    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        key = _as_given(str(cause.full_key), overrides)
-        return explain(key, cause) if declared_type(key) else unknown_key(key)
-    if isinstance(error, OmegaConfBaseException):
-        return explain(str(error.full_key), error)
-    return hydra_line(error)
-
-
-def _as_given(key: str, overrides: Sequence[str]) -> str:
-    """Return the whole key of the override that OmegaConf's error names only in part."""
-    given = (one.lstrip("+~").partition("=")[0] for one in overrides)
-    return next((one for one in given if one.startswith(f"{key}.")), key)

@@ -11,7 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from kdrun.config.compose import one_line
+from kdrun.config.composition_faults import one_line
 from kdrun.config.listed_values import group_names
 from kdrun.config.option_faults import choice_faults
 from kdrun.config.parse import parse, unknown_key

@@ -15,7 +15,8 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from kdrun.config.compose import hydra_ready, one_line, search_path
+from kdrun.config.compose import hydra_ready, search_path
+from kdrun.config.composition_faults import one_line
 from kdrun.config.sweep_overrides import written
 from kdrun.errors import ConfigError
 
