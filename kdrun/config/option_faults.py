@@ -25,6 +25,18 @@ OTHER_NAMES = {
 }
 """Other names of options in the field, or of the same method in other settings."""
 
+EXTRAS = {
+    "hydra/launcher": {
+        "joblib": "joblib",
+        "ray": "ray",
+        "ray_aws": "ray",
+        "submitit_local": "submitit",
+        "submitit_slurm": "submitit",
+    },
+    "hydra/sweeper": {"optuna": "optuna"},
+}
+"""Extras of kdrun that install options of Hydra's groups."""
+
 WRITTEN_OUT = 20
 """Largest number of options that a message lists."""
 
@@ -113,7 +125,9 @@ def missing_option(error: MissingConfigException) -> str:
 
 
 def _remedy(group: str, option: str, options: Sequence[str]) -> str:
-    """Return what to write in place of an unknown option."""
+    """Return what to write in place of an unknown option, or to install."""
+    if extra := EXTRAS.get(group, {}).get(option):
+        return f": not installed; pip install 'kdrun[{extra}]'"
     inside = [name for name in options if name.startswith(f"{option.rstrip('/')}/")]
     if inside:
         return f": a folder; one of {listed(inside)}"

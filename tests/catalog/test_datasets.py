@@ -10,7 +10,7 @@ from tests.data.conftest import options, write_pictures
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_shape_of_every_data_set_is_known_without_reading_it(name, tmp_path):
-    root = str(write_pictures(tmp_path, {"train": 1}))
+    root = str(write_pictures(tmp_path, {"train": 1, "val": 1}))
     shape = known_shape(options(name, root=root))
     assert isinstance(shape, ImageShape)
     assert shape.num_classes == {"cifar100": 100, "imagefolder": 3, "imagenet": 1000}.get(name, 10)
@@ -18,7 +18,7 @@ def test_the_shape_of_every_data_set_is_known_without_reading_it(name, tmp_path)
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_image_size_that_is_asked_for_is_the_one_there_is(name, tmp_path):
-    root = str(write_pictures(tmp_path, {"train": 1}))
+    root = str(write_pictures(tmp_path, {"train": 1, "val": 1}))
     assert known_shape(options(name, root=root, image_size=20)).image_size == 20
 
 

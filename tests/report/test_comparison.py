@@ -211,8 +211,10 @@ def test_no_column_stands_twice_and_what_does_not_apply_is_empty(finished_run, t
         made_run(finished_run, tmp_path / "b", ["student=convnet"], 0, 0.9, 0.9, 0.7),
     ]
     content = compare(runs)
-    for text, sign, line in ((markdown(content), "|", 0), (latex(content), "&", 2)):
-        heads = [head.strip() for head in text.splitlines()[line].split(sign)]
+    rules = latex(content).splitlines()
+    heads_of_latex = rules[rules.index(r"\toprule") + 1]
+    for line, sign in ((markdown(content).splitlines()[0], "|"), (heads_of_latex, "&")):
+        heads = [head.strip() for head in line.split(sign)]
         assert heads.count("student") == 1
     rows = list(csv.DictReader(io.StringIO(csv_text(content))))
     assert {row["train.ema"] for row in rows} == {"0.9", ""}

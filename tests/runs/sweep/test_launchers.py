@@ -1,5 +1,7 @@
 """Sweeps on launchers and sweepers of Hydra's plugins, each with real jobs."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from kdrun.errors import Stopped
@@ -88,12 +90,22 @@ def test_a_resumed_sweep_says_that_it_runs_here(tmp_path, monkeypatch, capsys):
     assert f"{told}submitit_slurm" in capsys.readouterr().out
 
 
-def test_an_unknown_launcher_is_one_line(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("slurm", "unknown hydra/launcher 'slurm'; one of basic, "),
+        pytest.param(
+            *("ray", "unknown hydra/launcher 'ray': not installed; pip install 'kdrun[ray]'"),
+            marks=pytest.mark.skipif(find_spec("ray") is not None, reason="ray is installed"),
+        ),
+    ],
+)
+def test_an_unknown_launcher_is_one_line(tmp_path, capsys, name, told):
     begin_sweep(tmp_path / "sweeps" / "one", [], [["loss.T=-1"]])
-    words = ["resume", str(tmp_path / "sweeps" / "one"), "-m", "hydra/launcher=slurm"]
+    words = ["resume", str(tmp_path / "sweeps" / "one"), "-m", f"hydra/launcher={name}"]
     assert main_code(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "unknown hydra/launcher 'slurm'" in line
+    assert told in line
 
 
 def test_words_of_the_launcher_are_told_from_settings():
