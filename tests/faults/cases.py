@@ -66,7 +66,10 @@ SHOWN: dict[int, tuple[str, ...]] = {
         "tests/data/test_folder_split.py::test_images_of_every_mode_become_rgb",
     ),
     24: (f"{_RESUME}test_changed_data_are_noticed",),
-    25: ("tests/data/test_folder_split.py::test_a_killed_worker_is_a_data_error_with_the_remedy",),
+    25: (
+        "tests/data/test_folder_split.py"
+        "::test_a_killed_worker_is_a_data_error_with_the_cause_and_the_remedy",
+    ),
     27: (f"{_FILE}test_missing_files_and_folders_are_named_with_a_near_miss",),
     28: (f"{_FILE}test_damaged_files_are_not_readable_checkpoints",),
     29: (_CODE, f"{_FILE}test_code_in_a_plain_pickle_does_not_run"),

@@ -19,6 +19,7 @@ from kdrun.cli.entry import main
 from kdrun.config.paths import config_folder
 from kdrun.data.batch import Batch
 from kdrun.errors import ConfigError, DamagedError, NumericError, WeightsError
+from kdrun.report.sweep_jobs import job_state
 from kdrun.runs.runner import run
 from kdrun.runs.sweep.sweep import record_failure, score
 from kdrun.store.files import check_files, read_sealed, write_sealed
@@ -115,7 +116,7 @@ def test_case_71_folders_of_jobs_are_numbers_whatever_their_values():
 
 def test_case_74_a_failed_job_has_a_finite_score(tmp_path):
     record_failure(tmp_path, 5, "the loss is not finite")
-    assert score(tmp_path) == 0.0
+    assert score(job_state(tmp_path)) == 0.0
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../b", "..", ""])
