@@ -49,7 +49,7 @@ def test_a_value_means_what_it_means_to_a_new_run(key, make_config, changed):
     [
         ("train.workers=0,1", "resume takes one value per key"),
         ("train.workers=range(3)", "resume takes one value per key"),
-        ("train.workers=[0", r"cannot read train\.workers=\[0: '\[' needs a '\]', or quotes"),
+        ("train.workers=[0", r"train\.workers=\[0: '\[' is not closed; write"),
         ("train.workers", "is not a setting; write key=value"),
         ("train.lr=0.1", "would change the result"),
     ],
