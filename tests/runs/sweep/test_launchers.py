@@ -25,15 +25,15 @@ def test_a_sweep_on_a_launcher_is_the_sweep_without_one(sweep, tmp_path, launche
     words = ("loss.T=1,4", "teacher.min_accuracy=0,1")  # no teacher is right on every image
     code, content, out, folder = sweep(*words, f"hydra/launcher={launcher}")
     assert code == 4, out
-    assert of_jobs(content, "status") == ["done", "failed", "done", "failed"]
-    assert "teacher.min_accuracy" in of_jobs(content, "error")[1]
-    summaries = [read_json(folder / job / "summary.json") for job in ("0", "2")]
+    assert of_jobs(content, "status") == ["done", "done", "failed", "failed"]
+    assert "teacher.min_accuracy" in of_jobs(content, "error")[2]
+    summaries = [read_json(folder / job / "summary.json") for job in ("0", "1")]
     teachers = {stage["hash"] for one in summaries for stage in one["stages"][:1]}
     assert len(teachers) == 1
     assert sum(not one["stages"][0]["reused"] for one in summaries) == 1
     assert main_code([*QUICK, "teacher.min_accuracy=0", "loss.T=4", "hydra.run.dir=alone"]) == 0
     alone = read_json(tmp_path / "alone" / "summary.json")["stages"]
-    launched = read_json(folder / "2" / "summary.json")["stages"]
+    launched = read_json(folder / "1" / "summary.json")["stages"]
     assert [one["accuracy"] for one in alone] == [one["accuracy"] for one in launched]
     assert noted_launcher(folder) == launcher
 
