@@ -7,7 +7,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from kdrun import __version__
 from kdrun.cli.help import help_text
@@ -98,7 +97,7 @@ def unknown_command(words: Sequence[str]) -> str:
     spaced = len(words) > 1 and words[1][:1] == "="
     other = OTHER_VERBS.get(first.casefold())
     meant = named and (other is None or len(words) > 1)
-    if meant or spaced or not first.strip() or Path(first).is_dir():
+    if meant or spaced or not first.strip() or os.path.isdir(first):
         return not_a_setting(words, 0)
     hint = f"; did you mean '{other}'?" if other else near_miss(first, VERBS)
     listed = f"(commands: {', '.join(VERBS)}; settings are written key=value)"
@@ -106,7 +105,7 @@ def unknown_command(words: Sequence[str]) -> str:
 
 
 def call(verb: str, words: Words) -> None:
-    """Call the command; the words of a run may not contain another command."""
+    """Check the words and call the command."""
     refuse_several_processes()
     if verb == "run":
         late = [word for word in words.rest if word in VERBS]

@@ -16,7 +16,8 @@ def refuse_several_processes() -> None:
     """Refuse to run if the same command was started in several processes.
 
     Raises:
-        ConfigError: there are several. Each says so, as the first to leave may end the others.
+        ConfigError: there are several. Every process raises it, because a launcher may end the
+            others after the first.
     """
     for launcher, (rank, count) in LAUNCHERS.items():
         processes = os.environ.get(count, "1")

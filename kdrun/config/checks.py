@@ -113,7 +113,7 @@ def _lockstep(config: Config) -> str | None:
 def _device_name(config: Config) -> str | None:
     """Refuse a word that is no device of torch, without importing torch."""
     device = config.train.device
-    if re.fullmatch(r"auto|(cpu|cuda|mps|xpu|hpu|mtia|meta)(:\d+)?", device):
+    if re.fullmatch(r"auto|(cpu|cuda|mps|xpu|hpu|mtia)(:\d+)?", device):
         return None
     hint = "; did you mean 'cuda'?" if "gpu" in device.casefold() else ""
     return f"train.device={device}: must be auto, cpu, mps, cuda or one such as cuda:1{hint}"

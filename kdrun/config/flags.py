@@ -65,7 +65,8 @@ class Words:
     def as_arguments(self) -> list[str]:
         """Return the flags first, then the rest, as Hydra reads them."""
         flags = [name if value is None else f"{name}={value}" for name, value in self.flags.items()]
-        return [*flags, *self.rest]
+        end = ["--"] * any(one[:1] == "-" for one in self.rest)
+        return [*flags, *end, *self.rest]
 
 
 def split_words(words: Sequence[str]) -> Words:

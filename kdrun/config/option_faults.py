@@ -1,5 +1,6 @@
 """Faults of choices of groups, such as `teacher=null` or `loss=kl`, each with what to choose."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def _not_a_name(group: str, value: Any, word: str) -> str | None:
 
 def names_of(group: str) -> str:
     """Return the options of a group as a list for a message, shortened if long."""
-    found = shipped_options(group)
+    found = shipped_options(group) or sorted(EXTRAS.get(group, ()))
     if group in MODELS:
         found = sorted([*ARCHITECTURES, *found])
     return listed(found) if found else "its options"
@@ -143,7 +144,7 @@ def _remedy(group: str, option: str, options: Sequence[str]) -> str:
 
 def _as_path(group: str, option: str) -> str | None:
     """Return how a file or folder is given, if the option looks like one."""
-    likely = option[:1] in ("/", ".", "~") or Path(option).exists()
+    likely = option[:1] in ("/", ".", "~") or os.path.exists(option)
     if not likely and Path(option).suffix not in WEIGHTS:
         return None
     if group in MODELS:

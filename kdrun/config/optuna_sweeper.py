@@ -39,7 +39,7 @@ def refuse_minimizing(sweeper: DictConfig) -> None:
         given = name if isinstance(name, str) else f"[{','.join(map(str, name))}]"
         raise ConfigError(
             f"hydra.sweeper.direction={given}: the score of a job is one number, its validation "
-            "accuracy, which is maximised; leave direction away"
+            "accuracy, which is maximised; leave it out"
         )
 
 

@@ -29,7 +29,7 @@ def readable(words: Iterable[str], sweep: bool = False) -> list[str]:
         words: of the command line, flags left away.
         sweep: whether commas separate several paths.
     """
-    return [_quoted_path(_expanded(word), sweep) for word in words]
+    return [_quoted_path(_expanded(word, sweep), sweep) for word in words]
 
 
 def is_path(key: str) -> bool:
@@ -58,14 +58,12 @@ def reads(override: str) -> bool:
     return _parsed(override) is not None
 
 
-def one_line(text: str) -> str:
-    """The text without line breaks."""
-    return " ".join(text.split())
-
-
-def _expanded(word: str) -> str:
+def _expanded(word: str, sweep: bool) -> str:
     found = EXPANDED.fullmatch(word)
-    return word if found is None else f"{found[1]}={expand_home(found[2])}"
+    if found is None:
+        return word
+    parts = found[2].split(",") if sweep else [found[2]]
+    return f"{found[1]}={','.join(str(expand_home(one)) for one in parts)}"
 
 
 def _quoted_path(word: str, sweep: bool) -> str:

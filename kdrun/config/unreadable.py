@@ -1,9 +1,9 @@
 """Diagnosis of words of the command line that are not readable as `key=value`."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -58,7 +58,7 @@ def not_a_setting(words: Sequence[str], place: int) -> str:
         return f"'{word}': an empty word, perhaps of an empty variable; write key=value"
     if fault := _spaced(words, place) or _without_equals(words, place):
         return fault
-    if Path(word).is_dir():
+    if os.path.isdir(word):
         return f"{word}: a folder, not a setting; 'kdrun resume {word}' continues a run or sweep"
     hint = near_miss(word, known_names())
     return f"'{word}': not a setting; write key=value{hint or ' (kdrun --help lists the keys)'}"
@@ -160,11 +160,12 @@ def _quotes(key: str, value: str, error: HydraException) -> str | None:
 
 def _brackets(key: str, value: str, error: HydraException) -> str | None:
     open_ones: list[str] = []
-    for sign in value:
+    for place, sign in enumerate(value):
         if sign in PAIRS:
             open_ones.append(sign)
         elif sign in PAIRS.values() and (not open_ones or PAIRS[open_ones.pop()] != sign):
-            return f"'{sign}' closes nothing; write {key}={value.replace(sign, '')}"
+            rest = value[:place] + value[place + 1 :]
+            return f"'{sign}' closes nothing; write {key}={rest or 'VALUE'}"
     if not open_ones:
         return None
     closing = "".join(PAIRS[sign] for sign in reversed(open_ones))
@@ -202,7 +203,7 @@ def _odd_sign(key: str, value: str, error: HydraException) -> str | None:
         return f"'{sign}' is not an ASCII character; write {key}={plain}"
     if sign == ";":
         return f"values are separated by commas; write {key}={value.replace(';', ',')}"
-    if sign == "~":
+    if sign == "~" and value[1:2] == "/":
         return f"'~' cannot be read here; write the folder in full: {key}=$HOME{value[1:]}"
     return f"'{sign}' needs quotes; write {example(key, value)}"
 

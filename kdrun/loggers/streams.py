@@ -48,7 +48,8 @@ def open_closed_descriptors() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, mode)  # takes the lowest free number
+            # The lowest free number; processes that are started have it too.
+            os.set_inheritable(os.open(os.devnull, mode), True)
     if sys.stdout is None:
         sys.stdout = lasting(1)
     if sys.stderr is None:

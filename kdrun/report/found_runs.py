@@ -27,19 +27,24 @@ class Chosen:
         found: those of them that were found below a folder and not named.
         foreign: jobs whose folder holds another run, with the reason.
         passed_over: other folders, with the reason.
+        known: the runs and jobs, links resolved.
     """
 
     runs: dict[Path, None] = field(default_factory=dict)
     found: set[Path] = field(default_factory=set)
     foreign: dict[Path, str] = field(default_factory=dict)
     passed_over: dict[Path, str] = field(default_factory=dict)
+    known: set[Path] = field(default_factory=set)
 
     def add(self, folder: Path) -> None:
         """Add a run, or the jobs of a sweep; one that was added before is kept once."""
         foreign, jobs = foreign_jobs(folder), run_folders(folder)
-        known = {path.resolve() for path in self.runs}
         self.foreign |= foreign
-        self.runs |= dict.fromkeys(job for job in jobs if job.resolve() not in known)
+        for job in jobs:
+            whole = job.resolve()
+            if whole not in self.known:
+                self.known.add(whole)
+                self.runs[job] = None
 
     def add_found(self, folder: Path) -> None:
         """Add what was found below a folder; pass it over if it is damaged."""

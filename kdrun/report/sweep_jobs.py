@@ -51,7 +51,7 @@ def read_jobs(folder: Path, config_dir: Path | None = None) -> list[dict[str, An
     values, shared = listed_values(jobs, config_dir), noted_values(folder)
     # Without a list, overrides come from the job's own folder, which may be of another sweep.
     read = [
-        {"job": name, "number": number}
+        {"job": name, "number": int(name) if name.isdecimal() else number}
         | read_job(folder / name, job, shared | values[name] | shared)
         for number, (name, job) in enumerate(jobs.items())
     ]

@@ -82,4 +82,6 @@ def check_finished(stage_runs: Sequence[StageRun]) -> None:
     """
     for stage_run in stage_runs:
         if finished(stage_run.folder, stage_run.digest) is None:
-            raise ConfigError(f"{stage_run.folder}: {stage_run.title} is no longer there")
+            raise ConfigError(
+                f"{stage_run.folder}: {stage_run.title} is neither in the run nor in the store"
+            )

@@ -155,9 +155,10 @@ def complete(folder: Path, config: Config, saved: SavedRun, stop: StopRequest) -
         write_analysis(folder, RunPredictions(stage_runs, contexts), config.analysis)
 
     reporter = Reporter(console(), folder / LOG)
-    if unmeasured(config, folder):
-        measure(folder, config.analysis, reporter, work)
-    write_page(config, folder, reporter)
+    with reporter.hearing():
+        if unmeasured(config, folder):
+            measure(folder, config.analysis, reporter, work)
+        write_page(config, folder, reporter)
 
 
 def check_linked(folder: Path, summary: Mapping[str, Any]) -> None:

@@ -38,8 +38,7 @@ def checked_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         key, equals, _ = override.partition("=")
         if not equals:
             raise ConfigError(
-                f"{override}: is not a setting; write key=value, or leave it out (one folder at a "
-                "time)"
+                f"{override}: is not a setting; write key=value (resume takes one folder)"
             )
         if key not in (*keys(), *shipped_groups()):
             raise ConfigError(unknown_key(key))

@@ -1,13 +1,14 @@
 """The folder of a sweep, with its planned and started jobs; treated as untrusted."""
 
 from collections.abc import Container, Mapping, Sequence
-from pathlib import Path
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kdrun.errors import ConfigError, DamagedError, OutputError
 from kdrun.store.files import read_yaml, write_yaml
-from kdrun.store.folders import make_folder
-from kdrun.store.plain_overrides import plain_settings, shown
+from kdrun.store.folders import make_folder, refuse_link
+from kdrun.store.plain_overrides import plain_settings, refers, shown
 from kdrun.store.run_folder import (
     CONFIG,
     OVERRIDES,
@@ -84,8 +85,9 @@ def what_is_held(folder: Path, jobs: list[list[str]] | None = None) -> str | Non
         return "a run"
     if (folder / SWEEP).exists():
         return "this sweep" if jobs is not None and same_jobs(folder, jobs) else "another sweep"
-    begun = [folder.glob(f"[0-9]*/{name}") for name in (OVERRIDES, CONFIG, STATUS)]
-    return "another sweep" if any(any(paths) for paths in begun) else None
+    numbered = [f"[0-9]*/{name}" for name in (OVERRIDES, CONFIG, STATUS)]
+    named = [f"[!.]*/{OVERRIDES}", f"[!.]*/[!.]*/{OVERRIDES}"]  # by hydra.sweep.subdir
+    return "another sweep" if any(any(folder.glob(one)) for one in numbered + named) else None
 
 
 def same_jobs(folder: Path, jobs: list[list[str]]) -> bool:
@@ -118,6 +120,7 @@ def listed_folders(path: Path, notes: Mapping[str, Any]) -> list[str]:
 
     Raises:
         DamagedError: there is not one folder below the sweep's for every job.
+        OutputError: a folder above a job's is a link.
     """
     count = len(notes["jobs"])
     names = notes.get("folders")
@@ -125,6 +128,11 @@ def listed_folders(path: Path, notes: Mapping[str, Any]) -> list[str]:
         return [str(number) for number in range(count)]
     if not isinstance(names, list) or len(names) != count or folders_fault(names):
         raise DamagedError(f"{path} is damaged: it does not name a folder for every job")
+    for above in {path.parent / part for name in names for part in PurePosixPath(name).parents}:
+        if above != path.parent:
+            refuse_link(above)
+            if (above / SWEEP).exists():
+                raise DamagedError(f"{path} is damaged: it has jobs in the sweep {above}")
     return names
 
 
@@ -133,10 +141,13 @@ def folders_fault(names: Sequence[Any]) -> str | None:
     for number, name in enumerate(names):
         if not isinstance(name, str) or not all(part.strip(". ") for part in name.split("/")):
             return f"job {number} would be in '{name}', which is not a folder below the sweep's"
-    for number, name in enumerate(names):
-        for other, path in enumerate(names):
-            if number != other and f"{path}/".startswith(f"{name}/"):
-                return f"jobs {min(number, other)} and {max(number, other)} would be in '{name}'"
+        if refers(name) or not name.isprintable():
+            return f"job {number} would be in {name!r}, which is not a plain name"
+    parts = sorted((name.split("/"), number) for number, name in enumerate(names))
+    for (outer, one), (inner, other) in pairwise(parts):
+        if inner[: len(outer)] == outer:
+            first, second = sorted((one, other))
+            return f"jobs {first} and {second} would be in '{'/'.join(outer)}'"
     return None
 
 

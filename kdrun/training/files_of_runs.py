@@ -6,12 +6,22 @@ from typing import Any
 
 from kdrun.errors import DamagedError
 from kdrun.store.files import check_files, read_json
+from kdrun.store.formats import STAGE
+from kdrun.store.shapes import COUNT, NUMBER, POSITIVE, SHA256, TEXT, Each, Shape, Some, check_shape
 from kdrun.store.stages import CHECKPOINTS, IDENTITY, SUMMARY, WEIGHTS, finished, own_digest
 from kdrun.store.stages import read_identity as read_stage_identity
 from kdrun.training.checkpoint import MANIFEST, MODEL, check_checkpoint
 
 CARD = "student.json"
 """Card beside the files of an export."""
+
+CARD_SHAPE: Shape = {
+    "files": Each({"file": TEXT, "bytes": COUNT, "sha256": SHA256}),
+    "recipe": STAGE,
+    "arch": TEXT,
+    "class_names": Some(TEXT),
+    "normalization": {"mean": Some(NUMBER), "std": Some(POSITIVE)},
+}
 
 UNRECORDED = (
     "the normalisation of its training is recorded when its stage is finished; until then that of "
@@ -82,16 +92,16 @@ def _exported(path: Path) -> RunFile | None:
     """The export's card, if it lists the file."""
     card = read_json(path.parent / CARD)
     try:
-        listed = {entry["file"]: entry for entry in card["files"].values()}
-        entry, identity = listed.get(path.name), dict(card["recipe"])
-        facts = {name: card[name] for name in ("arch", "class_names", "normalization")}
-        str(identity["data"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        check_shape(path.parent / CARD, card, CARD_SHAPE)
+    except DamagedError as error:
         raise DamagedError(
-            f"{path.parent / CARD} is no card of 'kdrun export': export the run again, or move "
-            f"{path.name} elsewhere to use it without its card"
+            f"{error}: export the run again, or move {path.name} elsewhere to use it without its "
+            "card"
         ) from error
+    listed = {entry["file"]: entry for entry in card["files"].values()}
+    entry = listed.get(path.name)
     if entry is None:
         return None
+    facts = {name: card[name] for name in ("arch", "class_names", "normalization")}
     check_files(path.parent, {path.name: {name: entry[name] for name in ("bytes", "sha256")}})
-    return RunFile(identity, facts)
+    return RunFile(card["recipe"], facts)

@@ -1,5 +1,6 @@
 """Run the default pair over five seeds and picture its report with a headless browser."""
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ WIDTH, HEIGHT = 1200, 1500
 
 def main() -> None:
     """Make the picture; say its size."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
         sys.exit(f"a browser takes the picture: install one of {', '.join(BROWSERS)}")

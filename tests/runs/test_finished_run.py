@@ -66,7 +66,7 @@ def test_a_copy_without_links_needs_no_store(folder, tmp_path, monkeypatch, caps
     card = export_student(copy, ["safetensors"])
     accuracy = summary["stages"][place]["accuracy"]["test_at_best_validation"]
     assert card["test_accuracy"] == pytest.approx(accuracy)
-    with pytest.raises(ConfigError, match="is no longer there"):
+    with pytest.raises(ConfigError, match="is neither in the run nor in the store"):
         analyze_run(copy, "basic")
     source = resolve_weights(str(copy), arch="mlp", library="kdrun")
     assert source.card["hash"] == summary["stages"][place]["hash"]

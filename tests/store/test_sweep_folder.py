@@ -42,9 +42,52 @@ def test_plain_settings_are_read_as_written_and_the_output_root_is_not(tmp_path)
     assert listed_jobs(tmp_path) == {"0": job}
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "sweep.yaml", "0/overrides.yaml", "3/config.yaml"])
+def notes_with(tmp_path, *folders):
+    write_yaml(tmp_path / "sweep.yaml", {"jobs": [["loss.T=1"]] * len(folders), "folders": folders})
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        *(("../x",), ("/x",), ("a/../../x",), ("",), (".",), ("a//b",), (3,), ("a\0b",), ("a\nb",)),
+        *(("${oc.env:HOME}",), ("$\\{oc.env\\:HOME\\}",), ("a", "a"), ("a", "a/b"), ("a/b", "a")),
+    ],
+)
+def test_folders_that_are_not_each_a_job_s_own_are_damaged(tmp_path, folders):
+    notes_with(tmp_path, *folders)
+    with pytest.raises(DamagedError, match="does not name a folder for every job"):
+        listed_jobs(tmp_path)
+
+
+def test_folders_of_a_list_are_its_jobs(tmp_path):
+    notes_with(tmp_path, "a/T=1", "a/T=10", "b")
+    assert list(listed_jobs(tmp_path)) == ["a/T=1", "a/T=10", "b"]
+    write_yaml(tmp_path / "sweep.yaml", {"jobs": [["loss.T=1"]] * 2, "folders": ["a"]})
+    with pytest.raises(DamagedError):
+        listed_jobs(tmp_path)
+
+
+def test_no_job_is_reached_through_a_link_or_another_sweep(tmp_path):
+    notes_with(tmp_path, "a/0", "b")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="a: is a link"):
+        listed_jobs(tmp_path)
+    (tmp_path / "a").unlink()
+    begin_sweep(tmp_path / "a", [], JOBS)
+    with pytest.raises(DamagedError, match="it has jobs in the sweep"):
+        listed_jobs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.yaml", "sweep.yaml", "0/overrides.yaml", "3/config.yaml"),
+        *("loss.T=1/overrides.yaml", "a/b/overrides.yaml"),
+    ],
+)
 def test_a_folder_that_holds_a_run_or_a_sweep_is_not_taken(tmp_path, name):
-    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
     (tmp_path / name).touch()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(OutputError, match=r"holds .* already; resume it with 'kdrun resume .*'"):

@@ -110,8 +110,32 @@ def test_a_card_of_something_else_is_told(done, tmp_path):
     _, folder, _ = done
     shutil.copy(folder / "export" / "student.safetensors", tmp_path / "a.safetensors")
     (tmp_path / "student.json").write_text("{}")
-    with pytest.raises(DamagedError, match="no card of 'kdrun export'"):
+    with pytest.raises(DamagedError, match=r"student\.json is damaged: files is missing"):
         source_of(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("files", "safetensors"), {"file": "student.safetensors", "bytes": 1}),
+        (("class_names",), 5),
+        (("recipe", "loss"), [1]),
+        (("recipe", "loss"), "abc"),
+        (("normalization",), "abc"),
+        (("recipe", "data"), [1]),
+        (("arch",), None),
+    ],
+)
+def test_a_card_with_nonsense_is_told(done, tmp_path, path, value):
+    export = shutil.copytree(done[1] / "export", tmp_path / "export")
+    card = read_json(export / "student.json")
+    section = card
+    for name in path[:-1]:
+        section = section[name]
+    section[path[-1]] = value
+    (export / "student.json").write_text(json.dumps(card))
+    with pytest.raises(DamagedError, match=r"student\.json is damaged: .*export the run again"):
+        source_of(export / "student.safetensors")
 
 
 def test_files_elsewhere_are_of_no_run(done, tmp_path):

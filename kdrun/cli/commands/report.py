@@ -1,7 +1,7 @@
 """`kdrun report`."""
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from kdrun.cli.arguments import named_folder, taken_option
 from kdrun.errors import ConfigError, near_miss
@@ -12,7 +12,7 @@ from kdrun.signals import importing
 def report(words: Sequence[str]) -> None:
     """Report a run, or compare several, a sweep or all below a folder: `kdrun report DIR...`."""
     form, names = taken_option(words, "--format")
-    if settings := [name for name in names if "=" in name and not Path(name).is_dir()]:
+    if settings := [name for name in names if "=" in name and not os.path.isdir(name)]:
         key, _, value = settings[0].partition("=")
         dashed = f"; write --format {value}" if key == "format" else ""
         raise ConfigError(f"{settings[0]}: report takes folders and --format only{dashed}")

@@ -11,6 +11,7 @@ from kdrun.models.weights.stored_tensors import OddTensor, StoredTensor
 AnyTensor = Tensor | StoredTensor | OddTensor
 _DEPTH = 6
 _SHOWN = 8
+_KEY_SHOWN = 200
 
 
 def tensor_mappings(content: Any) -> dict[str, dict[str, Any]]:
@@ -40,8 +41,17 @@ def _mappings(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
             mapping = as_mapping(value)
             if mapping is not None:
                 yield path, mapping
-            below += [(f"{path}.{key}" if path else str(key), one) for key, one in _parts(value)]
+            named = [(key_text(key), one) for key, one in _parts(value)]
+            below += [(f"{path}.{key}" if path else key, one) for key, one in named]
         level = below
+
+
+def key_text(key: Any) -> str:
+    """Return a key for paths and messages: text and small numbers as they are, else the type."""
+    if isinstance(key, str):
+        return key[:_KEY_SHOWN]
+    small = isinstance(key, int) and abs(key) < 10**9
+    return str(key) if small else f"<{type(key).__name__}>"
 
 
 def as_mapping(value: Any) -> Mapping[Any, Any] | None:
@@ -67,7 +77,7 @@ def described_keys(content: Any, mappings: Mapping[str, Mapping[str, Any]]) -> s
             for path, one in mappings.items()
         ]
     else:
-        named = [str(key) for key in as_mapping(content) or ()]
+        named = [key_text(key) for key in as_mapping(content) or ()]
     return ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
 
 

@@ -13,6 +13,9 @@ from kdrun.models.weights.described import (
     set_items,
 )
 
+MOST_COPIED = 10_000_000
+"""Largest number of elements that builders copy; more only fills the memory."""
+
 _MARK = object()
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _EMPTY: dict[str, Callable[[], Any]] = {
@@ -63,6 +66,7 @@ class _Reader:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.names: set[str] = set()
+        self.room = MOST_COPIED
 
     def step(self, opcode: str, argument: Any) -> None:
         """Carry out one instruction."""
@@ -109,9 +113,14 @@ class _Reader:
     def push_made(self, of: Any, args: Any) -> None:
         """Add the result of this program's own builder, or a description."""
         if not isinstance(of, Global) or not isinstance(args, tuple):
-            raise PickleError("its pickle is damaged: it calls what is no function")
+            raise PickleError("its pickle is damaged: it calls something that is not a function")
         build = self.builders.get(of.path)
-        self.push(Described(of, args) if build is None else build(*args))
+        made = Described(of, args) if build is None else build(*args)
+        if isinstance(made, dict | set | frozenset | tuple):
+            self.room -= len(made)
+            if self.room < 0:
+                raise PickleError("its pickle copies its content too often")
+        self.push(made)
 
     def push_instance(self, argument: str) -> None:
         """Add an object of the oldest protocol, whose arguments are marked."""

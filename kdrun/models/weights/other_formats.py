@@ -1,5 +1,6 @@
 """Files that are no checkpoints of PyTorch weights, by their first bytes or zip entries."""
 
+import os
 import re
 import zipfile
 from dataclasses import dataclass
@@ -154,5 +155,6 @@ def describe_folder(folder: Path) -> str:
     for pattern, words in _IN_FOLDERS:
         if any(folder.glob(pattern)):
             return words
-    files = sorted(path.name for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES)
+    found = folder.iterdir() if os.access(folder, os.R_OK | os.X_OK) else ()
+    files = sorted(path.name for path in found if path.suffix in WEIGHTS_SUFFIXES)
     return f"weights files: give the path of one, such as {folder / files[0]}" if files else ""

@@ -1,6 +1,7 @@
 """Tensors of a torch file: where their values are, and the types that cannot be used."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +11,13 @@ from torch import Tensor
 
 from kdrun.models.weights.described import Described, Global, PickleError
 
+_USABLE = re.compile(r"torch\.(b?float(16|32|64|8_\w+)|u?int(8|16|32|64)|bool|complex\d+)")
 DTYPES: dict[str, torch.dtype] = {
-    name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)
+    name: value
+    for name, value in vars(torch).items()
+    if isinstance(value, torch.dtype) and _USABLE.fullmatch(str(value))
 }
-"""torch's types by name."""
+"""torch's types by name, without packed and quantised ones, which it cannot convert or check."""
 
 _STORAGES = {
     "DoubleStorage": torch.float64,
@@ -126,8 +130,11 @@ def _typed_tensor(
 ) -> Any:
     """`torch._utils._rebuild_tensor_v3`, of a storage without a type."""
     found = DTYPES.get(dtype.name) if isinstance(dtype, Global) else None
-    if not isinstance(storage, Storage) or found is None:
-        raise PickleError("a tensor has an unknown type")
+    if not isinstance(storage, Storage):
+        raise PickleError("a tensor has no values")
+    if found is None:
+        name = dtype.name if isinstance(dtype, Global) else "unknown"
+        return OddTensor(f"a tensor of the type {name[:40]}", "save it as float32")
     return StoredTensor(storage, *_geometry(offset, size, stride), found)
 
 

@@ -1,5 +1,6 @@
 """Remaining jobs of a sweep on a launcher of Hydra's."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,9 @@ KEYS = ("hydra/launcher", "hydra.launcher")
 
 
 def launcher_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the overrides of the launcher, and the other words without the flag of a sweep."""
-    rest = [word for word in words if word not in ("-m", "--multirun")]
-    own = [word for word in rest if is_launcher(word)]
-    return own, [word for word in rest if word not in own]
+    """Return the overrides of the launcher, and the other words."""
+    own = [word for word in words if is_launcher(word)]
+    return own, [word for word in words if word not in own]
 
 
 def is_launcher(word: str) -> bool:
@@ -75,7 +75,7 @@ def launch(
         ConfigError: the launcher is unknown or badly configured.
         Stopped: a job was stopped.
     """
-    sweep = sweep.absolute()
+    sweep = Path(os.path.abspath(sweep))  # as Hydra does, ".." taken away
     try:
         with hydra_ready():
             runner = _instance([*search_path(config_dir), *launcher], sweep, work)

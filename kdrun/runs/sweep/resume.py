@@ -53,7 +53,7 @@ def resume_sweep(
     longer = jobs_to_extend(folder, kept, overrides)
     rest = [name for name in kept if states[name] != "done" or name in longer]
     work = partial(do_named, folder, jobs, overrides, config_dir, bool(longer))
-    if launcher and rest:
+    if rest and any(word != f"hydra/launcher={LOCAL}" for word in launcher):
         launch(folder, rest, work, launcher, config_dir)
     else:
         show_local(folder, rest)
@@ -66,8 +66,9 @@ def show_local(folder: Path, jobs: Sequence[str]) -> None:
     """Say that the jobs run here if the sweep was started on another launcher."""
     used = noted_launcher(folder)
     if jobs and used != LOCAL:
+        many = f"{len(jobs)} jobs run here, one after another"
         show(
-            f"{len(jobs)} jobs run here, one after another; for the sweep's launcher add "
+            f"{'one job runs here' if len(jobs) == 1 else many}; for the sweep's launcher add "
             f"-m hydra/launcher={used}"
         )
 

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from kdrun.errors import WeightsError
+from kdrun.models.weights.content import described_keys, tensor_mappings
 from kdrun.models.weights.described import Described, PickleError
 from kdrun.models.weights.given import load_given
 from kdrun.models.weights.inert_pickle import read_pickle
@@ -48,6 +49,39 @@ def inert(content, protocol=2):
 @pytest.mark.parametrize("protocol", range(6))
 def test_plain_values_are_those_that_pickle_makes(protocol):
     assert inert(PLAIN, protocol) == pickle.loads(pickle.dumps(PLAIN, protocol))
+
+
+def nested_keys(depth):
+    """A pickle whose key is an object that holds another twice, and so on."""
+    again = b"q\x00" + b"0cx\nX\n(h\x00h\x00tRq\x00" * depth
+    return b"\x80\x02}" + b"cx\nX\n)R" + again + b"K\x01s."
+
+
+@pytest.mark.parametrize("depth", [22, 3000])
+def test_a_key_that_unfolds_to_gigabytes_is_named_by_its_type(tmp_path, depth):
+    content, _ = read_pickle(io.BytesIO(nested_keys(depth)), {}, lambda found: None)
+    assert tensor_mappings(content) == {}
+    assert described_keys(content, {}) == "<Described>"
+
+
+def test_a_key_of_any_length_is_shortened():
+    assert described_keys({10**3000: 1}, {}) == "<int>"
+    assert len(described_keys({"x" * 10**6: 1}, {})) < 300
+
+
+def test_content_that_is_copied_again_and_again_is_refused():
+    copies = b"(" + b"ccollections\nCounter\n(h\x07tR" * 2000
+    with pytest.raises(PickleError, match="copies its content too often"):
+        read_pickle(
+            io.BytesIO(b"\x80\x02" + pairs_of(10_000) + b"q\x07" + copies + b"l."),
+            {},
+            lambda found: None,
+        )
+
+
+def pairs_of(count):
+    """Instructions that make a dict of so many entries."""
+    return pickle.dumps(dict.fromkeys(range(count), 1), 2)[2:-1]
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -75,10 +75,13 @@ def test_a_resumed_sweep_takes_a_launcher(capsys, named, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "sweeps" / "one"
     begin_sweep(folder, [], [["loss.T=-1"], ["loss.T=-2"]], launcher="submitit_slurm")
-    assert main_code(["resume", str(folder), "-m", f"hydra/launcher={named}"]) == 2
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    words = ["resume", "../sweeps/one", "-m", f"hydra/launcher={named}"]
+    assert main_code([*words, "output_root=~/out"]) == 2
     jobs = read_json(folder / "sweep.json")["jobs"]
     assert [job["status"] for job in jobs] == ["failed", "failed"]
-    assert "run here" not in capsys.readouterr().out
+    assert ("run here" in capsys.readouterr().out) == (named == "basic")
 
 
 def test_a_resumed_sweep_says_that_it_runs_here(tmp_path, monkeypatch, capsys):
@@ -86,7 +89,7 @@ def test_a_resumed_sweep_says_that_it_runs_here(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "sweeps" / "one"
     begin_sweep(folder, [], [["loss.T=-1"]], launcher="submitit_slurm")
     assert main_code(["resume", str(folder)]) == 2
-    told = "1 jobs run here, one after another; for the sweep's launcher add -m hydra/launcher="
+    told = "one job runs here; for the sweep's launcher add -m hydra/launcher="
     assert f"{told}submitit_slurm" in capsys.readouterr().out
 
 
@@ -109,7 +112,7 @@ def test_an_unknown_launcher_is_one_line(tmp_path, capsys, name, told):
 
 
 def test_words_of_the_launcher_are_told_from_settings():
-    words = ["-m", "hydra/launcher=ray", "train.device=cpu", "+hydra.launcher.x=1", "analysis=off"]
+    words = ["hydra/launcher=ray", "train.device=cpu", "+hydra.launcher.x=1", "analysis=off"]
     own, rest = launcher_words(words)
     assert own == ["hydra/launcher=ray", "+hydra.launcher.x=1"]
     assert rest == ["train.device=cpu", "analysis=off"]
