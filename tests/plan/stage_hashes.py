@@ -6,6 +6,7 @@ writes `stage_hashes.json`. A change of these hashes leaves every stored stage o
 it belongs to a raised `FORMAT`, and only then is the file written again.
 """
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,4 +106,5 @@ def record() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     record()
