@@ -9,7 +9,7 @@ from kdrun.catalog.rows import readers
 from kdrun.config.loss_mixture import needs_teacher
 from kdrun.config.schema import Config
 from kdrun.config.stage_overrides import stage_options
-from kdrun.config.value_faults import written
+from kdrun.config.value_faults import shown_value
 from kdrun.errors import near_miss
 
 LARGEST_SEED = 2**53
@@ -29,7 +29,7 @@ def _options_of_other_chains(config: Config) -> str | None:
         found = readers(CHAIN_METHODS, name)
         given = value is True or (isinstance(value, list) and value)
         if given and found and chain.method not in found:
-            shown = f"={written(value)}" if isinstance(value, list) else ""
+            shown = f"={shown_value(value)}" if isinstance(value, list) else ""
             chains = " or ".join(f"chain={one}" for one in found)
             return f"chain.{name}{shown}: is for {chains}, not {chain.method}; add {chains}"
     return None
@@ -85,7 +85,7 @@ def _seeds(config: Config) -> str | None:
     seeds = config.seeds
     if len(set(seeds)) == len(seeds) and all(0 <= seed <= LARGEST_SEED for seed in seeds):
         return None
-    return f"seeds={written(seeds)}: must be different whole numbers, at least 0, as in [0,1,2]"
+    return f"seeds={shown_value(seeds)}: must be different whole numbers, at least 0, as in [0,1,2]"
 
 
 CHAIN_CHECKS: tuple[Callable[[Config], str | None], ...] = (

@@ -15,7 +15,7 @@ from kdrun.config.loss_mixture import (
     uses_temperature,
 )
 from kdrun.config.schema import Config
-from kdrun.config.value_faults import written
+from kdrun.config.value_faults import shown_value
 
 
 def idle_lines(config: Config, overrides: Sequence[str]) -> list[str]:
@@ -116,7 +116,7 @@ def _rest(config: Config, key: str) -> str | None:
     section, _, name = key.rpartition(".")
     mode = config.cache.mode
     if key == "train.seed" and config.seeds:
-        return f"seeds={written(config.seeds)} is set; leave one of them out"
+        return f"seeds={shown_value(config.seeds)} is set; leave one of them out"
     if key == "train.max_skipped" and config.train.on_nonfinite != "skip":
         return f"train.on_nonfinite={config.train.on_nonfinite}"
     if section == "cache" and name in ("dtype", "topk") and mode == "auto":

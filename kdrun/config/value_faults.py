@@ -68,7 +68,7 @@ def is_list(key: str) -> bool:
 
 def wrong_value(key: str, value: Any, found: Any, rule: Rule | None) -> str:
     """Return the error for a value that the type of its key does not allow."""
-    shown = written(value)
+    shown = shown_value(value)
     if is_dataclass(found):
         hint = _switch(key, shown, found) or f"set its keys, such as {key}.{fields(found)[0].name}"
         return f"{key}={shown}: is a section; {hint}"
@@ -115,12 +115,12 @@ def _optional(found: Any) -> bool:
     return type(None) in get_args(found)
 
 
-def written(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """Return a value as written on the command line, on one line."""
     if OmegaConf.is_config(value):
         value = OmegaConf.to_container(value)
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(written, value))}]"
+        return f"[{','.join(map(shown_value, value))}]"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())

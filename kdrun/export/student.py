@@ -25,13 +25,12 @@ from kdrun.store.files import (
 )
 from kdrun.store.finished_runs import read_summary
 from kdrun.store.folders import make_folder, remove_file, remove_leftovers
-from kdrun.store.run_folder import EXPORT
+from kdrun.store.run_folder import EXPORT, STUDENT_CARD
 from kdrun.store.summary import student_place
 from kdrun.training.context import RunContext, StageRun
 from kdrun.training.initial_weights import stage_weights
 from kdrun.training.stage_model import build, load_finished, normalization, without_weights
 
-CARD = "student.json"
 CHECK_BATCH = 256
 
 
@@ -68,7 +67,7 @@ def export_student(
         card = card_of(stage_run, context, images, eager) | {"files": files}
         card |= {"seed": stage_run.stage.seed, "seeds": list(summary.get("seeds", []))}
         card["latency_eager"] = timed(model, images[0][0][:1])
-        write_json(target / CARD, card)
+        write_json(target / STUDENT_CARD, card)
         write_atomic(target / "README.md", model_card(card, summary).encode())
     return card
 
@@ -83,7 +82,7 @@ def export_folder(folder: Path) -> Path:
 def kept(target: Path, digest: str) -> dict[str, Any]:
     """Return the entries of intact files of an earlier export of this student; remove others."""
     try:
-        card = read_json(target / CARD)
+        card = read_json(target / STUDENT_CARD)
         listed = card["files"] if card["stage"] == digest else {}
         return {
             name: listed[name]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from kdrun.errors import ConfigError, DamagedError, KdrunError, OutputError
 from kdrun.report.sweep_jobs import foreign_jobs
-from kdrun.store.run_folder import CONFIG, OVERRIDES, PLAN
+from kdrun.store.run_folder import CONFIG, PLAN
 from kdrun.store.stages import IDENTITY, LEVELS, STORE
-from kdrun.store.sweep_folder import SWEEP, listed_jobs
+from kdrun.store.sweep_folder import SWEEP, listed_jobs, unlisted_folders
 
 CACHED = "key.json"
 """File that marks a folder of stored teacher outputs."""
@@ -92,11 +92,8 @@ def run_folders(folder: Path) -> list[Path]:
     """The run itself, or all jobs of a sweep in order, started or not."""
     if not (folder / SWEEP).exists():
         return [folder]
-    begun = {path.parent.name for path in folder.glob(f"*/{OVERRIDES}")}
-    return [
-        folder / name
-        for name in sorted(begun | set(listed_jobs(folder) or ()), key=lambda name: name.zfill(9))
-    ]
+    listed = listed_jobs(folder) or {}
+    return [folder / name for name in (*listed, *unlisted_folders(folder, listed))]
 
 
 def _below(folder: Path, levels: int, chosen: Chosen) -> Iterator[Path]:

@@ -21,6 +21,9 @@ CONFIG, OVERRIDES = "config.yaml", "overrides.yaml"
 ENVIRONMENT, PLAN = "environment.json", "plan.json"
 STATUS, SUMMARY, METRICS, LOG = "status.json", "summary.json", "metrics.jsonl", "run.log"
 ANALYSIS, REPORT, PLOTS, EXPORT = "analysis.json", "report.html", "plots", "export"
+STUDENT_CARD = "student.json"
+"""Card beside the files of an export."""
+
 TEMPERATURE, CORRECT = "temperature.json", "correct.json"
 SWEEP_NOTES = "sweep.yaml"
 

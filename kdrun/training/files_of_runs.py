@@ -7,13 +7,11 @@ from typing import Any
 from kdrun.errors import DamagedError
 from kdrun.store.files import check_files, read_json
 from kdrun.store.formats import STAGE
+from kdrun.store.run_folder import STUDENT_CARD
 from kdrun.store.shapes import COUNT, NUMBER, POSITIVE, SHA256, TEXT, Each, Shape, Some, check_shape
 from kdrun.store.stages import CHECKPOINTS, IDENTITY, SUMMARY, WEIGHTS, finished, own_digest
 from kdrun.store.stages import read_identity as read_stage_identity
 from kdrun.training.checkpoint import MANIFEST, MODEL, check_checkpoint
-
-CARD = "student.json"
-"""Card beside the files of an export."""
 
 CARD_SHAPE: Shape = {
     "files": Each({"file": TEXT, "bytes": COUNT, "sha256": SHA256}),
@@ -53,7 +51,7 @@ def file_of_run(path: Path) -> RunFile | None:
         DamagedError: the file fails its checksum, or the records are damaged.
     """
     path = path.resolve()
-    if (path.parent / CARD).is_file():
+    if (path.parent / STUDENT_CARD).is_file():
         return _exported(path)
     if path.name == WEIGHTS:
         return _of_stage(path.parent, finished_weights=True)
@@ -90,9 +88,9 @@ def _given_normalization(model: dict[str, Any]) -> dict[str, Any] | None:
 
 def _exported(path: Path) -> RunFile | None:
     """The export's card, if it lists the file."""
-    card = read_json(path.parent / CARD)
+    card = read_json(path.parent / STUDENT_CARD)
     try:
-        check_shape(path.parent / CARD, card, CARD_SHAPE)
+        check_shape(path.parent / STUDENT_CARD, card, CARD_SHAPE)
     except DamagedError as error:
         raise DamagedError(
             f"{error}: export the run again, or move {path.name} elsewhere to use it without its "

@@ -74,14 +74,14 @@ def _elements(*args: Any) -> set[Any]:
 
 def _listed(content: Any) -> Iterable[Any]:
     if not isinstance(content, list | tuple | set | frozenset):
-        raise PickleError("its pickle is damaged: elements are no list")
+        raise PickleError("its pickle is damaged: elements are not a list")
     return content
 
 
 def _encoded(text: str, encoding: str = "latin1") -> bytes:
     """Bytes, which protocol 2 writes as text."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise PickleError("its pickle is damaged: bytes are no text")
+        raise PickleError("its pickle is damaged: bytes are not text")
     return text.encode("latin1")
 
 
@@ -92,7 +92,7 @@ def _no_bytes() -> bytes:
 def _reconstructed(of: Any, *_: Any) -> Described:
     """An object of the oldest pickle protocols."""
     if not isinstance(of, Global):
-        raise PickleError("its pickle is damaged: it makes an object of no class")
+        raise PickleError("its pickle is damaged: it makes an object without a class")
     return Described(of)
 
 

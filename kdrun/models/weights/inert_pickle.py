@@ -139,7 +139,9 @@ class _Reader:
         target = self.stack[-1]
         target = target.items if isinstance(target, Described) else target
         if not isinstance(target, dict):
-            raise PickleError("its pickle is damaged: it sets an item of what is no mapping")
+            raise PickleError(
+                "its pickle is damaged: it sets an item of something that is not a mapping"
+            )
         set_items(target, pairs)
 
     def extend(self, values: list[Any]) -> None:
@@ -151,7 +153,7 @@ class _Reader:
         elif isinstance(target, list):
             target.extend(values)
         else:
-            raise PickleError("its pickle is damaged: it appends to what is no list")
+            raise PickleError("its pickle is damaged: it appends to something that is not a list")
 
     def set_state(self) -> None:
         """Give the last value its attributes; only descriptions keep them."""

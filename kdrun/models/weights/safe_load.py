@@ -14,11 +14,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kdrun.errors import WeightsError, near_miss
-from kdrun.models.weights.described import Described, PickleError
+from kdrun.models.weights.described import Described
 from kdrun.models.weights.inert_pickle import read_pickle
 from kdrun.models.weights.other_formats import STATE_DICT, other_format
 from kdrun.models.weights.stored_tensors import StoredTensor
-from kdrun.models.weights.torch_file import TorchFile, is_legacy, mapped, read_legacy, read_zip
+from kdrun.models.weights.torch_file import (
+    TorchFile,
+    is_legacy,
+    mapped,
+    no_persistent,
+    read_legacy,
+    read_zip,
+)
 
 # Names that only a file with code has. They are never called; the file is refused so that its user
 # learns of them, because other programs would call them.
@@ -155,15 +162,11 @@ def _read_torch(path: Path) -> TorchFile:
         if start[:1] != b"\x80":
             raise ValueError("not in torch's or the safetensors format")
         file.seek(0)
-        read_pickle(file, {}, _no_persistent)
+        read_pickle(file, {}, no_persistent)
     raise WeightsError(
         f"{path.absolute()} ({path.stat().st_size} bytes) is a plain pickle, not a file of "
         f"torch.save: give {STATE_DICT}"
     )
-
-
-def _no_persistent(_: Any) -> Any:
-    raise PickleError("its pickle refers to what is not in the file")
 
 
 def check_unpacked_size(path: Path) -> None:

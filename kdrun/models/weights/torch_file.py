@@ -88,11 +88,11 @@ def read_legacy(path: Path) -> TorchFile:
         return found
 
     with path.open("rb") as file:
-        _, _, (machine, _) = (read_pickle(file, {}, _no_persistent) for _ in range(3))
+        _, _, (machine, _) = (read_pickle(file, {}, no_persistent) for _ in range(3))
         if not machine.get("little_endian", True):
             raise PickleError("it was saved on a big-endian machine")
         content, names = read_pickle(file, TENSORS, _persistent(storage))
-        keys, _ = read_pickle(file, {}, _no_persistent)
+        keys, _ = read_pickle(file, {}, no_persistent)
         for key in keys:
             _find_values(file, storages[key])
     return TorchFile(content, names)
@@ -102,7 +102,7 @@ def is_legacy(path: Path) -> bool:
     """Whether the file starts with the magic number of the older format."""
     with path.open("rb") as file:
         try:
-            number, _ = read_pickle(io.BytesIO(file.read(64)), {}, _no_persistent)
+            number, _ = read_pickle(io.BytesIO(file.read(64)), {}, no_persistent)
             return bool(number == LEGACY_MAGIC)
         except PickleError:
             return False
@@ -131,13 +131,14 @@ def _persistent(storage: Any) -> Any:
             return storage(_text(found[2]), made)
         if isinstance(found, tuple) and len(found) > 1 and _text(found[0]) == "module":
             return found[1] if isinstance(found[1], Global) else None  # class of a whole module
-        raise PickleError("its pickle refers to what is no storage")
+        raise PickleError("its pickle refers to something that is not a storage")
 
     return read
 
 
-def _no_persistent(_: Any) -> Any:
-    raise PickleError("its pickle refers to what is no storage")
+def no_persistent(_: Any) -> Any:
+    """Refuse a pickle's reference to something outside the pickle."""
+    raise PickleError("its pickle refers to something that is not in it")
 
 
 def _text(value: Any) -> str:
