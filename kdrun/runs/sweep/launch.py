@@ -1,6 +1,5 @@
 """Remaining jobs of a sweep on a launcher of Hydra's."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +64,7 @@ def launch(
     """Do the work for every job on a launcher, and wait for all of them.
 
     Args:
-        sweep: folder of the sweep.
+        sweep: folder of the sweep, absolute and without "..", as Hydra gives those of jobs.
         jobs: names of the jobs' folders.
         work: called with the name of a job, perhaps in another process on another machine.
         launcher: overrides of the launcher.
@@ -75,7 +74,6 @@ def launch(
         ConfigError: the launcher is unknown or badly configured.
         Stopped: a job was stopped.
     """
-    sweep = Path(os.path.abspath(sweep))  # as Hydra does, ".." taken away
     try:
         with hydra_ready():
             runner = _instance([*search_path(config_dir), *launcher], sweep, work)

@@ -1,5 +1,6 @@
 """Resuming of a sweep: keep finished jobs, run the rest."""
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -52,13 +53,15 @@ def resume_sweep(
     kept = [name for name in jobs if states[name] != FOREIGN]
     longer = jobs_to_extend(folder, kept, overrides)
     rest = [name for name in kept if states[name] != "done" or name in longer]
-    work = partial(do_named, folder, jobs, overrides, config_dir, bool(longer))
     if rest and any(word != f"hydra/launcher={LOCAL}" for word in launcher):
-        launch(folder, rest, work, launcher, config_dir)
+        whole = Path(os.path.abspath(folder))  # a worker may start anywhere
+        own = None if config_dir is None else Path(os.path.abspath(config_dir))
+        work = partial(do_named, whole, jobs, overrides, own, bool(longer))
+        launch(whole, rest, work, launcher, own)
     else:
         show_local(folder, rest)
         for name in rest:
-            work(name)
+            do_named(folder, jobs, overrides, config_dir, bool(longer), name)
     close_sweep(folder, config_dir)
 
 
