@@ -103,3 +103,8 @@ def family_of(arch: str) -> tuple[str, ...]:
         return ()
     in_order = {**OWN_NETS, **_TORCHVISION}  # from small to large, as rows and families list them
     return tuple(name for name in in_order if name != arch and ARCHITECTURES[name].family == family)
+
+
+def of_torchvision(arch: str) -> bool:
+    """Whether the name is that of a network of torchvision's."""
+    return arch in ARCHITECTURES and ARCHITECTURES[arch].code is None

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from kdrun.store.home import expand_home
@@ -48,9 +48,7 @@ def example(key: str, value: str) -> str:
 
 def in_quotes(value: str) -> str:
     """The value in double quotes of Hydra's grammar."""
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
-    trailing = len(escaped) - len(escaped.rstrip("\\"))
-    return '"' + escaped + "\\" * trailing + '"'
+    return QuotedString(value, Quote.double).with_quotes()
 
 
 def reads(override: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdrun.catalog.architectures import ARCHITECTURES
+from kdrun.catalog.architectures import of_torchvision
 from kdrun.catalog.terms import LABELS
 from kdrun.data.dataset import IMAGENET_MEAN, IMAGENET_STD
 from kdrun.errors import DamagedError, WeightsError
@@ -96,8 +96,7 @@ def _file(path: Path, weights: str, arch: str, library: str) -> WeightsSource:
         return replace(source, data=found.identity["data"], notes=notes)
     if library == "timm":
         return WeightsSource(weights, path, identity, {"normalization": timm_normalization(arch)})
-    of_torchvision = arch in ARCHITECTURES and ARCHITECTURES[arch].code is None
-    published = published_as(arch, identity) if of_torchvision else None
+    published = published_as(arch, identity) if of_torchvision(arch) else None
     if published is None:
         return WeightsSource(weights, path, identity, {})
     return WeightsSource(
@@ -142,7 +141,7 @@ def _label_smoothing(loss: dict[str, Any]) -> float:
 
 
 def _published(weights: str, arch: str) -> WeightsSource:
-    if arch not in ARCHITECTURES or ARCHITECTURES[arch].code is not None:
+    if not of_torchvision(arch):
         raise WeightsError(
             f"{arch} has no published weights named '{weights}'; train it, or give a file"
         )

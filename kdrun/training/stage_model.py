@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from kdrun.catalog.architectures import ARCHITECTURES
+from kdrun.catalog.architectures import of_torchvision
 from kdrun.catalog.datasets import ImageShape
 from kdrun.config.schema import NormalizationConfig
 from kdrun.data.dataset import ImageData
@@ -87,10 +87,9 @@ def build_and_say(
 def _adaptation(stage: Stage) -> Adaptation:
     """Return the permitted changes of given weights: those of weights by name."""
     arch, library = stage.model.arch, stage.model.library
-    of_torchvision = library == "kdrun" and ARCHITECTURES[arch].code is None
     return Adaptation(
         new_head=not stage.pretrained,
-        stem=of_torchvision or library == "timm",
+        stem=library == "timm" or of_torchvision(arch),
         convert=timm_conversion if library == "timm" else None,
     )
 

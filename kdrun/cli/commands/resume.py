@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kdrun.cli.arguments import existing_folder, named_folder, taken_option
+from kdrun.cli.arguments import existing_folder, named_folder
 from kdrun.config.flags import split_words
 from kdrun.early_signals import resumable_by
 from kdrun.errors import ConfigError
@@ -14,8 +14,9 @@ def resume(words: Sequence[str]) -> None:
 
     `-m hydra/launcher=NAME` runs the jobs of a sweep on a launcher.
     """
-    given, names = taken_option(words, "--config-dir")
-    folder, rest = named_folder("resume", names)
+    split = split_words(words)
+    given = split.flags.get("--config-dir")
+    folder, rest = named_folder("resume", split.rest)
     from kdrun.store.sweep_folder import SWEEP
 
     if (folder / SWEEP).exists():
@@ -31,7 +32,7 @@ def resume(words: Sequence[str]) -> None:
             resumable_by(f"'kdrun resume {folder}' continues")
             resume_sweep(folder, overrides, own, launcher)
         return
-    if "--multirun" in split_words(words).flags:
+    if "--multirun" in split.flags:
         raise ConfigError(f"-m: {folder} is one run, not a sweep; leave it out")
     if given is not None:
         raise ConfigError(f"--config-dir: {folder} is a run, which has its config; leave it out")
