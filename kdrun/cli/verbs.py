@@ -76,10 +76,25 @@ VERBS: dict[str, Verb] = {
 }
 
 OTHER_VERBS = {
-    **{"train": "run", "fit": "run", "distill": "run", "distil": "run", "start": "run"},
-    **{"continue": "resume", "restart": "resume", "compare": "report", "results": "report"},
-    **{"evaluate": "analyze", "eval": "analyze", "test": "analyze", "measure": "analyze"},
-    **{"check": "verify", "show": "plan", "sweep": "run -m", "multirun": "run -m"},
-    **{"convert": "export", "save": "export", "models": "layers"},
+    "train": "run",
+    "fit": "run",
+    "distill": "run",
+    "distil": "run",
+    "start": "run",
+    "continue": "resume",
+    "restart": "resume",
+    "compare": "report",
+    "results": "report",
+    "evaluate": "analyze",
+    "eval": "analyze",
+    "test": "analyze",
+    "measure": "analyze",
+    "check": "verify",
+    "show": "plan",
+    "sweep": "run -m",
+    "multirun": "run -m",
+    "convert": "export",
+    "save": "export",
+    "models": "layers",
 }
 """Commands of the same purpose in other programs."""

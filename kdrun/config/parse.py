@@ -86,12 +86,25 @@ def flat_mapping(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
 
 
 OTHER_KEYS = {
-    **{"tau": "loss.T", "temp": "loss.T", "temperature.T": "loss.T", "kd.T": "loss.kl.T"},
-    **{"bs": "train.batch_size", "learning_rate": "train.lr", "wd": "train.weight_decay"},
-    **{"num_workers": "train.workers", "max_epochs": "train.epochs", "gpu": "train.device"},
-    **{"data": "dataset.root", "data_dir": "dataset.root", "output_dir": "output_root"},
-    **{"pretrained": "teacher.weights", "amp": "train.precision", "model": "student"},
-    **{"arch": "student", "loss.kd": "loss.kl", "checkpoint": "teacher.weights"},
+    "tau": "loss.T",
+    "temp": "loss.T",
+    "temperature.T": "loss.T",
+    "kd.T": "loss.kl.T",
+    "bs": "train.batch_size",
+    "learning_rate": "train.lr",
+    "wd": "train.weight_decay",
+    "num_workers": "train.workers",
+    "max_epochs": "train.epochs",
+    "gpu": "train.device",
+    "data": "dataset.root",
+    "data_dir": "dataset.root",
+    "output_dir": "output_root",
+    "pretrained": "teacher.weights",
+    "amp": "train.precision",
+    "model": "student",
+    "arch": "student",
+    "loss.kd": "loss.kl",
+    "checkpoint": "teacher.weights",
 }
 """Other names of settings in the field."""
 

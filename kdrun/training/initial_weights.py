@@ -100,7 +100,10 @@ def _file(path: Path, weights: str, arch: str, library: str) -> WeightsSource:
     if published is None:
         return WeightsSource(weights, path, identity, {})
     return WeightsSource(
-        *(weights, path, identity, _imagenet_card()),
+        weights,
+        path,
+        identity,
+        _imagenet_card(),
         label_smoothing=PUBLISHED_SMOOTHING.get(published.name),
     )
 
